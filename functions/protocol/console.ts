@@ -1,0 +1,29 @@
+/**
+ * How a console session ends. The closing side sends the code and the reason; the viewer shows the reason.
+ * Codes come from the range that RFC 6455 §7.4.2 leaves to applications; a reason is at most 123 bytes (§5.5).
+ * A token that is refused gets no code and no reason: a close frame without payload.
+ */
+export const CONSOLE_CLOSE = {
+  /** The VNC server ended the connection: the server was stopped or deleted, or its screen went away. */
+  SCREEN_CLOSED: 4410,
+  /** The host has no VNC server for this guest: it is not running. */
+  SCREEN_UNAVAILABLE: 4404,
+  /** The host's agent is not connected to the edge. */
+  HOST_OFFLINE: 4503,
+  /** The agent did not come in time. */
+  HOST_TIMEOUT: 4504,
+  /** The reader is too slow for the relay's buffer. */
+  TOO_SLOW: 4408,
+  /** The agent is shutting down. */
+  AGENT_STOPPING: 4501,
+} as const;
+export type ConsoleCloseCode = (typeof CONSOLE_CLOSE)[keyof typeof CONSOLE_CLOSE];
+
+export const CONSOLE_REASON: Record<ConsoleCloseCode, string> = {
+  4410: "The server's screen was closed: the server was stopped, restarted or deleted.",
+  4404: "The server has no screen now. Start the server and open the console again.",
+  4503: "The server's host is not connected. Try again when it is back.",
+  4504: "The server's host did not answer in time. Try again.",
+  4408: "Your connection is too slow for this screen. Reconnect to go on.",
+  4501: "The host's agent is restarting. Reconnect in a moment.",
+};

@@ -1,0 +1,124 @@
+/**
+ * The control link between the edge and an agent: text frames, each one JSON object, over the agent's one outbound WebSocket.
+ *
+ *   agent                                     edge
+ *     | -- GET /agent/v1/link, signed ---------> |   101
+ *     | -- hello: versions, inventory, guests -> |
+ *     | <- welcome: version, report_interval --- |
+ *     | <- call: id, server, method, params ---- |   any number, any time; the same id may come again
+ *     | -- result: id, outcome ----------------> |   as often as the call comes
+ *     | <- ack: id ----------------------------- |   the outcome is stored: the agent may forget it
+ *     | -- report: guests that changed --------> |
+ *     | -- "ping" -----------------------------> |   answered "pong" by the runtime, without waking the object
+ *
+ * Rules: fields are added, never changed; a frame of unknown `t` is ignored; a lost frame is healed by the next hello.
+ */
+import { z } from "zod";
+import { guestReport, inventory } from "./guest.ts";
+import { CALL_ERRORS, METHODS, type Method } from "./methods.ts";
+
+/** Protocol versions this code speaks. */
+export const VERSIONS = { min: 1, max: 1 } as const;
+export type VersionRange = { min: number; max: number };
+
+/** A frame above this many characters closes the link. 10,000 guests report in about 1 MB. */
+export const MAX_FRAME_CHARS = 2 * 1024 * 1024;
+export const MAX_GUESTS = 10_000;
+
+export const PING = "ping";
+export const PONG = "pong";
+
+/** Close codes of the control link, from the range that RFC 6455 §7.4.2 leaves to applications. */
+export const CLOSE = {
+  BAD_FRAME: 4400,
+  WRONG_HOST: 4403,
+  NO_COMMON_VERSION: 4406,
+  REPLACED: 4409,
+  TOO_BIG: 4413,
+  REVOKED: 4410,
+} as const;
+
+const version = z.int().min(0).max(1_000_000);
+const callId = z.string().min(1).max(128);
+
+export const callError = z.object({ code: z.enum(CALL_ERRORS), message: z.string().max(1024) });
+export type CallError = z.infer<typeof callError>;
+export const outcome = z.discriminatedUnion("ok", [
+  z.object({ ok: z.literal(true), value: z.unknown() }),
+  z.object({ ok: z.literal(false), error: callError }),
+]);
+export type Outcome = z.infer<typeof outcome>;
+
+const fromAgent = z.discriminatedUnion("t", [
+  z.object({
+    t: z.literal("hello"),
+    host: z.string().min(1).max(255),
+    agent: z.string().max(64),
+    versions: z.object({ min: version, max: version }),
+    capabilities: z.array(z.string().max(64)).max(64),
+    inventory,
+    guests: z.array(guestReport).max(MAX_GUESTS),
+  }),
+  z.object({ t: z.literal("result"), call: callId, outcome }),
+  z.object({ t: z.literal("report"), guests: z.array(guestReport).max(MAX_GUESTS) }),
+  z.object({ t: z.literal("inventory"), inventory }),
+]);
+export type FromAgent = z.infer<typeof fromAgent>;
+
+const methodNames = Object.keys(METHODS) as [Method, ...Method[]];
+const toAgent = z.discriminatedUnion("t", [
+  z.object({ t: z.literal("welcome"), version, report_interval: z.number().min(0.1).max(3600) }),
+  z.object({
+    t: z.literal("call"),
+    id: callId,
+    server: z.uuid(),
+    generation: z.int().min(0),
+    method: z.enum(methodNames),
+    params: z.unknown(),
+  }),
+  z.object({ t: z.literal("ack"), call: callId }),
+]);
+export type ToAgent = z.infer<typeof toAgent>;
+export type CallFrame = Extract<ToAgent, { t: "call" }>;
+
+export type Decoded<F> = { kind: "frame"; frame: F } | { kind: "unknown" } | { kind: "invalid"; reason: string };
+
+const FROM_AGENT_KINDS: ReadonlySet<unknown> = new Set(["hello", "result", "report", "inventory"]);
+const TO_AGENT_KINDS: ReadonlySet<unknown> = new Set(["welcome", "call", "ack"]);
+
+/** Reads one frame from an agent. Never throws; `reason` names the first field that is wrong and holds no payload. */
+export function decodeFromAgent(text: string): Decoded<FromAgent> {
+  return decode(text, fromAgent, FROM_AGENT_KINDS);
+}
+
+/** Reads one frame from the edge, as `decodeFromAgent` does. A call of an unknown method is invalid. */
+export function decodeToAgent(text: string): Decoded<ToAgent> {
+  return decode(text, toAgent, TO_AGENT_KINDS);
+}
+
+export function encode(frame: FromAgent | ToAgent): string {
+  return JSON.stringify(frame);
+}
+
+/** The highest version both sides speak; null when there is none. */
+export function agree(a: VersionRange, b: VersionRange): number | null {
+  const highest = Math.min(a.max, b.max);
+  return highest >= Math.max(a.min, b.min) ? highest : null;
+}
+
+function decode<F>(text: string, schema: z.ZodType<F>, kinds: ReadonlySet<unknown>): Decoded<F> {
+  if (text.length > MAX_FRAME_CHARS) return { kind: "invalid", reason: "frame is too big" };
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { kind: "invalid", reason: "frame is not JSON" };
+  }
+  if (typeof value !== "object" || value === null || !("t" in value)) {
+    return { kind: "invalid", reason: "frame has no field t" };
+  }
+  if (!kinds.has(value.t)) return { kind: "unknown" };
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return { kind: "frame", frame: parsed.data };
+  return { kind: "invalid", reason: `frame field ${parsed.error.issues[0]?.path.join(".") ?? "?"} is wrong` };
+}

@@ -1,0 +1,33 @@
+/** What an agent says of its host and of the guests on it. */
+import { z } from "zod";
+
+/** Nova's power states (nova/compute/power_state.py); 2 and 5 are unused. */
+export const POWER_STATE = { NOSTATE: 0, RUNNING: 1, PAUSED: 3, SHUTDOWN: 4, CRASHED: 6, SUSPENDED: 7 } as const;
+export type PowerState = (typeof POWER_STATE)[keyof typeof POWER_STATE];
+export const powerState = z.union([z.literal(0), z.literal(1), z.literal(3), z.literal(4), z.literal(6), z.literal(7)]);
+
+/** Where a guest's VNC server listens, on the agent's own machine. */
+export const vncAddress = z.discriminatedUnion("transport", [
+  z.object({ transport: z.literal("unix"), path: z.string().min(1).max(107) }),
+  z.object({ transport: z.literal("tcp"), host: z.enum(["127.0.0.1", "::1"]), port: z.int().min(1).max(65535) }),
+]);
+export type VncAddress = z.infer<typeof vncAddress>;
+
+/** One guest as it runs now. `generation` is the incarnation that the edge gave when it asked for it. */
+export const guestReport = z.object({
+  server: z.uuid(),
+  generation: z.int().min(0),
+  power_state: powerState,
+});
+export type GuestReport = z.infer<typeof guestReport>;
+
+/** The host's whole resources, before ratios and reservations. Memory in MiB, disk in GiB. */
+export const inventory = z.object({
+  hypervisor_hostname: z.string().min(1).max(255),
+  hypervisor_type: z.string().min(1).max(64),
+  hypervisor_version: z.int().min(0),
+  vcpus: z.int().min(0).max(1_000_000),
+  memory_mb: z.int().min(0),
+  local_gb: z.int().min(0),
+});
+export type Inventory = z.infer<typeof inventory>;

@@ -1,0 +1,71 @@
+/**
+ * What the edge may ask of an agent: one entry a method, with the shape of its parameters and of its value.
+ * The counterpart of nova/compute/rpcapi.py.
+ */
+import { z } from "zod";
+import { powerState, vncAddress } from "./guest.ts";
+
+const short = z.string().max(255);
+
+/** The image a guest boots from. `sha512` and `size` (bytes) are checked by the agent before a driver sees the file. */
+export const imageRef = z.object({
+  id: z.uuid(),
+  disk_format: z.enum(["raw", "qcow2", "iso"]),
+  size: z.int().min(0),
+  sha512: z.string().regex(/^[0-9a-f]{128}$/),
+});
+export type ImageRef = z.infer<typeof imageRef>;
+
+/** All a driver needs to build a guest. Sizes: memory in MiB, disk in GiB. */
+export const guestSpec = z.object({
+  display_name: short,
+  instance_name: short,
+  project_id: short,
+  vcpus: z.int().min(1),
+  memory_mb: z.int().min(1),
+  disk_gb: z.int().min(0),
+  image: imageRef,
+  metadata: z.record(short, short),
+});
+export type GuestSpec = z.infer<typeof guestSpec>;
+
+const none = z.object({});
+const powered = z.object({ power_state: powerState });
+
+/**
+ * `durable` methods change a guest: the agent journals them by call id, answers a repeated id from its journal,
+ * and keeps the outcome until the edge acknowledges it. The others read or open, live, and die with the socket.
+ */
+export const METHODS = {
+  spawn: { durable: true, params: guestSpec, value: powered },
+  destroy: { durable: true, params: none, value: none },
+  power_on: { durable: true, params: none, value: powered },
+  power_off: { durable: true, params: none, value: powered },
+  reboot: { durable: true, params: z.object({ type: z.enum(["SOFT", "HARD"]) }), value: powered },
+  get_vnc_console: { durable: false, params: none, value: vncAddress },
+  /** Connect this server's VNC socket and dial `/agent/v1/console/{console}` with `ticket` as the bearer. */
+  open_console: {
+    durable: false,
+    params: z.object({ console: z.string().regex(/^[0-9a-f]{64}$/), ticket: z.string().max(2048) }),
+    value: none,
+  },
+} as const;
+export type Method = keyof typeof METHODS;
+export type Params<M extends Method> = z.infer<(typeof METHODS)[M]["params"]>;
+export type Value<M extends Method> = z.infer<(typeof METHODS)[M]["value"]>;
+
+/** Why a call failed, by the name of Nova's exception (nova/exception.py) that says the same. */
+export const CALL_ERRORS = [
+  "InstanceNotFound",
+  "InstanceInvalidState",
+  "ConsoleNotAvailable",
+  "BuildAbortException",
+  "ImageUnacceptable",
+  "HypervisorUnavailable",
+  "InsufficientFreeDisk",
+  "StaleGeneration",
+  "InvalidCall",
+  "NotSupported",
+  "Unexpected",
+] as const;
+export type CallErrorCode = (typeof CALL_ERRORS)[number];
