@@ -43,8 +43,10 @@ const callId = z.string().min(1).max(128);
 
 export const callError = z.object({ code: z.enum(CALL_ERRORS), message: z.string().max(1024) });
 export type CallError = z.infer<typeof callError>;
+/** Every method's value is a flat object; METHODS gives its shape. */
+const value = z.record(z.string().max(64), z.union([z.string().max(4096), z.number(), z.boolean(), z.null()]));
 export const outcome = z.discriminatedUnion("ok", [
-  z.object({ ok: z.literal(true), value: z.unknown() }),
+  z.object({ ok: z.literal(true), value }),
   z.object({ ok: z.literal(false), error: callError }),
 ]);
 export type Outcome = z.infer<typeof outcome>;

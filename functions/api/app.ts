@@ -1,0 +1,78 @@
+/** The Worker's HTTP: what is mounted where, and how every request begins and ends. */
+import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
+import { requestId } from "hono/request-id";
+import { agentRoutes } from "../compute/routes.ts";
+import { identityRoutes } from "../identity/routes.ts";
+import { imageRoutes } from "../image/routes.ts";
+import { causeOf, log } from "../log.ts";
+import type { AppEnv } from "./app-env.ts";
+import { consoles } from "./consoles.ts";
+import { Fault, notFound, unexpected } from "./fault.ts";
+import { flavors } from "./flavors.ts";
+import { microversion, versionHeaders } from "./microversion.ts";
+import { authenticated } from "./policy.ts";
+import { originOf } from "./resource.ts";
+import { serverActions } from "./server-actions.ts";
+import { servers } from "./servers.ts";
+import { MAX_BODY_BYTES } from "./validate.ts";
+import { versions } from "./versions.ts";
+
+export function createApp(): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
+  app.use(requestId({ headerName: "", generator: () => `req-${crypto.randomUUID()}` }));
+  app.use(async (c, next) => {
+    await next();
+    if (c.res.webSocket) return;
+    c.header("x-openstack-request-id", c.var.requestId);
+    c.header("x-compute-request-id", c.var.requestId);
+    if (c.var.minor === undefined) return;
+    for (const [name, value] of Object.entries(versionHeaders(c.var.minor))) c.header(name, value);
+  });
+  const limited = bodyLimit({
+    maxSize: MAX_BODY_BYTES,
+    onError: () => {
+      throw new Fault(413, "Request is too large.");
+    },
+  });
+  for (const prefix of ["/identity/*", "/compute/*", "/agent/*"]) app.use(prefix, limited);
+  app.route("/identity", identityRoutes());
+  app.route("/image", imageRoutes());
+  app.route("/agent/v1", agentRoutes());
+  app.route("/compute", computeRoutes());
+  app.get("/", (c) => c.json(root(originOf(c))));
+  app.notFound((c) => fault(c, notFound("The resource could not be found.")));
+  app.onError((error, c) => {
+    if (error instanceof Fault) return fault(c, error);
+    if (error instanceof HTTPException && error.status < 500) return fault(c, new Fault(400, "Malformed request"));
+    log("request.failed", { request: c.var.requestId, method: c.req.method, cause: causeOf(error) });
+    return fault(c, unexpected(c.var.requestId));
+  });
+  return app;
+}
+
+function computeRoutes(): Hono<AppEnv> {
+  const compute = new Hono<AppEnv>();
+  versions(compute);
+  const resources = new Hono<AppEnv>();
+  resources.use(authenticated, microversion);
+  for (const mount of [servers, serverActions, consoles, flavors]) mount(resources);
+  // Both forms of Nova's URLs; a resource's name is never a project's id.
+  compute.route("/v2.1", resources);
+  compute.route("/v2.1/:project{[0-9a-f-]+}", resources);
+  return compute;
+}
+
+function fault(c: Parameters<Parameters<Hono<AppEnv>["notFound"]>[0]>[0], error: Fault): Response {
+  return c.json(error.body(), error.status, error.headers);
+}
+
+function root(origin: string): object {
+  return {
+    name: "edgenova",
+    identity: `${origin}/identity/v3`,
+    compute: `${origin}/compute/v2.1`,
+    image: `${origin}/image`,
+  };
+}

@@ -1,0 +1,46 @@
+/** POST /servers/{id}/remote-consoles, from 2.6 (nova/api/openstack/compute/remote_consoles.py). */
+import type { Context, Hono } from "hono";
+import { config } from "../config.ts";
+import type { AppEnv } from "./app-env.ts";
+import { badRequest, conflict, instanceNotFound, notFound } from "./fault.ts";
+import { requireMember } from "./policy.ts";
+import { originOf, resource } from "./resource.ts";
+import { remoteConsole } from "./schema/server.ts";
+import { serverOf } from "./servers.ts";
+import { jsonBody } from "./validate.ts";
+
+const FIRST_MINOR = 6;
+/** The page that the seed names; served here, on noVNC's RFB class. */
+const VIEWER = "/vnc_auto.html";
+
+/** Which type goes with which protocol. */
+const PROTOCOL_OF: Record<string, string> = {
+  novnc: "vnc",
+  xvpvnc: "vnc",
+  "spice-html5": "spice",
+  serial: "serial",
+  "rdp-html5": "rdp",
+  webmks: "mks",
+};
+
+export function consoles(app: Hono<AppEnv>): void {
+  resource(app, "/servers/:id/remote-consoles", {
+    POST: async (c) => {
+      if (c.var.minor < FIRST_MINOR) throw notFound("The resource could not be found.");
+      requireMember(c, "os_compute_api:os-remote-consoles");
+      const { protocol, type } = (await jsonBody(c, remoteConsole(c.var.minor))).remote_console;
+      return c.json({ remote_console: { protocol, type, url: await openConsole(c, protocol, type) } });
+    },
+  });
+}
+
+/** The URL of a new console of the server in the path. */
+export async function openConsole(c: Context<AppEnv>, protocol: string, type: string): Promise<string> {
+  if (PROTOCOL_OF[type] !== protocol) throw badRequest(`Invalid console type ${type}`);
+  const { id, stub } = serverOf(c);
+  if (type !== "novnc") throw badRequest(`Unavailable console type ${type}.`);
+  const base = config(c.env).NOVNCPROXY_BASE_URL || `${originOf(c)}${VIEWER}`;
+  const minted = await stub.createConsole(c.var.actor, base);
+  if (minted.ok) return minted.value.url;
+  throw minted.error.kind === "not_found" ? instanceNotFound(id) : conflict(minted.error.message);
+}

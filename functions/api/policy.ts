@@ -1,0 +1,34 @@
+/** Who may do what (nova/policies): readers read, members change, admins do the rest. */
+import type { Context } from "hono";
+import { createMiddleware } from "hono/factory";
+import { actorOf, readToken } from "../identity/token.ts";
+import type { AppEnv } from "./app-env.ts";
+import { badRequest, Fault, forbidden } from "./fault.ts";
+
+const UNAUTHORIZED = "The request you have made requires authentication.";
+
+/** Turns X-Auth-Token into the actor; 401 without a good one, 400 when the URL names another project. */
+export const authenticated = createMiddleware<AppEnv>(async (c, next) => {
+  const said = await readToken(c.env, c.req.header("x-auth-token") ?? "");
+  const actor = said && actorOf(said);
+  if (!actor)
+    throw new Fault(401, UNAUTHORIZED, { "WWW-Authenticate": `Keystone uri="${new URL(c.req.url).origin}/identity"` });
+  c.set("actor", actor);
+  const project = c.req.param("project");
+  if (project !== undefined && project !== actor.project_id) {
+    throw badRequest("Malformed request URL: URL's project_id doesn't match context's project_id");
+  }
+  await next();
+});
+
+export function requireMember(c: Context<AppEnv>, rule: string): void {
+  if (!c.var.actor.may_write) throw denied(rule);
+}
+
+export function requireAdmin(c: Context<AppEnv>, rule: string): void {
+  if (!c.var.actor.is_admin) throw denied(rule);
+}
+
+function denied(rule: string): Fault {
+  return forbidden(`Policy doesn't allow ${rule} to be performed.`);
+}

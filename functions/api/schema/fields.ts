@@ -1,0 +1,59 @@
+/** Nova's field rules that several resources share (nova/api/validation/parameter_types.py). */
+import { z } from "zod";
+
+/** 1 to 255 printable characters, spaces inside, none at the edges. */
+export const name = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(
+    /^(?!\s)[^\p{Cc}\p{Cs}\p{Zl}\p{Zp}]+(?<!\s)$/u,
+    "It has characters that cannot be printed, or blanks at an edge.",
+  );
+
+export const description = z
+  .string()
+  .max(255)
+  .regex(/^[^\p{Cc}\p{Cs}]*$/u, "It has characters that cannot be printed.")
+  .nullable();
+
+export const metadata = z
+  .record(
+    z.string().regex(/^[a-zA-Z0-9-_:. ]{1,255}$/, "A key has characters that are not allowed."),
+    z.string().max(255),
+  )
+  .refine((items) => Object.keys(items).length <= MAX_METADATA_ITEMS, `Maximum number of metadata items exceeds 128`);
+
+/** nova: [quota]metadata_items. */
+const MAX_METADATA_ITEMS = 128;
+
+export const tags = z
+  .array(z.string().regex(/^[^,/]{1,60}$/, "A tag is 1 to 60 characters without ',' and '/'."))
+  .max(50)
+  .refine((all) => new Set(all).size === all.length, "Tags are not unique.");
+
+const TRUE = ["true", "1", "on", "yes", "t", "y"];
+const FALSE = ["false", "0", "off", "no", "f", "n"];
+
+/** true, false, and the strings that Nova takes for them. */
+export const boolean = z.union([z.boolean(), z.string()]).transform(truth);
+
+function truth(value: boolean | string, context: z.core.$RefinementCtx): boolean {
+  if (typeof value === "boolean") return value;
+  if (TRUE.includes(value.toLowerCase())) return true;
+  if (FALSE.includes(value.toLowerCase())) return false;
+  context.addIssue({ code: "custom", message: `${value.slice(0, 32)} is not a boolean.` });
+  return z.NEVER;
+}
+
+/** A whole number from `min`, as a number or as digits. */
+export const wholeNumber = (min: number) =>
+  z
+    .union([z.int(), z.string().regex(/^[0-9]{1,10}$/)])
+    .transform(Number)
+    .pipe(
+      z
+        .int()
+        .min(min)
+        .max(2 ** 31 - 1),
+    );

@@ -1,0 +1,47 @@
+/** The query of GET /servers (nova/api/openstack/compute/schemas/servers.py query_params_v21). */
+import { z } from "zod";
+import { boolean as anyBoolean } from "./fields.ts";
+
+/** A repeated parameter comes as a list; where one value is meant, the last is taken. */
+const last = z.array(z.string().max(255)).transform((values) => values.at(-1) ?? "");
+
+/** As in a body, but a query has only strings. */
+const boolean = z.string().pipe(anyBoolean as z.ZodType<boolean, string>);
+
+const whole = last.pipe(z.string().regex(/^[0-9]{1,10}$/, "It is not a whole number.")).transform(Number);
+
+/** Unknown parameters are ignored, as Nova does up to 2.74. */
+export const listServers = z.object({
+  name: last.optional(),
+  status: z.array(z.string().max(64)).optional(),
+  image: last.optional(),
+  flavor: last.optional(),
+  host: last.optional(),
+  uuid: last.optional(),
+  /** Bare `all_tenants` means yes. */
+  all_tenants: last
+    .transform((text) => text || "true")
+    .pipe(boolean)
+    .optional(),
+  project_id: last.optional(),
+  tenant_id: last.optional(),
+  deleted: last.pipe(boolean).optional(),
+  sort_key: z.array(z.string().max(64)).max(16).optional(),
+  sort_dir: z
+    .array(z.enum(["asc", "desc"]))
+    .max(16)
+    .optional(),
+  limit: whole.optional(),
+  marker: last.optional(),
+});
+export type ListServers = z.infer<typeof listServers>;
+
+export const listFlavors = z.object({
+  limit: whole.optional(),
+  marker: last.optional(),
+  minRam: whole.optional(),
+  minDisk: whole.optional(),
+  is_public: last.optional(),
+  sort_key: last.optional(),
+  sort_dir: last.pipe(z.enum(["asc", "desc"])).optional(),
+});

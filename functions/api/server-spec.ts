@@ -1,0 +1,109 @@
+/** From the body of POST /servers to what is to be built: names, image, flavor, zone (nova/compute/api.py create). */
+import type { Context } from "hono";
+import type { Flavor } from "../compute/flavor.ts";
+import type { CreateSpec } from "../conductor/record.ts";
+import { config } from "../config.ts";
+import type { ImageRef } from "../protocol/methods.ts";
+import type { AppEnv } from "./app-env.ts";
+import { badRequest } from "./fault.ts";
+import { requireAdmin } from "./policy.ts";
+import type { CreateBody } from "./schema/server.ts";
+
+/** One spec for each server asked for; 400 or 403 where the body asks for what is not there. */
+export async function specsOf(c: Context<AppEnv>, body: CreateBody): Promise<CreateSpec[]> {
+  const { server } = body;
+  refuseWhatIsNotHere(body);
+  const count = countOf(server);
+  const [flavor, image] = await Promise.all([flavorOf(c, server.flavorRef), imageOf(c, server.imageRef)]);
+  const place = placeOf(c, server.availability_zone);
+  const { actor } = c.var;
+  const shared = {
+    project_id: actor.project_id,
+    user_id: actor.user_id,
+    description: server.description ?? (c.var.minor < 19 ? server.name : null),
+    metadata: server.metadata ?? {},
+    tags: server.tags ?? [],
+    flavor,
+    image,
+    ...place,
+    disk_config: server["OS-DCF:diskConfig"] ?? "MANUAL",
+    reservation_id: `r-${crypto.randomUUID().slice(0, 8)}`,
+    created_at: new Date().toISOString(),
+  } as const;
+  return Array.from({ length: count }, (_, index) => {
+    const uuid = crypto.randomUUID();
+    const display_name = count === 1 ? server.name : `${server.name}-${index + 1}`;
+    return { ...shared, uuid, display_name, hostname: hostnameOf(display_name, uuid), launch_index: index };
+  });
+}
+
+/** A host name from a display name (nova/utils.py sanitize_hostname). */
+export function hostnameOf(name: string, uuid: string): string {
+  const plain = name
+    .replace(/[^\u0020-\u00ff]/g, "")
+    .slice(0, 63)
+    .replace(/[ _.]/g, "-")
+    .replace(/[^\w-]+/g, "")
+    .toLowerCase()
+    .replace(/^[.-]+|[.-]+$/g, "");
+  return plain === "" ? `Server-${uuid}` : plain;
+}
+
+/** What needs a service, or a part of Nova, that this deployment does not have: said, not dropped. */
+function refuseWhatIsNotHere({ server }: CreateBody): void {
+  if (Array.isArray(server.networks) && server.networks.length > 0) {
+    throw badRequest("There is no network service here: ask for networks none (--nic none).");
+  }
+  if (server.networks === "auto") {
+    throw badRequest("Unable to automatically allocate a network: there is no network service here.");
+  }
+  for (const device of server.block_device_mapping_v2 ?? []) {
+    const boots = device.source_type === "image" && (device.destination_type ?? "local") === "local";
+    if (boots && Number(device.boot_index ?? 0) === 0 && device.uuid === server.imageRef) continue;
+    throw badRequest("There is no volume service here: the only block device is the image's own disk.");
+  }
+  if (server.block_device_mapping?.length) throw badRequest("There is no volume service here.");
+  if (server.key_name) throw badRequest("Invalid key_name provided.");
+  const absent = (["user_data", "personality", "adminPass", "accessIPv4", "accessIPv6"] as const).find(
+    (field) => server[field] !== undefined && server[field] !== null && server[field].length > 0,
+  );
+  if (absent) throw badRequest(`${absent} cannot reach the guest: there is no config drive here.`);
+  if (server.config_drive) throw badRequest("There is no config drive here.");
+}
+
+function countOf(server: CreateBody["server"]): number {
+  const min = server.min_count ?? 1;
+  const max = server.max_count ?? min;
+  if (min > max) throw badRequest("min_count must be <= max_count");
+  return max;
+}
+
+async function flavorOf(c: Context<AppEnv>, ref: string): Promise<Flavor> {
+  const id = ref.split("/").at(-1) ?? ref;
+  const flavor = await c.env.FLAVORS.getByName("default").get(id);
+  if (flavor === null) throw badRequest(`Flavor ${id} could not be found.`);
+  return flavor;
+}
+
+async function imageOf(c: Context<AppEnv>, id: string | undefined): Promise<ImageRef> {
+  if (!id) throw badRequest("Invalid imageRef provided.");
+  const image = await c.env.IMAGES.getByName("default").get(id);
+  if (image === null) throw badRequest(`Image ${id} could not be found.`);
+  const { disk_format, size, os_hash_value } = image;
+  if (image.status !== "active" || size === null || os_hash_value === null)
+    throw badRequest(`Image ${id} is not active.`);
+  if (disk_format !== "raw" && disk_format !== "qcow2" && disk_format !== "iso") {
+    throw badRequest(`Image ${id} is unacceptable: disk format ${disk_format} cannot be booted here.`);
+  }
+  return { id, disk_format, size, sha512: os_hash_value };
+}
+
+/** `zone`, or `zone:host` to force a host (admins only; nova: parse_availability_zone). */
+function placeOf(c: Context<AppEnv>, text: string | undefined) {
+  const [zone = "", host = "", node = ""] = (text ?? "").split(":");
+  const known = config(c.env).DEFAULT_AVAILABILITY_ZONE;
+  if (zone !== "" && zone !== known) throw badRequest("The requested availability zone is not available");
+  const requested_host = host || node || null;
+  if (requested_host !== null) requireAdmin(c, "os_compute_api:servers:create:forced_host");
+  return { availability_zone: zone || null, requested_host };
+}

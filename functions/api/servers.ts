@@ -1,0 +1,154 @@
+/** /servers and /servers/{id} (nova/api/openstack/compute/servers.py). */
+import type { Context, Hono } from "hono";
+import type { ServerRecord } from "../conductor/record.ts";
+import type { NotFound } from "../conductor/server.ts";
+import type { Conflict, Status } from "../conductor/state.ts";
+import { config } from "../config.ts";
+import { type BadQuery, type ListQuery, type Page, pageOf, SORT_KEYS, type SortKey } from "../project/listing.ts";
+import { quotaMessage } from "../project/quota.ts";
+import type { Result } from "../result.ts";
+import type { AppEnv } from "./app-env.ts";
+import { badRequest, conflict, Fault, forbidden, instanceNotFound } from "./fault.ts";
+import { requireAdmin, requireMember } from "./policy.ts";
+import { links, nextLink, resource } from "./resource.ts";
+import { type ListServers, listServers } from "./schema/list.ts";
+import { createServer } from "./schema/server.ts";
+import { specsOf } from "./server-spec.ts";
+import { serverBrief, serverView } from "./server-view.ts";
+import { jsonBody, query } from "./validate.ts";
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const STATUSES: readonly string[] = ["BUILD", "ACTIVE", "SHUTOFF", "REBOOT", "HARD_REBOOT", "ERROR", "DELETED"];
+
+export function servers(app: Hono<AppEnv>): void {
+  resource(app, "/servers", { GET: (c) => list(c, "servers"), POST: create });
+  resource(app, "/servers/detail", { GET: (c) => list(c, "servers/detail") });
+  resource(app, "/servers/:id", { GET: show, DELETE: remove });
+}
+
+/** The `Server` object that the URL names. A name that is no uuid is no server: clients look names up this way. */
+export function serverOf(c: Context<AppEnv>) {
+  const id = c.req.param("id") ?? "";
+  if (!UUID.test(id)) throw instanceNotFound(id);
+  return { id, stub: c.env.SERVER.getByName(id) };
+}
+
+/** The fault for an action that was not begun. */
+export function actionFault(id: string, error: NotFound | Conflict): Fault {
+  if (error.kind === "not_found") return instanceNotFound(id);
+  return conflict(`Cannot '${error.verb}' instance ${id} while it is in ${error.attr} ${error.state}`);
+}
+
+async function show(c: Context<AppEnv>) {
+  const { id, stub } = serverOf(c);
+  const record = await stub.show(c.var.actor);
+  if (record === null) throw instanceNotFound(id);
+  return c.json({ server: serverView(c, record, await hostStatus(c)) });
+}
+
+async function remove(c: Context<AppEnv>) {
+  requireMember(c, "os_compute_api:servers:delete");
+  const { id, stub } = serverOf(c);
+  const begun = await stub.remove(c.var.actor);
+  if (!begun.ok) throw actionFault(id, begun.error);
+  return c.body(null, 204);
+}
+
+async function create(c: Context<AppEnv>) {
+  requireMember(c, "os_compute_api:servers:create");
+  const body = await jsonBody(c, createServer(c.var.minor));
+  const specs = await specsOf(c, body);
+  const project = c.env.PROJECT.getByName(c.var.actor.project_id);
+  const reserved = await project.reserve(specs, body.server.min_count ?? 1);
+  if (!reserved.ok) throw forbidden(quotaMessage(reserved.error));
+  const { count, until } = reserved.value;
+  const made = await Promise.all(
+    specs.slice(0, count).map((spec) => c.env.SERVER.getByName(spec.uuid).create(spec, until)),
+  );
+  if (made.some((one) => !one.ok)) throw new Fault(503, "The request took too long and was given up. Try again.");
+  const first = specs[0];
+  if (first === undefined) throw badRequest("min_count must be at least 1");
+  if (body.server.return_reservation_id) return c.json({ reservation_id: first.reservation_id }, 202);
+  const href = links(c, "servers", first.uuid);
+  const server = {
+    id: first.uuid,
+    links: href,
+    "OS-DCF:diskConfig": first.disk_config,
+    security_groups: [{ name: "default" }],
+  };
+  return c.json({ server }, 202, { Location: href[0]?.href ?? "" });
+}
+
+async function list(c: Context<AppEnv>, path: "servers" | "servers/detail") {
+  const asked = query(c, listServers);
+  const { actor } = c.var;
+  if (asked.all_tenants) requireAdmin(c, `os_compute_api:${path.replace("/", ":")}:get_all_tenants`);
+  if (asked.deleted) {
+    if (!actor.is_admin) throw forbidden("Only administrators may list deleted instances");
+    return c.json({ servers: [] });
+  }
+  const wanted = listQuery(c, asked);
+  if (wanted === null) return c.json({ servers: [] });
+  const page = await pageFor(c, asked, wanted);
+  const last = page.full ? page.servers.at(-1) : undefined;
+  const next = last ? { servers_links: nextLink(c, path, last.uuid) } : {};
+  if (path === "servers") return c.json({ servers: page.servers.map((one) => serverBrief(c, one)), ...next });
+  const hosts = await hostStatus(c);
+  return c.json({ servers: page.servers.map((one) => serverView(c, one, hosts)), ...next });
+}
+
+/** The page from the caller's project, or from all of them. */
+async function pageFor(c: Context<AppEnv>, asked: ListServers, wanted: ListQuery) {
+  const project = asked.project_id ?? asked.tenant_id;
+  let result: Result<Page, BadQuery>;
+  if (!asked.all_tenants || project !== undefined) {
+    const name = asked.all_tenants && project !== undefined ? project : c.var.actor.project_id;
+    result = await c.env.PROJECT.getByName(name).list(wanted);
+  } else {
+    const all: ServerRecord[] = [];
+    const { marker: _, ...unpaged } = wanted;
+    for (const { id } of await c.env.IDENTITY.getByName("default").projects()) {
+      const part = await c.env.PROJECT.getByName(id).list({ ...unpaged, limit: Number.MAX_SAFE_INTEGER });
+      if (part.ok) all.push(...part.value.servers);
+    }
+    result = pageOf(all, wanted);
+  }
+  if (!result.ok) throw badRequest(result.error.message);
+  return result.value;
+}
+
+/** The query as the index takes it; null when nothing can match. Filters that are not the caller's are dropped. */
+function listQuery(c: Context<AppEnv>, asked: ListServers): ListQuery | null {
+  const { MAX_LIMIT } = config(c.env);
+  const wanted: ListQuery = { sort: sortOf(c, asked), limit: Math.min(asked.limit ?? MAX_LIMIT, MAX_LIMIT) };
+  if (asked.name !== undefined) wanted.name = asked.name;
+  if (asked.image !== undefined) wanted.image = asked.image.split("/").at(-1) ?? "";
+  if (asked.flavor !== undefined) wanted.flavor = asked.flavor.split("/").at(-1) ?? "";
+  if (asked.marker !== undefined) wanted.marker = asked.marker;
+  if (c.var.actor.is_admin) {
+    if (asked.host !== undefined) wanted.host = asked.host;
+    if (asked.uuid !== undefined) wanted.uuid = asked.uuid;
+  }
+  if (asked.status === undefined) return wanted;
+  const known = asked.status.map((one) => one.toUpperCase()).filter((one) => STATUSES.includes(one)) as Status[];
+  if (known.length < asked.status.length && c.var.minor >= 38) throw badRequest("Invalid status value");
+  return known.length === 0 ? null : { ...wanted, status: known };
+}
+
+function sortOf(c: Context<AppEnv>, asked: ListServers): ListQuery["sort"] {
+  const keys = asked.sort_key ?? ["created_at"];
+  return keys.map((key, i) => {
+    if ((key === "host" || key === "node") && !c.var.actor.is_admin) throw forbidden(`sort_key ${key} is for admins`);
+    if (!(SORT_KEYS as readonly string[]).includes(key)) {
+      throw badRequest(`Invalid input for query parameters sort_key. Value: ${key}.`);
+    }
+    return { key: key as SortKey, dir: asked.sort_dir?.[i] ?? asked.sort_dir?.at(-1) ?? "desc" };
+  });
+}
+
+/** Of each host: UP, UNKNOWN or MAINTENANCE (nova: get_instance_host_status). Asked for only where it is shown. */
+async function hostStatus(c: Context<AppEnv>): Promise<ReadonlyMap<string, string>> {
+  if (!c.var.actor.is_admin || c.var.minor < 16) return new Map();
+  const hosts = await c.env.SCHEDULER.getByName("default").hosts();
+  return new Map(hosts.map(({ host, up, enabled }) => [host, enabled ? (up ? "UP" : "UNKNOWN") : "MAINTENANCE"]));
+}

@@ -1,0 +1,76 @@
+/** Bodies and queries, parsed by schema, with Nova's words for what is wrong (nova/api/validation/validators.py). */
+import type { Context } from "hono";
+import type { z } from "zod";
+import { badRequest, Fault } from "./fault.ts";
+
+/** Longest request body that is parsed as JSON, bytes (nova: oslo_middleware max_request_body_size). */
+export const MAX_BODY_BYTES = 114_688;
+
+/** Deeper JSON than any request has; a parser of ours must not recurse on a stranger's word. */
+const MAX_DEPTH = 32;
+
+/** The request's body as the schema's value; 400, 413 or 415 when it is not. */
+export async function jsonBody<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
+  const type = (c.req.header("content-type") ?? "application/json").split(";")[0]?.trim().toLowerCase();
+  if (type !== "application/json") throw new Fault(415, `Unsupported Content-Type ${type}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(await c.req.text());
+  } catch (error) {
+    if (error instanceof Fault) throw error;
+    throw badRequest("Malformed request body");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw badRequest("Malformed request body");
+  if (deeper(value, MAX_DEPTH)) throw badRequest("Malformed request body: it is nested too deeply");
+  return parse(schema, value);
+}
+
+/** A part of a body as the schema's value; 400 when it is not. */
+export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
+  return parsed(schema, value, (path, shown) => `Invalid input for field/attribute ${path}. Value: ${shown}.`);
+}
+
+/** The request's query as the schema's value. Every parameter comes as the list of its values. */
+export function query<T>(c: Context, schema: z.ZodType<T>): T {
+  return parsed(
+    schema,
+    c.req.queries(),
+    (path, shown) => `Invalid input for query parameters ${path}. Value: ${shown}.`,
+  );
+}
+
+function parsed<T>(schema: z.ZodType<T>, value: unknown, words: (path: string, shown: string) => string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = deepest(result.error.issues);
+  if (issue.code === "unrecognized_keys") {
+    const keys = issue.keys.map((key) => `'${shorten(key)}'`).join(", ");
+    const verb = issue.keys.length === 1 ? "was" : "were";
+    throw badRequest(`Additional properties are not allowed (${keys} ${verb} unexpected)`);
+  }
+  const at = issue.path.reduce<unknown>(
+    (inner, key) => (typeof inner === "object" && inner !== null ? Reflect.get(inner, key) : undefined),
+    value,
+  );
+  const path = issue.path.join(".") || "body";
+  if (at === undefined && issue.code === "invalid_type") throw badRequest(`'${path}' is a required property`);
+  throw badRequest(`${words(path, shorten(JSON.stringify(at) ?? "undefined"))} ${issue.message}`);
+}
+
+/** The first issue, or the one inside a union that came furthest. */
+function deepest(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue {
+  const first = issues[0] as z.core.$ZodIssue;
+  if (first.code !== "invalid_union") return first;
+  const inner = first.errors.map((branch) => branch[0]).filter((issue) => issue !== undefined);
+  const furthest = inner.sort((a, b) => b.path.length - a.path.length)[0];
+  return furthest && furthest.path.length > 0 ? { ...furthest, path: [...first.path, ...furthest.path] } : first;
+}
+
+function deeper(value: unknown, left: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return left === 0 || Object.values(value).some((inner) => deeper(inner, left - 1));
+}
+
+function shorten(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}

@@ -1,0 +1,152 @@
+/** The tables of a `Host` object. */
+
+import type { Outcome } from "../protocol/frames.ts";
+import type { PowerState } from "../protocol/guest.ts";
+import type { CallRequest } from "./call.ts";
+import type { Resources } from "./claims.ts";
+
+export const MIGRATIONS = [
+  `CREATE TABLE allocation (
+     server TEXT PRIMARY KEY, generation INTEGER NOT NULL,
+     vcpus INTEGER NOT NULL, memory_mb INTEGER NOT NULL, disk_gb INTEGER NOT NULL,
+     leaving INTEGER NOT NULL DEFAULT 0, power_state INTEGER NOT NULL DEFAULT 0
+   ) WITHOUT ROWID;
+   CREATE TABLE call (
+     seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, server TEXT NOT NULL, generation INTEGER NOT NULL,
+     method TEXT NOT NULL, params TEXT NOT NULL, outcome TEXT
+   );
+   CREATE INDEX call_server ON call (server);
+   CREATE TABLE dismissed (server TEXT PRIMARY KEY, generation INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;`,
+] as const;
+
+/** How long a dismissed server is remembered, against a claim that was still under way: far longer than any RPC. */
+const DISMISSED_KEEP_MS = 60 * 60 * 1000;
+
+export type Allocation = Resources & {
+  server: string;
+  generation: number;
+  leaving: number;
+  power_state: PowerState;
+};
+
+type CallRow = CallRequest & { outcome: Outcome | null };
+type CallColumns = {
+  id: string;
+  server: string;
+  generation: number;
+  method: CallRequest["method"];
+  params: string;
+  outcome: string | null;
+};
+
+const callOf = (row: CallColumns): CallRow => ({
+  ...row,
+  params: JSON.parse(row.params),
+  outcome: row.outcome === null ? null : JSON.parse(row.outcome),
+});
+
+export class HostStore {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  allocation(server: string): Allocation | null {
+    return this.#sql.exec<Allocation>("SELECT * FROM allocation WHERE server = ?", server).toArray()[0] ?? null;
+  }
+
+  allocations(): Allocation[] {
+    return this.#sql.exec<Allocation>("SELECT * FROM allocation").toArray();
+  }
+
+  /** The sum of all claims, those that are leaving too. */
+  used(): Resources & { instances: number } {
+    return this.#sql
+      .exec<Resources & { instances: number }>(
+        `SELECT coalesce(sum(vcpus), 0) AS vcpus, coalesce(sum(memory_mb), 0) AS memory_mb,
+                coalesce(sum(disk_gb), 0) AS disk_gb, count(*) AS instances FROM allocation`,
+      )
+      .one();
+  }
+
+  allocate(server: string, generation: number, resources: Resources): void {
+    this.#sql.exec(
+      "INSERT INTO allocation (server, generation, vcpus, memory_mb, disk_gb) VALUES (?, ?, ?, ?, ?)",
+      server,
+      generation,
+      resources.vcpus,
+      resources.memory_mb,
+      resources.disk_gb,
+    );
+  }
+
+  setPower(server: string, generation: number, powerState: PowerState): void {
+    this.#sql.exec(
+      "UPDATE allocation SET power_state = ?, generation = ? WHERE server = ?",
+      powerState,
+      generation,
+      server,
+    );
+  }
+
+  setLeaving(server: string): void {
+    this.#sql.exec("UPDATE allocation SET leaving = 1 WHERE server = ?", server);
+  }
+
+  /** Forgets the server: its claim and its calls. */
+  free(server: string): void {
+    this.#sql.exec("DELETE FROM allocation WHERE server = ?", server);
+    this.#sql.exec("DELETE FROM call WHERE server = ?", server);
+  }
+
+  call(id: string): CallRow | null {
+    const row = this.#sql.exec<CallColumns>("SELECT * FROM call WHERE id = ?", id).toArray()[0];
+    return row ? callOf(row) : null;
+  }
+
+  /** Calls without an outcome, oldest first. */
+  openCalls(): CallRow[] {
+    const rows = this.#sql.exec<CallColumns>("SELECT * FROM call WHERE outcome IS NULL ORDER BY seq");
+    return rows.toArray().map(callOf);
+  }
+
+  openCallsOf(server: string): CallRow[] {
+    const rows = this.#sql.exec<CallColumns>("SELECT * FROM call WHERE server = ? AND outcome IS NULL", server);
+    return rows.toArray().map(callOf);
+  }
+
+  /** Adds a call. The server's settled ones are over: a saga asks one thing at a time. */
+  addCall(call: CallRequest): void {
+    this.#sql.exec("DELETE FROM call WHERE server = ? AND outcome IS NOT NULL", call.server);
+    this.#sql.exec(
+      "INSERT INTO call (id, server, generation, method, params) VALUES (?, ?, ?, ?, ?)",
+      call.id,
+      call.server,
+      call.generation,
+      call.method,
+      JSON.stringify(call.params),
+    );
+  }
+
+  settleCall(id: string, outcome: Outcome): void {
+    this.#sql.exec("UPDATE call SET outcome = ? WHERE id = ?", JSON.stringify(outcome), id);
+  }
+
+  dropCall(id: string): void {
+    this.#sql.exec("DELETE FROM call WHERE id = ?", id);
+  }
+
+  dismiss(server: string, generation: number, now: number): void {
+    this.#sql.exec("DELETE FROM dismissed WHERE at < ?", now - DISMISSED_KEEP_MS);
+    this.#sql.exec("INSERT OR REPLACE INTO dismissed VALUES (?, ?, ?)", server, generation, now);
+  }
+
+  /** Whether this or a later incarnation of the server was sent away. */
+  isDismissed(server: string, generation: number): boolean {
+    const row = this.#sql
+      .exec<{ generation: number }>("SELECT generation FROM dismissed WHERE server = ?", server)
+      .toArray()[0];
+    return row !== undefined && row.generation >= generation;
+  }
+}

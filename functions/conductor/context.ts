@@ -1,0 +1,59 @@
+/** What a flow's steps may touch: the server's record, and the objects around it by RPC. */
+
+import type { CallReply, CallRequest } from "../compute/call.ts";
+import type { Host } from "../compute/host.ts";
+import type { Config } from "../config.ts";
+import type { Outcome } from "../protocol/frames.ts";
+import type { Method, Params } from "../protocol/methods.ts";
+import { err, ok, type Result } from "../result.ts";
+import type { Scheduler } from "../scheduler/scheduler.ts";
+import type { ServerRecord } from "./record.ts";
+import { type Failure, type Flow, Wait } from "./saga.ts";
+
+/** What a flow remembers across a crash. */
+export type Memo = {
+  /** Hosts that may hold a claim or a guest: the best first, then the alternates. */
+  hosts: string[];
+  /** The one of them in use or on trial. */
+  at: number;
+  reboot?: "SOFT" | "HARD";
+};
+export type ServerFlow = Flow<Context, Memo>;
+
+export interface Context {
+  readonly config: Config;
+  /** Names this run of the flow: calls derive their ids from it, so a repeated step repeats its call. */
+  readonly saga: string;
+  readonly startedAt: number;
+  record(): ServerRecord;
+  /** Changes the record; throws when another saga has taken the server, so that a late step writes nothing. */
+  patch(change: Partial<ServerRecord>): void;
+  /** Stores a memo in the middle of a step. */
+  note(memo: Memo): void;
+  host(name: string): DurableObjectStub<Host>;
+  scheduler(): DurableObjectStub<Scheduler>;
+}
+
+/**
+ * Has the server's host do `method` and returns the value's power state. Waits (by throwing `Wait`) while the agent
+ * works or is away; after `patienceMs` without a connected agent the call is withdrawn and fails.
+ */
+export async function callHost<M extends Method>(
+  context: Context,
+  method: M,
+  params: Params<M>,
+  patienceMs: number,
+): Promise<Result<Outcome & { ok: true }, Failure>> {
+  const { uuid, generation, host } = context.record();
+  if (host === null) return err({ code: 500, message: "The server has no host." });
+  const request: CallRequest = { id: `${context.saga}:${method}`, server: uuid, generation, method, params };
+  const stub = context.host(host);
+  const reply: CallReply = await stub.call(request);
+  if (reply.kind === "waiting") {
+    if (reply.connected || Date.now() - context.startedAt < patienceMs) throw new Wait(`${method} on ${host}`);
+    await stub.withdraw(request.id);
+    return err({ code: 500, message: `Host ${host} is not connected.` });
+  }
+  if (reply.outcome.ok) return ok(reply.outcome);
+  return err({ code: 500, message: `${reply.outcome.error.code}: ${reply.outcome.error.message}` });
+}

@@ -1,0 +1,69 @@
+/** A server's record: kept by its `Server` object, copied to its `Project`'s index, shown by the API. */
+import type { Flavor } from "../compute/flavor.ts";
+import type { ImageRef } from "../protocol/methods.ts";
+import type { InstanceState } from "./state.ts";
+
+/** nova: InstanceFault. `message` is fit for the owner; nothing of the host's insides is in it. */
+export type Fault = { code: number; created: string; message: string };
+
+/** What the API asks to be built. Times are ISO 8601 in UTC with milliseconds. */
+export type CreateSpec = {
+  uuid: string;
+  project_id: string;
+  user_id: string;
+  display_name: string;
+  description: string | null;
+  hostname: string;
+  metadata: Record<string, string>;
+  tags: string[];
+  flavor: Flavor;
+  image: ImageRef;
+  availability_zone: string | null;
+  /** nova: requested_destination; null lets the scheduler choose. */
+  requested_host: string | null;
+  disk_config: "AUTO" | "MANUAL";
+  reservation_id: string;
+  launch_index: number;
+  created_at: string;
+};
+
+export type ServerRecord = CreateSpec &
+  InstanceState & {
+    /** Rises with every change; the index drops what is older than what it has. */
+    version: number;
+    host: string | null;
+    node: string | null;
+    updated_at: string;
+    launched_at: string | null;
+    terminated_at: string | null;
+    progress: number;
+    fault: Fault | null;
+  };
+
+export function newRecord(spec: CreateSpec): ServerRecord {
+  return {
+    ...spec,
+    vm_state: "building",
+    task_state: "scheduling",
+    power_state: 0,
+    generation: 1,
+    version: 1,
+    host: null,
+    node: null,
+    updated_at: spec.created_at,
+    launched_at: null,
+    terminated_at: null,
+    progress: 0,
+    fault: null,
+  };
+}
+
+/** nova: add_instance_fault_from_exc. */
+export function faultOf(failure: { code: number; message: string }): Fault {
+  return { code: failure.code, created: new Date().toISOString(), message: failure.message.slice(0, 255) };
+}
+
+/** The name the guest has on its hypervisor. Nova's instance_name_template needs a database id; the uuid is ours. */
+export function instanceName(record: Pick<CreateSpec, "uuid">): string {
+  return `instance-${record.uuid}`;
+}

@@ -1,0 +1,85 @@
+/** The tables of a `Server` object. */
+import type { Memo } from "./context.ts";
+import type { ServerRecord } from "./record.ts";
+import type { SagaRow } from "./saga.ts";
+
+export const MIGRATIONS = [
+  `CREATE TABLE instance (id INTEGER PRIMARY KEY CHECK (id = 1), record TEXT NOT NULL);
+   CREATE TABLE saga (
+     id TEXT NOT NULL, flow TEXT NOT NULL, phase TEXT NOT NULL, next INTEGER NOT NULL, memo TEXT NOT NULL,
+     failure TEXT, started_at INTEGER NOT NULL, attempts INTEGER NOT NULL,
+     slot INTEGER PRIMARY KEY CHECK (slot = 1)
+   );
+   CREATE TABLE console_token (hash TEXT PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID;`,
+] as const;
+
+type SagaColumns = {
+  id: string;
+  flow: string;
+  phase: SagaRow<Memo>["phase"];
+  next: number;
+  memo: string;
+  failure: string | null;
+  started_at: number;
+  attempts: number;
+};
+
+export class ServerStore {
+  readonly #sql: SqlStorage;
+  #record: ServerRecord | null | undefined;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+  }
+
+  record(): ServerRecord | null {
+    if (this.#record === undefined) {
+      const row = this.#sql.exec<{ record: string }>("SELECT record FROM instance").toArray()[0];
+      this.#record = row ? (JSON.parse(row.record) as ServerRecord) : null;
+    }
+    return this.#record;
+  }
+
+  saveRecord(record: ServerRecord): void {
+    this.#sql.exec("INSERT OR REPLACE INTO instance (id, record) VALUES (1, ?)", JSON.stringify(record));
+    this.#record = record;
+  }
+
+  saga(): SagaRow<Memo> | null {
+    const row = this.#sql.exec<SagaColumns>("SELECT * FROM saga").toArray()[0];
+    if (!row) return null;
+    const { id, flow, phase, next, started_at, attempts } = row;
+    const failure = row.failure === null ? null : JSON.parse(row.failure);
+    return { id, flow, phase, next, memo: JSON.parse(row.memo), failure, started_at, attempts };
+  }
+
+  saveSaga(row: SagaRow<Memo>): void {
+    this.#sql.exec(
+      `INSERT OR REPLACE INTO saga (slot, id, flow, phase, next, memo, failure, started_at, attempts)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      row.id,
+      row.flow,
+      row.phase,
+      row.next,
+      JSON.stringify(row.memo),
+      row.failure === null ? null : JSON.stringify(row.failure),
+      row.started_at,
+      row.attempts,
+    );
+  }
+
+  clearSaga(): void {
+    this.#sql.exec("DELETE FROM saga");
+  }
+
+  addToken(hash: string, expiresAt: number): void {
+    this.#sql.exec("DELETE FROM console_token WHERE expires_at <= ?", Date.now());
+    this.#sql.exec("INSERT INTO console_token VALUES (?, ?)", hash, expiresAt);
+  }
+
+  /** Forgets all tokens and returns their hashes. */
+  takeTokens(): string[] {
+    const rows = this.#sql.exec<{ hash: string }>("DELETE FROM console_token RETURNING hash");
+    return rows.toArray().map((row) => row.hash);
+  }
+}

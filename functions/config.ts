@@ -1,0 +1,70 @@
+/** The options in wrangler.toml's [vars]: Nova's names in upper case, each with its unit and its bounds. */
+import { z } from "zod";
+
+const count = (min: number, max = 2 ** 31 - 1) => z.coerce.number().int().min(min).max(max);
+const seconds = (min: number) => z.coerce.number().min(min).max(31_536_000);
+const ratio = z.coerce.number().gt(0).max(1000);
+/** A quota: -1 is unlimited. */
+const quota = count(-1);
+const names = z.string().transform((text) => text.split(/[\s,]+/).filter((name) => name !== ""));
+
+const schema = z.object({
+  /** Where console links point; empty: `/vnc_auto.html` on the origin that the API was called at. */
+  NOVNCPROXY_BASE_URL: z.union([z.literal(""), z.url({ protocol: /^https?$/ })]),
+  /** Origins (or bare host names, as in Nova) whose pages may open consoles, besides our own. */
+  CONSOLE_ALLOWED_ORIGINS: names,
+  /** Life of a console token, seconds ([consoleauth]token_ttl). */
+  TOKEN_TTL: seconds(1),
+  /** How the two halves of a console are joined: by the runtime, or by a bounded relay in the object. */
+  CONSOLE_SPLICE: z.enum(["native", "relay"]),
+  /** Life of an identity token, seconds (Keystone's [token]expiration). */
+  TOKEN_EXPIRATION: seconds(60),
+  QUOTA_INSTANCES: quota,
+  QUOTA_CORES: quota,
+  /** MiB. */
+  QUOTA_RAM: quota,
+  /** Seconds after which a reservation without a server is given back. */
+  RESERVATION_EXPIRE: seconds(1),
+  /** Filters by name, in the order they run. */
+  ENABLED_FILTERS: names,
+  WEIGHT_CLASSES: names,
+  RAM_WEIGHT_MULTIPLIER: z.coerce.number(),
+  HOST_SUBSET_SIZE: count(1),
+  /** Hosts tried for one build: the best and MAX_ATTEMPTS - 1 alternates. */
+  MAX_ATTEMPTS: count(1, 100),
+  CPU_ALLOCATION_RATIO: ratio,
+  RAM_ALLOCATION_RATIO: ratio,
+  DISK_ALLOCATION_RATIO: ratio,
+  RESERVED_HOST_MEMORY_MB: count(0),
+  /** Seconds between an agent's heartbeats. */
+  REPORT_INTERVAL: seconds(0.1),
+  /** Seconds without a heartbeat after which a host counts as down. */
+  SERVICE_DOWN_TIME: seconds(0.1),
+  /** Seconds after which a build that waits for its host fails; 0: never. */
+  INSTANCE_BUILD_TIMEOUT: seconds(0),
+  /** Seconds the edge waits for one answer of an agent before it asks again. */
+  RPC_RESPONSE_TIMEOUT: seconds(1),
+  /** Longest page of a list ([api]max_limit). */
+  MAX_LIMIT: count(1, 10_000),
+  DEFAULT_AVAILABILITY_ZONE: z.string().min(1).max(255),
+  REGION_NAME: z.string().min(1).max(255),
+  ADMIN_PASSWORD: z.string().min(8),
+  /** At least 32 bytes in base64url; signs users' tokens and console tickets. */
+  TOKEN_KEY: z.base64url().min(43),
+});
+export type Config = z.infer<typeof schema>;
+
+const parsed = new WeakMap<object, Config>();
+
+/** The parsed options of `env`; throws an Error that names each option that is wrong, and never its value. */
+export function config(env: Env): Config {
+  const known = parsed.get(env);
+  if (known) return known;
+  const result = schema.safeParse(env);
+  if (!result.success) {
+    const wrong = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; ");
+    throw new Error(`wrangler.toml [vars] or secrets: ${wrong}`);
+  }
+  parsed.set(env, result.data);
+  return result.data;
+}

@@ -1,0 +1,27 @@
+/** The Worker: the API, the viewer's pages, and the door for consoles and agents. */
+import { createApp } from "./api/app.ts";
+import { upgradeConsole } from "./console/upgrade.ts";
+
+export { Flavors } from "./compute/flavors.ts";
+export { Host } from "./compute/host.ts";
+export { Server } from "./conductor/server.ts";
+export { Console } from "./console/console.ts";
+export { Identity } from "./identity/identity.ts";
+export { Images } from "./image/images.ts";
+export { Project } from "./project/project.ts";
+export { Scheduler } from "./scheduler/scheduler.ts";
+
+const app = createApp();
+
+/** The viewer's pages; everything else that is not below these names is an API. */
+const PAGE = /^\/vnc(_auto|_lite)?\.html$/;
+
+export default {
+  fetch(request, env, ctx) {
+    const { pathname } = new URL(request.url);
+    const upgrades = request.headers.get("upgrade")?.toLowerCase() === "websocket";
+    if (upgrades && !pathname.startsWith("/agent/")) return upgradeConsole(request, env);
+    if (PAGE.test(pathname)) return env.ASSETS.fetch(request);
+    return app.fetch(request, env, ctx);
+  },
+} satisfies ExportedHandler<Env>;

@@ -1,0 +1,6 @@
+import { ComputeFilter } from "./compute-filter.ts";
+import type { Filter } from "./filter.ts";
+import { RamFilter } from "./ram-filter.ts";
+
+/** Every filter in the box (nova: scheduler.filters.all_filters). */
+export const ALL_FILTERS: readonly Filter[] = [ComputeFilter, RamFilter];
