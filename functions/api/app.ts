@@ -20,7 +20,8 @@ import { MAX_BODY_BYTES } from "./validate.ts";
 import { versions } from "./versions.ts";
 
 export function createApp(): Hono<AppEnv> {
-  const app = new Hono<AppEnv>();
+  // A path with and without its last slash is one: clients of every age are among the callers.
+  const app = new Hono<AppEnv>({ strict: false });
   app.use(requestId({ headerName: "", generator: () => `req-${crypto.randomUUID()}` }));
   app.use(async (c, next) => {
     await next();

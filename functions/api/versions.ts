@@ -8,14 +8,12 @@ import { originOf } from "./resource.ts";
 const UPDATED = "2013-07-23T11:33:21Z";
 
 export function versions(app: Hono<AppEnv>): void {
-  for (const path of ["/", ""]) app.get(path, (c) => c.json({ versions: [entry(c)] }));
-  for (const path of ["/v2.1", "/v2.1/"]) {
-    app.get(path, (c) => {
-      const type = "application/vnd.openstack.compute+json;version=2.1";
-      const version = { ...entry(c), "media-types": [{ base: "application/json", type }] };
-      return c.json({ version }, 200, versionHeaders(MIN_MINOR));
-    });
-  }
+  app.get("/", (c) => c.json({ versions: [entry(c)] }));
+  app.get("/v2.1", (c) => {
+    const type = "application/vnd.openstack.compute+json;version=2.1";
+    const version = { ...entry(c), "media-types": [{ base: "application/json", type }] };
+    return c.json({ version }, 200, versionHeaders(MIN_MINOR));
+  });
 }
 
 function entry(c: Context<AppEnv>): object {

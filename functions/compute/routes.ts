@@ -12,11 +12,11 @@ import { tokenHash } from "../console/mint.ts";
 import { readTicket } from "../console/ticket.ts";
 import { imageBytes } from "../image/routes.ts";
 
-/** A host's name: what DNS allows, in lower case. It names the `Host` object. */
+/** A host's name: what DNS allows. It names the `Host` object. */
 const hostName = z
   .string()
   .max(253)
-  .regex(/^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$/, "A host name has small letters, digits, '.', '_' and '-'.");
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, "A host name has letters, digits, '.', '_' and '-'.");
 
 const newJoinToken = z.strictObject({
   host: hostName.optional(),

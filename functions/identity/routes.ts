@@ -42,8 +42,8 @@ const WRONG = "The request you have made requires authentication.";
 
 export function identityRoutes(): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  for (const path of ["/", ""]) app.get(path, (c) => c.json({ versions: { values: [version(c)] } }, 300));
-  for (const path of ["/v3", "/v3/"]) app.get(path, (c) => c.json({ version: version(c) }));
+  app.get("/", (c) => c.json({ versions: { values: [version(c)] } }, 300));
+  app.get("/v3", (c) => c.json({ version: version(c) }));
   resource(app, "/v3/auth/tokens", { POST: login, GET: validate });
   return app;
 }

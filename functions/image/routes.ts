@@ -39,7 +39,7 @@ const listed = z.object({
 
 export function imageRoutes(): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
-  for (const path of ["/", ""]) app.get(path, (c) => c.json({ versions: [version(c)] }, 300));
+  app.get("/", (c) => c.json({ versions: [version(c)] }, 300));
   app.use("/v2/*", authenticated);
   const limited = bodyLimit({
     maxSize: MAX_BODY_BYTES,

@@ -1,0 +1,119 @@
+/** The running agent: puts the parts together, and takes them apart in the order that loses nothing. */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Calls } from "./calls.ts";
+import { Consoles } from "./console/consoles.ts";
+import type { Driver, DriverContext } from "./drivers/driver.ts";
+import type { Identity } from "./identity.ts";
+import { ImageCache } from "./images.ts";
+import { Journal } from "./journal.ts";
+import { Link } from "./link.ts";
+import type { Log } from "./log.ts";
+import { every } from "./periodic.ts";
+import { Reconcile } from "./reconcile.ts";
+import { makeSharedDir } from "./state-dir.ts";
+
+/** nova: sync_power_state_interval and update_resources_interval, with their defaults. */
+const SYNC_POWER_STATES_MS = 600_000;
+const UPDATE_RESOURCES_MS = 60_000;
+const PRUNE_JOURNAL_MS = 24 * 60 * 60 * 1000;
+/** How long a stop waits for the calls that run, and for the hypervisor to let go. All of a stop has 3 s. */
+const DRAIN_MS = 500;
+const DRIVER_CLOSE_MS = 500;
+
+export type AgentOptions = {
+  stateDir: string;
+  identity: Identity;
+  /** Names the driver's directory. */
+  driverName: string;
+  loadDriver(context: DriverContext): Promise<Driver>;
+  version: string;
+  log: Log;
+  syncPowerStatesMs?: number;
+  updateResourcesMs?: number;
+};
+
+/** `stop` leaves every guest as it is and resolves within 3 s. */
+export type RunningAgent = { stop(): Promise<void> };
+
+/**
+ * Starts an agent; resolves when the hypervisor is ready and the edge is being dialled.
+ * Rejects with `Failure`, or with the driver's `DriverError`.
+ */
+export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
+  const journal = new Journal(join(options.stateDir, "journal.db"));
+  try {
+    return assemble(options, journal, await startDriver(options));
+  } catch (error) {
+    journal.close();
+    throw error;
+  }
+}
+
+async function startDriver({ stateDir, identity, driverName, loadDriver, log }: AgentOptions): Promise<Driver> {
+  const images = new ImageCache({ dir: makeSharedDir(stateDir, "images"), identity, log });
+  const driver = await loadDriver({
+    stateDir: makeSharedDir(stateDir, driverName),
+    image: (ref, signal) => images.get(ref, signal),
+    log,
+  });
+  await driver.init();
+  return driver;
+}
+
+function assemble(options: AgentOptions, journal: Journal, driver: Driver): RunningAgent {
+  const { identity, version, log } = options;
+  const consoles = new Consoles({ driver, edge: identity.edge, log });
+  const calls = new Calls({
+    driver,
+    journal,
+    log,
+    openConsole: (server, params) => consoles.open(server, params),
+    onScreenGone: (server) => consoles.close(server),
+  });
+  const reconcile = new Reconcile({
+    driver,
+    journal,
+    calls,
+    log,
+    host: identity.host,
+    version,
+    send: (frame) => link.send(frame),
+  });
+  const link = new Link({
+    identity,
+    hello: () => reconcile.hello(),
+    onCall: (call) => calls.handle(call),
+    onAck: (call) => calls.ack(call),
+    onWelcome: () => reconcile.linked(),
+    log,
+  });
+  const periodic = [
+    every({
+      name: "sync_power_states",
+      intervalMs: options.syncPowerStatesMs ?? SYNC_POWER_STATES_MS,
+      run: () => reconcile.syncPowerStates(),
+      log,
+    }),
+    every({
+      name: "update_resources",
+      intervalMs: options.updateResourcesMs ?? UPDATE_RESOURCES_MS,
+      run: () => reconcile.updateResources(),
+      log,
+    }),
+    every({ name: "prune_journal", intervalMs: PRUNE_JOURNAL_MS, run: () => journal.prune(), log }),
+  ];
+  void link.run();
+
+  const stop = async () => {
+    for (const end of periodic) end();
+    // The link first, so that nothing new comes in; a call that ends now is answered from the journal later.
+    await Promise.all([link.stop(), consoles.stop()]);
+    await Promise.race([calls.idle(), sleep(DRAIN_MS)]);
+    calls.stop();
+    reconcile.stop();
+    await Promise.race([driver.close(), sleep(DRIVER_CLOSE_MS)]);
+    journal.close();
+  };
+  return { stop };
+}

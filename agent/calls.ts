@@ -1,0 +1,206 @@
+/**
+ * Answers calls. A durable call goes through the journal and waits its turn; the others run at once and leave no trace.
+ *
+ *   call --> running already? --> the same promise
+ *        --> in the journal?  --> its outcome again
+ *        --> stale?           --> StaleGeneration
+ *        --> journal.begin --> [this server's turn] --> [a build slot] --> driver --> journal.finish --> outcome
+ */
+import type { CallFrame, Outcome } from "../functions/protocol/frames.ts";
+import { type CallErrorCode, METHODS } from "../functions/protocol/methods.ts";
+import { DriverError } from "./drivers/driver.ts";
+import { describe } from "./failure.ts";
+import type { Journal } from "./journal.ts";
+import type { Log } from "./log.ts";
+import { bind, type Host, type Work } from "./methods.ts";
+import { Slots, Turns } from "./turns.ts";
+
+/** nova: max_concurrent_builds, with its default. */
+const MAX_CONCURRENT_BUILDS = 10;
+/** The protocol's limit on an error's message (frames.ts: callError). */
+const MAX_MESSAGE_CHARS = 1024;
+
+export type CallsOptions = Host & {
+  journal: Journal;
+  log: Log;
+  /** Called when a server was destroyed or powered off: its console sessions have nothing left to show. */
+  onScreenGone?(server: string): void;
+  maxBuilds?: number;
+};
+
+export class Calls {
+  readonly #options: CallsOptions;
+  readonly #turns = new Turns();
+  readonly #slots: Slots;
+  readonly #running = new Map<string, Promise<Outcome>>();
+  readonly #builds = new Map<string, Set<AbortController>>();
+  readonly #watches = new Set<Set<string>>();
+  #stopped = false;
+
+  constructor(options: CallsOptions) {
+    this.#options = options;
+    this.#slots = new Slots(options.maxBuilds ?? MAX_CONCURRENT_BUILDS);
+  }
+
+  /** Never rejects. The same call may be given any number of times, at any time. */
+  async handle(call: CallFrame): Promise<Outcome> {
+    try {
+      return await (METHODS[call.method].durable ? this.#durable(call) : this.#ephemeral(call));
+    } catch (error) {
+      // Only the journal can fail here, and before the driver was touched.
+      return this.#failure(call, error);
+    }
+  }
+
+  /** The edge stored the outcome of this call. */
+  ack(id: string): void {
+    try {
+      this.#options.journal.ack(id);
+    } catch (error) {
+      // Not forgotten now, it is forgotten when the journal is pruned.
+      this.#options.log("journal.failed", { call: id, message: describe(error) });
+    }
+  }
+
+  /**
+   * Notes the servers that calls act on from now until `end`: what a driver said of those in between is out of date.
+   */
+  watch(): { end(): ReadonlySet<string> } {
+    const touched = new Set(this.#turns.keys());
+    this.#watches.add(touched);
+    return {
+      end: () => {
+        this.#watches.delete(touched);
+        return touched;
+      },
+    };
+  }
+
+  /** Resolves when no durable call runs or waits. */
+  idle(): Promise<void> {
+    return this.#turns.idle();
+  }
+
+  /**
+   * From here on no call starts and no outcome is stored: what still runs counts as cut off by a crash, and runs again
+   * when the edge sends it to the next agent. A failure that comes from shutting down is thus nobody's failure.
+   */
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #ephemeral(call: CallFrame): Promise<Outcome> {
+    const guest = this.#options.journal.guest(call.server);
+    if (guest !== null && call.generation < guest.generation) return stale(call);
+    const work = bind(call, this.#options);
+    if ("wrong" in work) return invalid(call, work.wrong);
+    return this.#perform(call, work, new AbortController().signal);
+  }
+
+  #durable(call: CallFrame): Promise<Outcome> | Outcome {
+    const running = this.#running.get(call.id);
+    if (running !== undefined) return running;
+    const { journal } = this.#options;
+    const before = journal.outcome(call.id);
+    if (before !== null) return before;
+    const work = bind(call, this.#options);
+    if ("wrong" in work) return invalid(call, work.wrong);
+    if (journal.begin(call) === "stale") {
+      const refused = stale(call);
+      journal.finish(call.id, refused); // begun before a crash, overtaken since
+      return refused;
+    }
+    const outcome = this.#inTurn(call, work).finally(() => this.#running.delete(call.id));
+    this.#running.set(call.id, outcome);
+    return outcome;
+  }
+
+  #inTurn(call: CallFrame, work: Work): Promise<Outcome> {
+    const { server, method } = call;
+    if (method === "destroy") this.#abortBuilds(server);
+    for (const touched of this.#watches) touched.add(server);
+    const build = method === "spawn" ? this.#openBuild(server) : new AbortController();
+    return this.#turns.run(server, async () => {
+      const outcome = await this.#perform(call, work, build.signal);
+      this.#closeBuild(server, build);
+      if (!this.#stopped) this.#record(call, outcome);
+      return outcome;
+    });
+  }
+
+  async #perform(call: CallFrame, work: Work, signal: AbortSignal): Promise<Outcome> {
+    const startedMs = performance.now();
+    const outcome = await this.#attempt(call, work, signal);
+    const { id, server, generation, method } = call;
+    const ms = Math.round(performance.now() - startedMs);
+    const result = outcome.ok ? { ok: true } : { ok: false, error: outcome.error.code, message: outcome.error.message };
+    this.#options.log("call.done", { call: id, server, generation, method, ms, ...result });
+    if (outcome.ok && (method === "destroy" || method === "power_off")) this.#options.onScreenGone?.(server);
+    return outcome;
+  }
+
+  async #attempt(call: CallFrame, work: Work, signal: AbortSignal): Promise<Outcome> {
+    let release: (() => void) | undefined;
+    try {
+      if (this.#stopped) return failed("Unexpected", "the agent is stopping");
+      if (call.method === "spawn") release = await this.#slots.take(signal);
+      signal.throwIfAborted();
+      return { ok: true, value: await work(signal) };
+    } catch (error) {
+      // Whatever an aborted driver rejects with, the reason is the abort.
+      return this.#failure(call, signal.aborted ? signal.reason : error);
+    } finally {
+      release?.();
+    }
+  }
+
+  #record(call: CallFrame, outcome: Outcome): void {
+    try {
+      this.#options.journal.finish(call.id, outcome);
+    } catch (error) {
+      // Answered all the same: were the answer lost too, the edge would send the call again and the driver do nothing.
+      this.#options.log("journal.failed", { call: call.id, message: describe(error) });
+    }
+  }
+
+  #failure(call: CallFrame, error: unknown): Outcome {
+    if (error instanceof DriverError) {
+      if (error.cause !== undefined) this.#options.log("call.cause", { call: call.id, message: describe(error.cause) });
+      return failed(error.code, error.message);
+    }
+    this.#options.log("call.unexpected", { call: call.id, method: call.method, message: describe(error) });
+    return failed(
+      "Unexpected",
+      `${call.method} failed unexpectedly; the agent's log has the cause under call ${call.id}`,
+    );
+  }
+
+  #openBuild(server: string): AbortController {
+    const build = new AbortController();
+    const builds = this.#builds.get(server) ?? new Set();
+    this.#builds.set(server, builds.add(build));
+    return build;
+  }
+
+  #closeBuild(server: string, build: AbortController): void {
+    const builds = this.#builds.get(server);
+    if (builds?.delete(build) === true && builds.size === 0) this.#builds.delete(server);
+  }
+
+  #abortBuilds(server: string): void {
+    const reason = new DriverError("BuildAbortException", "the build was cancelled: the server is being deleted");
+    for (const build of this.#builds.get(server) ?? []) build.abort(reason);
+  }
+}
+
+function failed(code: CallErrorCode, message: string): Outcome {
+  return { ok: false, error: { code, message: message.slice(0, MAX_MESSAGE_CHARS) } };
+}
+
+function stale(call: CallFrame): Outcome {
+  return failed("StaleGeneration", `generation ${call.generation} of this server is over`);
+}
+
+function invalid(call: CallFrame, wrong: string): Outcome {
+  return failed("InvalidCall", `${call.method}: parameter ${wrong} is wrong`);
+}

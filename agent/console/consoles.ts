@@ -1,0 +1,118 @@
+/** The console sessions of this host: one VNC socket and one WebSocket each, which live and die together. */
+import type { Socket } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { WebSocket } from "ws";
+import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode } from "../../functions/protocol/console.ts";
+import type { Params } from "../../functions/protocol/methods.ts";
+import { type Driver, DriverError } from "../drivers/driver.ts";
+import { socketUrl } from "../edge.ts";
+import { networkReason } from "../failure.ts";
+import type { Log } from "../log.ts";
+import { onRefusal } from "../refusal.ts";
+import { pipe } from "./pipe.ts";
+import { connectVnc } from "./vnc-socket.ts";
+
+const DIAL_TIMEOUT_MS = 15_000;
+/** How long a session that was told to close may take to agree. */
+const CLOSE_TIMEOUT_MS = 1000;
+/** A browser chooses the size of its frames: a viewer sends a few bytes a frame, a pasted text some kilobytes. */
+const MAX_PAYLOAD_BYTES = 1024 * 1024;
+/** TCP keepalive: a screen that does not change sends nothing, and a dead path would never show. */
+const KEEPALIVE_MS = 30_000;
+
+export type ConsolesOptions = { driver: Driver; edge: string; log: Log };
+type Session = { server: string; vnc: Socket; ws: WebSocket; ended: Promise<void> };
+
+export class Consoles {
+  readonly #options: ConsolesOptions;
+  readonly #sessions = new Set<Session>();
+  #stopped = false;
+
+  constructor(options: ConsolesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Connects the server's screen and then, in the background, dials the edge for it. Resolves when the screen answered;
+   * rejects with `DriverError` ConsoleNotAvailable when it does not.
+   */
+  async open(server: string, { console: id, ticket }: Params<"open_console">): Promise<void> {
+    const address = await this.#options.driver.getVncConsole(server);
+    const vnc = await connectVnc(address);
+    if (this.#stopped) {
+      vnc.destroy();
+      throw new DriverError("ConsoleNotAvailable", "the host's agent is stopping");
+    }
+    const ws = this.#dial(id, ticket);
+    const session: Session = { server, vnc, ws, ended: Promise.resolve() };
+    this.#sessions.add(session);
+    session.ended = this.#run(id, session).finally(() => this.#sessions.delete(session));
+  }
+
+  /** Ends the sessions of a server whose screen is gone. A viewer that stalls cannot keep its session alive. */
+  close(server: string): void {
+    for (const session of this.#sessions) if (session.server === server) void end(session, CONSOLE_CLOSE.SCREEN_CLOSED);
+  }
+
+  /** Ends all sessions; resolves within a second or so. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all([...this.#sessions].map((session) => end(session, CONSOLE_CLOSE.AGENT_STOPPING)));
+  }
+
+  get count(): number {
+    return this.#sessions.size;
+  }
+
+  #dial(id: string, ticket: string): WebSocket {
+    const ws = new WebSocket(socketUrl(this.#options.edge, `/agent/v1/console/${id}`), {
+      headers: { authorization: `Bearer ${ticket}` },
+      perMessageDeflate: false,
+      maxPayload: MAX_PAYLOAD_BYTES,
+      handshakeTimeout: DIAL_TIMEOUT_MS,
+      // A mask of zeros, which `ws` need not apply: it doubles the rate. Masks keep scripts from writing what a proxy
+      // would take for HTTP (RFC 6455 §10.3); under TLS, or on loopback, no proxy reads, and an edge is one of the two.
+      generateMask: (mask) => mask.fill(0),
+    });
+    ws.on("upgrade", (response) => {
+      response.socket.setKeepAlive(true, KEEPALIVE_MS);
+      response.socket.setNoDelay(true);
+    });
+    return ws;
+  }
+
+  async #run(id: string, { server, vnc, ws }: Session): Promise<void> {
+    const { log } = this.#options;
+    const about = { server, console: id.slice(0, 12) };
+    const startedMs = performance.now();
+    try {
+      await opened(ws);
+      log("console.opened", about);
+      const { by, code, bytesUp, bytesDown } = await pipe(vnc, ws);
+      const ms = Math.round(performance.now() - startedMs);
+      log("console.closed", { ...about, by, code, ms, bytes_up: bytesUp, bytes_down: bytesDown });
+    } catch (error) {
+      log("console.dial_failed", { ...about, message: networkReason(error) });
+    } finally {
+      vnc.destroy();
+    }
+  }
+}
+
+/** Resolves when the edge took the socket; rejects with one line that says why not. */
+function opened(ws: WebSocket): Promise<void> {
+  return new Promise((resolve, reject) => {
+    onRefusal(ws, ({ why }) => reject(new Error(why)));
+    ws.once("open", resolve);
+    ws.on("error", reject);
+  });
+}
+
+async function end({ vnc, ws, ended }: Session, code: ConsoleCloseCode): Promise<void> {
+  vnc.pause();
+  ws.resume();
+  ws.close(code, CONSOLE_REASON[code]);
+  const late = sleep(CLOSE_TIMEOUT_MS, "late", { ref: false });
+  if ((await Promise.race([ended, late])) === "late") ws.terminate();
+  vnc.destroy();
+}

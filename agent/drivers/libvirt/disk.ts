@@ -1,0 +1,88 @@
+/**
+ * A guest's disks, by qemu-img. No format is ever guessed: a raw image whose first bytes say "qcow2 with a backing
+ * file" would otherwise show the guest any file of the host (CVE-2008-2004, CVE-2024-32498).
+ */
+import { execFile } from "node:child_process";
+import { chmod, mkdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import type { GuestSpec } from "../../../functions/protocol/methods.ts";
+import { DriverError } from "../driver.ts";
+import type { GuestDisk } from "./domain-xml.ts";
+import { INSTALL } from "./endpoint.ts";
+
+/** As Nova limits qemu-img (nova/privsep/qemu.py: QEMU_IMG_LIMITS): a crafted image can make it eat the host. */
+const LIMITS = ["--cpu=30", `--as=${1 << 30}`];
+const TIMEOUT_MS = 60_000;
+const OUTPUT_MAX_BYTES = 1 << 20;
+const GIB = 2 ** 30;
+
+const qcow2Info = z.object({
+  format: z.literal("qcow2"),
+  "virtual-size": z.int().min(0),
+  "backing-filename": z.unknown(),
+  "full-backing-filename": z.unknown(),
+  "format-specific": z.object({ data: z.object({ "data-file": z.unknown() }).loose() }).loose(),
+});
+
+function qemuImg(args: string[], signal: AbortSignal): Promise<string> {
+  const options = { signal, timeout: TIMEOUT_MS, maxBuffer: OUTPUT_MAX_BYTES, env: { ...process.env, LC_ALL: "C" } };
+  return new Promise((resolve, reject) => {
+    execFile("prlimit", [...LIMITS, "qemu-img", ...args], options, (error, stdout, stderr) => {
+      if (error === null) return resolve(stdout);
+      if (signal.aborted) return reject(error);
+      const cause = { cause: new Error(stderr.trim() || error.message) };
+      if (/No space left|Disk quota exceeded/.test(stderr)) {
+        return reject(new DriverError("InsufficientFreeDisk", "the host has no room for the guest's disk", cause));
+      }
+      if (error.code === "ENOENT" || error.code === 127 || /failed to execute qemu-img/.test(stderr)) {
+        return reject(new DriverError("HypervisorUnavailable", `qemu-img is not there; install it: ${INSTALL}`, cause));
+      }
+      reject(new DriverError("ImageUnacceptable", "qemu-img could not read the image", cause));
+    });
+  });
+}
+
+/** The virtual size of a qcow2 image in bytes; rejects with ImageUnacceptable when it leans on another file. */
+export async function inspectQcow2(path: string, signal: AbortSignal): Promise<number> {
+  const output = await qemuImg(["info", "-f", "qcow2", "--output=json", path], signal);
+  const info = qcow2Info.safeParse(JSON.parse(output));
+  if (!info.success) throw new DriverError("ImageUnacceptable", "the image is not a readable qcow2 file");
+  const { "format-specific": specific, ...rest } = info.data;
+  if (rest["backing-filename"] !== undefined || rest["full-backing-filename"] !== undefined) {
+    throw new DriverError("ImageUnacceptable", "the image has a backing file");
+  }
+  if (specific.data["data-file"] !== undefined) {
+    throw new DriverError("ImageUnacceptable", "the image has a data file");
+  }
+  return rest["virtual-size"];
+}
+
+async function virtualSize(path: string, format: "raw" | "qcow2", signal: AbortSignal): Promise<number> {
+  return format === "qcow2" ? inspectQcow2(path, signal) : (await stat(path)).size;
+}
+
+export type DiskOrder = { folder: string; spec: GuestSpec; basePath: string; mode: number };
+
+/**
+ * Makes the guest's folder anew, with its disks; what an earlier attempt left is removed. The disks are in boot order:
+ * an iso image boots before the blank disk next to it; any other image lies under a qcow2 overlay, never written.
+ */
+export async function buildDisks(order: DiskOrder, signal: AbortSignal): Promise<GuestDisk[]> {
+  const { folder, spec, basePath, mode } = order;
+  const path = join(folder, "disk");
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  await chmod(folder, mode);
+  const format = spec.image.disk_format;
+  const asked = spec.disk_gb * GIB;
+  if (format === "iso") {
+    const cdrom: GuestDisk = { kind: "cdrom", path: basePath };
+    if (asked === 0) return [cdrom];
+    await qemuImg(["create", "-q", "-f", "qcow2", path, String(asked)], signal);
+    return [cdrom, { kind: "disk", path, base: null }];
+  }
+  const size = Math.max(asked, await virtualSize(basePath, format, signal));
+  await qemuImg(["create", "-q", "-f", "qcow2", "-F", format, "-b", basePath, path, String(size)], signal);
+  return [{ kind: "disk", path, base: { path: basePath, format } }];
+}

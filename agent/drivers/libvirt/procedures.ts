@@ -1,0 +1,194 @@
+/**
+ * The procedures of libvirt's remote program that this driver calls, with their argument and answer structs.
+ * Numbers and layouts: libvirt src/remote/remote_protocol.x. They never change; libvirt only adds.
+ */
+import type { RpcConnection } from "./rpc.ts";
+import { type XdrReader, XdrWriter } from "./xdr.ts";
+
+const PROC = {
+  CONNECT_OPEN: 1,
+  CONNECT_GET_TYPE: 3,
+  CONNECT_GET_VERSION: 4,
+  NODE_GET_INFO: 6,
+  CONNECT_GET_CAPABILITIES: 7,
+  DOMAIN_DEFINE_XML: 11,
+  DOMAIN_GET_XML_DESC: 14,
+  DOMAIN_LOOKUP_BY_UUID: 24,
+  DOMAIN_SHUTDOWN: 33,
+  CONNECT_GET_HOSTNAME: 59,
+  CONNECT_SUPPORTS_FEATURE: 60,
+  AUTH_LIST: 66,
+  DOMAIN_CREATE_WITH_FLAGS: 196,
+  DOMAIN_GET_STATE: 212,
+  DOMAIN_UNDEFINE_FLAGS: 231,
+  DOMAIN_DESTROY_FLAGS: 234,
+  DOMAIN_GET_METADATA: 265,
+  CONNECT_LIST_ALL_DOMAINS: 273,
+  CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY: 316,
+  DOMAIN_EVENT_CALLBACK_LIFECYCLE: 318,
+} as const;
+
+/** remote_protocol.x: remote_auth_type. */
+export const AUTH_NONE = 0;
+/** virDomainState (libvirt-domain.h). */
+export const DOMAIN_STATE = {
+  NOSTATE: 0,
+  RUNNING: 1,
+  BLOCKED: 2,
+  PAUSED: 3,
+  SHUTDOWN: 4,
+  SHUTOFF: 5,
+  CRASHED: 6,
+  PMSUSPENDED: 7,
+} as const;
+/** src/libvirt_internal.h: VIR_DRV_FEATURE_PROGRAM_KEEPALIVE. Asking for it makes libvirtd send PINGs too. */
+const FEATURE_KEEPALIVE = 10;
+/** virDomainEventID: lifecycle. */
+const EVENT_LIFECYCLE = 0;
+/** virDomainMetadataType: the element in a namespace. */
+const METADATA_ELEMENT = 2;
+/** MANAGED_SAVE, SNAPSHOTS_METADATA, NVRAM, CHECKPOINTS_METADATA: without them undefine refuses such a domain. */
+const UNDEFINE_ALL = 1 | 2 | 4 | 16;
+/** More domains than a host can hold; libvirt's own limit (REMOTE_DOMAIN_LIST_MAX). */
+const DOMAINS_MAX = 16_384;
+const AUTH_TYPES_MAX = 20;
+const UUID_BYTES = 16;
+/** remote_node_get_info_ret: `char model[32]`, and XDR gives every char a word. */
+const NODE_MODEL_BYTES = 32 * 4;
+
+/** remote_nonnull_domain. `id` is -1 when the domain does not run. */
+export type Domain = { name: string; uuid: string; id: number };
+/** Memory in KiB. */
+export type NodeInfo = { memoryKib: number; cpus: number };
+
+function readDomain(reader: XdrReader): Domain {
+  const name = reader.string();
+  const uuid = reader
+    .fixed(UUID_BYTES)
+    .toString("hex")
+    .replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  return { name, uuid, id: reader.int() };
+}
+
+const uuidBytes = (uuid: string) => Buffer.from(uuid.replaceAll("-", ""), "hex");
+const domainArgs = (domain: Domain) => new XdrWriter().string(domain.name).fixed(uuidBytes(domain.uuid)).int(domain.id);
+
+/** The domain a lifecycle event is about, or null when the message is no lifecycle event. */
+export function readLifecycleEvent(procedure: number, payload: XdrReader): Domain | null {
+  if (procedure !== PROC.DOMAIN_EVENT_CALLBACK_LIFECYCLE) return null;
+  payload.int(); // our callback's id; we register one
+  return readDomain(payload);
+}
+
+/** libvirt's API over one connection. Every method rejects with LibvirtError or HypervisorUnavailable. */
+export class Libvirt {
+  readonly #rpc: RpcConnection;
+
+  constructor(rpc: RpcConnection) {
+    this.#rpc = rpc;
+  }
+
+  close(): void {
+    this.#rpc.close();
+  }
+
+  /** The ways in that the server offers this process; a root caller of the unix socket gets none but AUTH_NONE. */
+  async authTypes(): Promise<number[]> {
+    return (await this.#rpc.call(PROC.AUTH_LIST)).array(AUTH_TYPES_MAX, (r) => r.int());
+  }
+
+  /** `name` is the driver's URI without query, as in `qemu:///system`. */
+  async open(name: string): Promise<void> {
+    await this.#rpc.call(
+      PROC.CONNECT_OPEN,
+      new XdrWriter()
+        .optional(name, (w, v) => w.string(v))
+        .uint(0)
+        .bytes(),
+    );
+  }
+
+  async startKeepalive(): Promise<void> {
+    const answer = await this.#rpc.call(PROC.CONNECT_SUPPORTS_FEATURE, new XdrWriter().int(FEATURE_KEEPALIVE).bytes());
+    if (answer.int() === 1) this.#rpc.startKeepalive();
+  }
+
+  /** From now on lifecycle events of all domains arrive on the connection. */
+  async watchLifecycle(): Promise<void> {
+    const args = new XdrWriter().int(EVENT_LIFECYCLE).optional(null, () => {});
+    await this.#rpc.call(PROC.CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY, args.bytes());
+  }
+
+  async type(): Promise<string> {
+    return (await this.#rpc.call(PROC.CONNECT_GET_TYPE)).string();
+  }
+
+  /** The hypervisor's version as major * 1,000,000 + minor * 1,000 + release. */
+  async version(): Promise<number> {
+    return (await this.#rpc.call(PROC.CONNECT_GET_VERSION)).hyper();
+  }
+
+  async hostname(): Promise<string> {
+    return (await this.#rpc.call(PROC.CONNECT_GET_HOSTNAME)).string();
+  }
+
+  async nodeInfo(): Promise<NodeInfo> {
+    const answer = await this.#rpc.call(PROC.NODE_GET_INFO);
+    answer.fixed(NODE_MODEL_BYTES);
+    return { memoryKib: answer.hyper(), cpus: answer.int() };
+  }
+
+  async capabilities(): Promise<string> {
+    return (await this.#rpc.call(PROC.CONNECT_GET_CAPABILITIES)).string();
+  }
+
+  async listDomains(): Promise<Domain[]> {
+    const args = new XdrWriter().int(1).uint(0);
+    return (await this.#rpc.call(PROC.CONNECT_LIST_ALL_DOMAINS, args.bytes())).array(DOMAINS_MAX, readDomain);
+  }
+
+  async lookup(uuid: string): Promise<Domain> {
+    return readDomain(await this.#rpc.call(PROC.DOMAIN_LOOKUP_BY_UUID, new XdrWriter().fixed(uuidBytes(uuid)).bytes()));
+  }
+
+  /** A virDomainState. */
+  async state(domain: Domain): Promise<number> {
+    return (await this.#rpc.call(PROC.DOMAIN_GET_STATE, domainArgs(domain).uint(0).bytes())).int();
+  }
+
+  /** The metadata element of a namespace; NO_DOMAIN_METADATA when the domain has none. */
+  async metadata(domain: Domain, namespace: string): Promise<string> {
+    const args = domainArgs(domain)
+      .int(METADATA_ELEMENT)
+      .optional(namespace, (w, v) => w.string(v))
+      .uint(0);
+    return (await this.#rpc.call(PROC.DOMAIN_GET_METADATA, args.bytes())).string();
+  }
+
+  /** The live description of a domain that runs, the stored one of a domain that does not. */
+  async xml(domain: Domain): Promise<string> {
+    return (await this.#rpc.call(PROC.DOMAIN_GET_XML_DESC, domainArgs(domain).uint(0).bytes())).string();
+  }
+
+  async define(xml: string): Promise<Domain> {
+    return readDomain(await this.#rpc.call(PROC.DOMAIN_DEFINE_XML, new XdrWriter().string(xml).bytes()));
+  }
+
+  async start(domain: Domain): Promise<void> {
+    await this.#rpc.call(PROC.DOMAIN_CREATE_WITH_FLAGS, domainArgs(domain).uint(0).bytes());
+  }
+
+  /** Presses the power button. The guest may ignore it. */
+  async shutdown(domain: Domain): Promise<void> {
+    await this.#rpc.call(PROC.DOMAIN_SHUTDOWN, domainArgs(domain).bytes());
+  }
+
+  /** Pulls the plug. */
+  async destroy(domain: Domain): Promise<void> {
+    await this.#rpc.call(PROC.DOMAIN_DESTROY_FLAGS, domainArgs(domain).uint(0).bytes());
+  }
+
+  async undefine(domain: Domain): Promise<void> {
+    await this.#rpc.call(PROC.DOMAIN_UNDEFINE_FLAGS, domainArgs(domain).uint(UNDEFINE_ALL).bytes());
+  }
+}

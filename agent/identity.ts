@@ -1,0 +1,98 @@
+/** Who this agent is: its host's name, its edge, and the key that never leaves the machine. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { exportJWK, generateKeyPair, importJWK, SignJWT } from "jose";
+import { z } from "zod";
+import { parseEdge } from "./edge.ts";
+import { Failure } from "./failure.ts";
+import { makeStateDir, writePrivate } from "./state-dir.ts";
+
+/** How long an assertion is good for, in seconds: enough for one dial. */
+const ASSERTION_LIFE_S = 60;
+const AUDIENCE = "edgenova-agent";
+
+const publicKey = z.object({ kty: z.literal("OKP"), crv: z.literal("Ed25519"), x: z.string() });
+const privateKey = publicKey.extend({ d: z.string() });
+const enrolment = z.object({ edge: z.string(), host: z.string().min(1).max(255) });
+
+/** JWK of an Ed25519 public key (RFC 8037 §2). */
+export type PublicKey = z.infer<typeof publicKey>;
+export type Enrolment = z.infer<typeof enrolment>;
+
+export type Identity = Enrolment & {
+  /** A JWT that proves to the edge, for the next 60 s, that this is the host. `nowMs` is the Unix time in ms. */
+  assertion(nowMs?: number): Promise<string>;
+};
+
+/**
+ * The public half of this host's key. The key is made at the first call and kept from then on, before anything is sent,
+ * so that an enrolment that was cut off can be repeated with the same key.
+ */
+export async function ensureKey(stateDir: string): Promise<PublicKey> {
+  makeStateDir(stateDir);
+  const path = join(stateDir, "key.json");
+  if (readJson(path) === null) {
+    const pair = await generateKeyPair("EdDSA", { crv: "Ed25519", extractable: true });
+    writePrivate(path, JSON.stringify(await exportJWK(pair.privateKey)), { replace: false });
+  }
+  // Read back: when two enrolments raced, both send the key that was stored.
+  return publicKey.parse(readKey(path));
+}
+
+/** What an earlier enrolment stored; null when there was none. */
+export function readEnrolment(stateDir: string): Enrolment | null {
+  const path = join(stateDir, "host.json");
+  const value = readJson(path);
+  if (value === null) return null;
+  const parsed = enrolment.safeParse(value);
+  if (!parsed.success) throw new Failure(`${path} is damaged: remove it and enrol again`);
+  return { edge: parseEdge(parsed.data.edge), host: parsed.data.host };
+}
+
+export function writeEnrolment(stateDir: string, { edge, host }: Enrolment): void {
+  writePrivate(join(stateDir, "host.json"), `${JSON.stringify({ edge, host })}\n`, { replace: true });
+}
+
+/** Loads the enrolled identity. Throws `Failure` when this host is not enrolled. */
+export async function loadIdentity(stateDir: string): Promise<Identity> {
+  const enrolled = readEnrolment(stateDir);
+  if (enrolled === null) {
+    throw new Failure(`this host is not enrolled (no host.json in ${stateDir}): run "edgenova-agent enroll" first`);
+  }
+  const key = await importJWK(readKey(join(stateDir, "key.json")), "EdDSA");
+  return {
+    ...enrolled,
+    assertion: (nowMs = Date.now()) => {
+      const iat = Math.floor(nowMs / 1000);
+      return new SignJWT()
+        .setProtectedHeader({ alg: "EdDSA" })
+        .setIssuer(enrolled.host)
+        .setAudience(AUDIENCE)
+        .setIssuedAt(iat)
+        .setExpirationTime(iat + ASSERTION_LIFE_S)
+        .sign(key);
+    },
+  };
+}
+
+function readKey(path: string): z.infer<typeof privateKey> {
+  const parsed = privateKey.safeParse(readJson(path));
+  if (!parsed.success) throw new Failure(`${path} is missing or damaged: remove it and host.json, and enrol again`);
+  return parsed.data;
+}
+
+/** Null when the file does not exist; undefined when it is not JSON. */
+function readJson(path: string): unknown {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+    throw new Failure(`cannot read ${path}`, { cause: error });
+  }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

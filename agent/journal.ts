@@ -1,0 +1,169 @@
+/**
+ * What this agent has been asked and has answered, kept across crashes: the record that makes a call that is sent twice
+ * be done once, and a late one not at all.
+ *
+ *   call:   (none) -- begin --> started -- finish --> finished -- ack --> (none)
+ *                                 |  ^
+ *                       crash, sent again by the edge: run again, drivers are idempotent
+ *
+ *   guest:  (none) -- spawn --> live(generation) -- destroy --> tombstone(generation) -- spawn of a higher one --> live
+ *
+ * An outcome is stored before it is sent, so the edge never hears two outcomes of one call.
+ */
+import { closeSync, openSync } from "node:fs";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { type CallFrame, type Outcome, outcome as outcomeSchema } from "../functions/protocol/frames.ts";
+import type { Method } from "../functions/protocol/methods.ts";
+import { describe, Failure } from "./failure.ts";
+
+/** How long a tombstone, or a call that the edge never came back to, is kept. Far above any delay of a frame. */
+export const KEEP_MS = 7 * 24 * 60 * 60 * 1000;
+
+/** Append only: the database's user_version counts how many of these have run. */
+const MIGRATIONS: readonly string[] = [
+  `CREATE TABLE calls (
+     id TEXT PRIMARY KEY, server TEXT NOT NULL, generation INTEGER NOT NULL, method TEXT NOT NULL,
+     status TEXT NOT NULL CHECK (status IN ('started', 'finished')), outcome TEXT, at_ms INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE guests (
+     server TEXT PRIMARY KEY, generation INTEGER NOT NULL, destroyed_ms INTEGER
+   ) STRICT;`,
+];
+
+export type Guest = { generation: number; destroyed: boolean };
+/** The part of a call that the journal keeps. */
+export type CallKey = Pick<CallFrame, "id" | "server" | "generation" | "method">;
+
+/**
+ * Whether a call may run, given what is known of its guest, and what is known afterwards.
+ * Only spawn and destroy make a record: another call for an unknown guest is the driver's to refuse.
+ */
+export function admit(guest: Guest | null, call: { method: Method; generation: number }): Guest | null | "stale" {
+  if (guest !== null && call.generation < guest.generation) return "stale";
+  if (call.method === "destroy") return { generation: call.generation, destroyed: true };
+  if (call.method === "spawn") {
+    if (guest?.destroyed === true && call.generation === guest.generation) return "stale";
+    return { generation: call.generation, destroyed: false };
+  }
+  return guest === null || guest.destroyed ? guest : { generation: call.generation, destroyed: false };
+}
+
+export class Journal {
+  readonly #db: DatabaseSync;
+  readonly #now: () => number;
+  readonly #statements = new Map<string, StatementSync>();
+
+  /** Opens or makes the journal. Throws `Failure`, also when another agent has it open. `now` is the Unix time in ms. */
+  constructor(path: string, now: () => number = Date.now) {
+    this.#now = now;
+    this.#db = new DatabaseSync(path, { open: false });
+    try {
+      // SQLite would make the file readable for all; the -wal file copies the mode of this one.
+      closeSync(openSync(path, "a", 0o600));
+      this.#db.open();
+      // EXCLUSIVE: two agents on one journal would run each other's calls. FULL: an outcome that was sent survives a power cut.
+      this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+      this.#migrate();
+    } catch (error) {
+      if (this.#db.isOpen) this.#db.close();
+      const busy = error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY;
+      const why = busy ? "another agent runs with this state directory" : describe(error);
+      throw new Failure(`cannot open ${path}: ${why}`, { cause: error });
+    }
+    this.prune();
+  }
+
+  /** Records that the call starts, or why it must not: "stale" when the edge has since moved on to a later generation. */
+  begin(call: CallKey): "started" | "stale" {
+    return this.#transaction(() => {
+      const before = this.guest(call.server);
+      const after = admit(before, call);
+      if (after === "stale") return "stale";
+      if (after !== null && (after.generation !== before?.generation || after.destroyed !== before.destroyed)) {
+        this.#sql(`INSERT OR REPLACE INTO guests (server, generation, destroyed_ms) VALUES (?, ?, ?)`).run(
+          call.server,
+          after.generation,
+          after.destroyed ? this.#now() : null,
+        );
+      }
+      this.#sql(
+        `INSERT OR REPLACE INTO calls (id, server, generation, method, status, at_ms) VALUES (?, ?, ?, ?, 'started', ?)`,
+      ).run(call.id, call.server, call.generation, call.method, this.#now());
+      return "started";
+    });
+  }
+
+  /** Stores how a started call ended; does nothing for a call that is not here. */
+  finish(id: string, outcome: Outcome): void {
+    this.#transaction(() => {
+      this.#sql(`UPDATE calls SET status = 'finished', outcome = ?, at_ms = ? WHERE id = ? AND status = 'started'`).run(
+        JSON.stringify(outcome),
+        this.#now(),
+        id,
+      );
+      if (!outcome.ok) return;
+      // After a lost journal, a guest that obeys a call is known again by that call's generation.
+      this.#sql(
+        `INSERT OR IGNORE INTO guests (server, generation) SELECT server, generation FROM calls WHERE id = ?`,
+      ).run(id);
+    });
+  }
+
+  /** The outcome of a finished call; null when it has not finished, or was acknowledged. */
+  outcome(id: string): Outcome | null {
+    const row = this.#sql(`SELECT outcome FROM calls WHERE id = ? AND status = 'finished'`).get(id);
+    return row === undefined ? null : outcomeSchema.parse(JSON.parse(String(row.outcome)));
+  }
+
+  /** The edge has stored the outcome: forget the call. */
+  ack(id: string): void {
+    this.#sql(`DELETE FROM calls WHERE id = ? AND status = 'finished'`).run(id);
+  }
+
+  guest(server: string): Guest | null {
+    const row = this.#sql(`SELECT generation, destroyed_ms FROM guests WHERE server = ?`).get(server);
+    return row === undefined ? null : { generation: Number(row.generation), destroyed: row.destroyed_ms !== null };
+  }
+
+  /** Drops what nobody will ask for any more. */
+  prune(): void {
+    const before = this.#now() - KEEP_MS;
+    this.#sql(`DELETE FROM guests WHERE destroyed_ms < ?`).run(before);
+    this.#sql(`DELETE FROM calls WHERE at_ms < ?`).run(before);
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #migrate(): void {
+    this.#transaction(() => {
+      const done = Number(this.#db.prepare("PRAGMA user_version").get()?.user_version ?? 0);
+      for (const sql of MIGRATIONS.slice(done)) this.#db.exec(sql);
+      this.#db.exec(`PRAGMA user_version = ${Math.max(done, MIGRATIONS.length)}`);
+    });
+  }
+
+  #transaction<T>(work: () => T): T {
+    this.#db.exec("BEGIN IMMEDIATE");
+    try {
+      const result = work();
+      this.#db.exec("COMMIT");
+      return result;
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  #sql(text: string): StatementSync {
+    const known = this.#statements.get(text);
+    if (known !== undefined) return known;
+    const statement = this.#db.prepare(text);
+    this.#statements.set(text, statement);
+    return statement;
+  }
+}
+
+/** https://sqlite.org/rescode.html#busy */
+const SQLITE_BUSY = 5;

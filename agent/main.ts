@@ -1,0 +1,130 @@
+#!/usr/bin/env node
+/** edgenova-agent's command line. Exit codes: 0 done, 1 a failure that the message explains, 2 bad usage. */
+import { hostname } from "node:os";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { type RunningAgent, startAgent } from "./agent.ts";
+import { DriverError } from "./drivers/driver.ts";
+import { DRIVERS, type DriverChoice, loadDriver, VIRT_TYPES } from "./drivers/load.ts";
+import { enroll } from "./enroll.ts";
+import { describe, Failure } from "./failure.ts";
+import { loadIdentity } from "./identity.ts";
+import { createLog } from "./log.ts";
+import { stopOnSignal } from "./signals.ts";
+import { defaultStateDir } from "./state-dir.ts";
+import { agentVersion } from "./version.ts";
+
+const EXIT_FAILURE = 1;
+const EXIT_USAGE = 2;
+
+type EnrollFlags = { edge: string; joinToken: string; host: string; state: string };
+type RunFlags = {
+  state: string;
+  driver: (typeof DRIVERS)[number];
+  connectionUri: string;
+  virtType: (typeof VIRT_TYPES)[number];
+  fakeVcpus?: number;
+  fakeMemoryMb?: number;
+  fakeDiskGb?: number;
+};
+
+const log = createLog(process.stderr);
+// When whoever reads the log has gone, the guests' agent goes on.
+process.stderr.on("error", () => undefined);
+
+async function runEnroll(flags: EnrollFlags): Promise<void> {
+  const { edge, joinToken, host, state } = flags;
+  const enrolment = await enroll({ edge, joinToken, host, stateDir: state });
+  process.stdout.write(`enrolled as ${enrolment.host} at ${enrolment.edge}\n`);
+}
+
+async function runAgent(flags: RunFlags): Promise<void> {
+  process.on("uncaughtException", fatal);
+  process.on("unhandledRejection", fatal);
+  let agent: RunningAgent | undefined;
+  stopOnSignal(async () => agent?.stop(), log);
+  const identity = await loadIdentity(flags.state);
+  const choice = driverChoice(flags, identity.host);
+  const version = agentVersion();
+  log("agent.starting", { host: identity.host, edge: identity.edge, driver: choice.driver, version });
+  agent = await startAgent({
+    stateDir: flags.state,
+    identity,
+    driverName: choice.driver,
+    loadDriver: (context) => loadDriver(choice, context),
+    version,
+    log,
+  });
+}
+
+function driverChoice(flags: RunFlags, host: string): DriverChoice {
+  if (flags.driver === "libvirt") {
+    return { driver: "libvirt", connectionUri: flags.connectionUri, virtType: flags.virtType };
+  }
+  return {
+    driver: "fake",
+    hostname: host,
+    ...(flags.fakeVcpus !== undefined && { vcpus: flags.fakeVcpus }),
+    ...(flags.fakeMemoryMb !== undefined && { memory_mb: flags.fakeMemoryMb }),
+    ...(flags.fakeDiskGb !== undefined && { local_gb: flags.fakeDiskGb }),
+  };
+}
+
+/** The journal and the drivers are made for being cut off at any point: leave everything as it is, a supervisor restarts. */
+function fatal(error: unknown): never {
+  log("agent.crashed", { message: describe(error) });
+  process.exit(EXIT_FAILURE);
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError("It must be a whole number above 0.");
+  return value;
+}
+
+function commandLine(): Command {
+  const program = new Command("edgenova-agent")
+    .description("Runs guests on this hypervisor for an edgenova edge.")
+    .exitOverride();
+  const state = () =>
+    new Option("--state <dir>", "where the agent keeps its key and journal").default(defaultStateDir());
+  program
+    .command("enroll")
+    .description("give this host to an edge, once")
+    .requiredOption("--edge <url>", "the edge's URL (https://…)")
+    .addOption(
+      new Option("--join-token <token>", "the token that the edge's admin made for this host")
+        .env("EDGENOVA_JOIN_TOKEN")
+        .makeOptionMandatory(),
+    )
+    .option("--host <name>", "the host's name at the edge", hostname())
+    .addOption(state())
+    .action(runEnroll);
+  program
+    .command("run")
+    .description("connect to the edge and stay connected")
+    .addOption(state())
+    .addOption(new Option("--driver <name>", "the hypervisor").choices(DRIVERS).default("libvirt"))
+    .option("--connection-uri <uri>", "libvirt's connection URI", "qemu:///system")
+    .addOption(new Option("--virt-type <type>", "libvirt's domain type").choices(VIRT_TYPES).default("auto"))
+    .option("--fake-vcpus <n>", "the fake hypervisor's CPUs", positive)
+    .option("--fake-memory-mb <n>", "the fake hypervisor's memory in MiB", positive)
+    .option("--fake-disk-gb <n>", "the fake hypervisor's disk in GiB", positive)
+    .action(runAgent);
+  program
+    .command("version")
+    .description("print the agent's version")
+    .action(() => void process.stdout.write(`${agentVersion()}\n`));
+  return program;
+}
+
+try {
+  await commandLine().parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Commander has written its message, and throws for --help too.
+    process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
+  }
+  const explained = error instanceof Failure || error instanceof DriverError;
+  process.stderr.write(`edgenova-agent: ${explained ? error.message : describe(error)}\n`);
+  process.exit(EXIT_FAILURE);
+}

@@ -1,0 +1,204 @@
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "vitest";
+import { Calls } from "../../agent/calls.ts";
+import { DriverError } from "../../agent/drivers/driver.ts";
+import { Journal } from "../../agent/journal.ts";
+import type { Outcome } from "../../functions/protocol/frames.ts";
+import { call, gate, OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
+import { TinyDriver } from "./agent-tiny-driver.ts";
+
+let driver: TinyDriver;
+let journal: Journal;
+let calls: Calls;
+let dir: string;
+let opened: unknown[];
+let logged: ReturnType<typeof recordingLog>;
+let gone: string[];
+
+function start(maxBuilds?: number): void {
+  journal = new Journal(join(dir, "journal.db"));
+  calls = new Calls({
+    driver,
+    journal,
+    log: logged.log,
+    openConsole: async (server, params) => void opened.push([server, params]),
+    onScreenGone: (server) => gone.push(server),
+    ...(maxBuilds !== undefined && { maxBuilds }),
+  });
+}
+/** What a kill leaves: the file as it is, and no memory. */
+function crash(): void {
+  calls.stop();
+  journal.close();
+  start();
+}
+
+beforeEach(() => {
+  dir = temporaryDir();
+  driver = new TinyDriver();
+  opened = [];
+  gone = [];
+  logged = recordingLog();
+  start();
+  return () => journal.close();
+});
+
+const RUNNING: Outcome = { ok: true, value: { power_state: 1 } };
+const code = (outcome: Outcome) => (outcome.ok ? "ok" : outcome.error.code);
+
+describe("a call that is sent again", () => {
+  it("is done once, however often and however early it comes", async () => {
+    const build = gate();
+    driver.building = () => build.opened;
+    const answers = [1, 2, 3].map(() => calls.handle(call("a", "spawn")));
+    build.open();
+    expect(await Promise.all(answers)).toEqual([RUNNING, RUNNING, RUNNING]);
+    expect(await calls.handle(call("a", "spawn"))).toEqual(RUNNING);
+    crash();
+    expect(await calls.handle(call("a", "spawn"))).toEqual(RUNNING);
+    expect(driver.done).toEqual([`spawn ${SERVER}`]);
+  });
+
+  it("is done again when a crash cut it off", async () => {
+    driver.building = () => new Promise(() => undefined);
+    void calls.handle(call("a", "spawn"));
+    await until(() => driver.done.length === 1, "the spawn");
+    crash();
+    driver.building = async () => undefined;
+    expect(await calls.handle(call("a", "spawn"))).toEqual(RUNNING);
+    expect(driver.done).toHaveLength(2);
+  });
+
+  it("is forgotten when acknowledged", async () => {
+    await calls.handle(call("a", "spawn"));
+    calls.ack("a");
+    expect(journal.outcome("a")).toBeNull();
+  });
+
+  it("keeps no outcome that shutting down has caused", async () => {
+    const stop = gate();
+    driver.guests.set(SERVER, 1);
+    driver.stopping = async () => {
+      await stop.opened;
+      throw new DriverError("HypervisorUnavailable", "closed");
+    };
+    const answer = calls.handle(call("a", "power_off"));
+    calls.stop();
+    stop.open();
+    await answer;
+    expect(journal.outcome("a")).toBeNull();
+  });
+});
+
+describe("generations", () => {
+  it("refuses what a later destroy has overtaken, without touching the driver", async () => {
+    await calls.handle(call("a", "destroy", { generation: 2 }));
+    expect(code(await calls.handle(call("b", "spawn", { generation: 2 })))).toBe("StaleGeneration");
+    expect(code(await calls.handle(call("c", "power_on", { generation: 1 })))).toBe("StaleGeneration");
+    expect(code(await calls.handle(call("d", "get_vnc_console", { generation: 1 })))).toBe("StaleGeneration");
+    expect(driver.done).toEqual([`destroy ${SERVER}`]);
+  });
+
+  it("settles a spawn that a crash cut off and a destroy has overtaken", async () => {
+    driver.building = () => new Promise(() => undefined);
+    void calls.handle(call("a", "spawn"));
+    void calls.handle(call("b", "destroy"));
+    crash();
+    expect(code(await calls.handle(call("a", "spawn")))).toBe("StaleGeneration");
+    expect(code(await calls.handle(call("b", "destroy")))).toBe("ok");
+    expect(journal.outcome("a")).not.toBeNull();
+  });
+});
+
+describe("turns", () => {
+  it("runs the calls of one server in order and those of two side by side", async () => {
+    const build = gate();
+    driver.building = (uuid) => (uuid === SERVER ? build.opened : Promise.resolve());
+    const first = calls.handle(call("a", "spawn"));
+    const second = calls.handle(call("b", "power_off"));
+    await calls.handle(call("c", "spawn", { server: OTHER }));
+    expect(driver.done).toEqual([`spawn ${SERVER}`, `spawn ${OTHER}`]);
+    build.open();
+    expect(await first).toEqual(RUNNING);
+    expect(await second).toEqual({ ok: true, value: { power_state: 4 } });
+    expect(gone).toEqual([SERVER]);
+  });
+
+  it("lets destroy abort a running build and run after it", async () => {
+    driver.building = (_uuid, signal) =>
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("driver's own words"))));
+    const spawn = calls.handle(call("a", "spawn"));
+    await until(() => driver.done.length === 1, "the spawn");
+    const destroy = calls.handle(call("b", "destroy"));
+    expect(code(await spawn)).toBe("BuildAbortException");
+    expect(code(await destroy)).toBe("ok");
+    expect(driver.done).toEqual([`spawn ${SERVER}`, `destroy ${SERVER}`]);
+  });
+
+  it("builds no more guests at once than it may, and a waiting build can be aborted", async () => {
+    journal.close();
+    start(1);
+    const build = gate();
+    driver.building = () => build.opened;
+    const first = calls.handle(call("a", "spawn"));
+    const second = calls.handle(call("b", "spawn", { server: OTHER }));
+    const third = calls.handle(call("c", "spawn", { server: "44444444-4444-4444-8444-444444444444" }));
+    await calls.handle(call("d", "destroy", { server: OTHER }));
+    expect(code(await second)).toBe("BuildAbortException");
+    expect(driver.done).toEqual([`spawn ${SERVER}`, `destroy ${OTHER}`]);
+    build.open();
+    expect([code(await first), code(await third)]).toEqual(["ok", "ok"]);
+  });
+
+  it("says which servers were touched while somebody watched", async () => {
+    const build = gate();
+    driver.building = () => build.opened;
+    const running = calls.handle(call("a", "spawn"));
+    const watch = calls.watch();
+    build.open();
+    await running;
+    await calls.handle(call("b", "spawn", { server: OTHER }));
+    expect(watch.end()).toEqual(new Set([SERVER, OTHER]));
+    expect(calls.watch().end().size).toBe(0);
+  });
+});
+
+describe("failures", () => {
+  it("answers a driver's error by its name, and anything else without its words", async () => {
+    expect(code(await calls.handle(call("a", "power_on")))).toBe("InstanceNotFound");
+    driver.building = async () => {
+      throw new Error("/var/lib/secret/path");
+    };
+    const outcome = await calls.handle(call("b", "spawn"));
+    expect(code(outcome)).toBe("Unexpected");
+    expect(JSON.stringify(outcome)).not.toContain("secret");
+    expect(JSON.stringify(logged.lines)).toContain("/var/lib/secret/path");
+  });
+
+  it("keeps an error's message within the protocol's limit", async () => {
+    driver.building = async () => {
+      throw new DriverError("ImageUnacceptable", "x".repeat(5000));
+    };
+    const outcome = await calls.handle(call("a", "spawn"));
+    expect(outcome.ok || outcome.error.message.length).toBe(1024);
+  });
+
+  it("refuses parameters of a wrong shape and leaves no record of them", async () => {
+    const outcome = await calls.handle(call("a", "spawn", { params: { vcpus: "many" } }));
+    expect(code(outcome)).toBe("InvalidCall");
+    expect(code(await calls.handle(call("b", "reboot", { params: { type: "GENTLE" } })))).toBe("InvalidCall");
+    expect(driver.done).toEqual([]);
+    expect(journal.guest(SERVER)).toBeNull();
+  });
+});
+
+it("runs what only reads or opens at once, past the queue and the journal", async () => {
+  driver.building = () => new Promise(() => undefined);
+  void calls.handle(call("a", "spawn"));
+  driver.vnc = { transport: "tcp", host: "127.0.0.1", port: 5900 };
+  expect(await calls.handle(call("b", "get_vnc_console"))).toEqual({ ok: true, value: driver.vnc });
+  const params = { console: "c".repeat(64), ticket: "t" };
+  expect(await calls.handle(call("c", "open_console", { params }))).toEqual({ ok: true, value: {} });
+  expect(opened).toEqual([[SERVER, params]]);
+  expect([journal.outcome("b"), journal.outcome("c")]).toEqual([null, null]);
+});

@@ -1,0 +1,222 @@
+import { once } from "node:events";
+import { createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "vitest";
+import { Consoles } from "../../agent/console/consoles.ts";
+import { CONSOLE_CLOSE, CONSOLE_REASON } from "../../functions/protocol/console.ts";
+import { type AgentConsole, ScriptedEdge } from "./agent-scripted-edge.ts";
+import { OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
+import { TinyDriver } from "./agent-tiny-driver.ts";
+
+const PARAMS = { console: "ab".repeat(32), ticket: "secret-ticket" };
+
+let edge: ScriptedEdge;
+let vnc: Server;
+let screens: Socket[];
+let consoles: Consoles;
+let driver: TinyDriver;
+let logged: ReturnType<typeof recordingLog>;
+
+beforeEach(async () => {
+  edge = await new ScriptedEdge().start();
+  screens = [];
+  vnc = createServer({ noDelay: true }, (socket) => {
+    socket.on("error", () => undefined);
+    screens.push(socket);
+  });
+  const path = join(temporaryDir(), "vnc.sock");
+  vnc.listen(path);
+  await once(vnc, "listening");
+  driver = new TinyDriver();
+  driver.vnc = { transport: "unix", path };
+  logged = recordingLog();
+  consoles = new Consoles({ driver, edge: edge.url, log: logged.log });
+  return async () => {
+    await consoles.stop();
+    for (const screen of screens) screen.destroy();
+    vnc.close();
+    await edge.stop();
+  };
+});
+
+async function open(): Promise<{ screen: Socket; viewer: AgentConsole }> {
+  const before = edge.consoles.length;
+  await consoles.open(SERVER, PARAMS);
+  await until(() => edge.consoles.length > before && screens.length > before, "both ends");
+  return { screen: screens.at(-1)!, viewer: edge.consoles.at(-1)! };
+}
+const down = (viewer: AgentConsole) => Buffer.concat(viewer.messages);
+
+describe("a console", () => {
+  it("dials with its ticket and passes bytes both ways", async () => {
+    const { screen, viewer } = await open();
+    expect([viewer.path, viewer.authorization]).toEqual([
+      `/agent/v1/console/${PARAMS.console}`,
+      "Bearer secret-ticket",
+    ]);
+    expect(viewer.socket.extensions).toBe("");
+    let up = "";
+    screen.on("data", (chunk) => {
+      up += String(chunk);
+    });
+    screen.write("RFB 003.008\n");
+    await until(() => down(viewer).length === 12, "the greeting");
+    viewer.socket.send(Buffer.from("RFB 003.008\n"));
+    viewer.socket.send(Buffer.from([1]));
+    await until(() => up === "RFB 003.008\n\x01", "the answer");
+    expect(JSON.stringify(logged.lines)).not.toContain("secret-ticket");
+  });
+
+  it("sends each write of the VNC server as a frame of its own", async () => {
+    const { screen, viewer } = await open();
+    const messages = ["RFB 003.008\n", "\x01\x01", "\x00\x00\x00\x00", "x".repeat(1000)];
+    for (const [i, message] of messages.entries()) {
+      screen.write(message);
+      await until(() => viewer.messages.length === i + 1, `message ${i}`);
+    }
+    expect(viewer.messages.map(String)).toEqual(messages);
+  });
+
+  it("keeps every byte in order under load, also when the greeting came before the edge", async () => {
+    const sent = Buffer.alloc(3_000_000);
+    for (let i = 0; i < sent.length; i += 4) sent.writeUInt32LE(i, i);
+    vnc.once("connection", (socket) => socket.write(sent));
+    const { viewer } = await open();
+    await until(() => down(viewer).length === sent.length, "all bytes");
+    expect(down(viewer).equals(sent)).toBe(true);
+    expect(Math.max(...viewer.messages.map((message) => message.length))).toBeLessThanOrEqual(65536);
+  });
+});
+
+describe("a stall", () => {
+  /** Writes until the other end takes no more; says how many bytes were written and how many of them it took. */
+  async function fill(
+    write: (chunk: Buffer) => void,
+    pending: () => number,
+  ): Promise<{ offered: number; taken: number }> {
+    const chunk = Buffer.alloc(65536, 7);
+    let offered = 0;
+    let taken = 0;
+    for (let calm = 0; calm < 40 && taken < 300_000_000; calm += 1) {
+      while (pending() < 1_000_000) {
+        write(chunk);
+        offered += chunk.length;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      if (offered - pending() !== taken) calm = 0;
+      taken = offered - pending();
+    }
+    return { offered, taken };
+  }
+
+  it("of the viewer stops the VNC server, and all arrives when it goes on", async () => {
+    const { screen, viewer } = await open();
+    viewer.socket.pause();
+    const { offered, taken } = await fill(
+      (chunk) => screen.write(chunk),
+      () => screen.writableLength,
+    );
+    expect(taken).toBeLessThan(32_000_000);
+    viewer.socket.resume();
+    await until(() => down(viewer).length === offered, "all bytes");
+  });
+
+  it("of the VNC server stops the viewer, and all arrives when it goes on", async () => {
+    const { screen, viewer } = await open();
+    screen.pause();
+    const { offered, taken } = await fill(
+      (chunk) => viewer.socket.send(chunk),
+      () => viewer.socket.bufferedAmount,
+    );
+    expect(taken).toBeLessThan(32_000_000);
+    let arrived = 0;
+    screen.on("data", (chunk) => {
+      arrived += chunk.length;
+    });
+    screen.resume();
+    await until(() => arrived === offered, "all bytes");
+  });
+
+  it("cannot keep the session of a server that is gone", async () => {
+    const { screen, viewer } = await open();
+    viewer.socket.pause();
+    await fill(
+      (chunk) => screen.write(chunk),
+      () => screen.writableLength,
+    );
+    consoles.close(OTHER);
+    expect(consoles.count).toBe(1);
+    consoles.close(SERVER);
+    await until(() => consoles.count === 0 && screen.destroyed, "the end");
+  });
+});
+
+describe("the end", () => {
+  it("of the screen reaches the viewer with its code and reason, after the last byte", async () => {
+    const { screen, viewer } = await open();
+    screen.end("bye");
+    await until(() => viewer.closed !== undefined, "the close");
+    expect(String(down(viewer))).toBe("bye");
+    expect(viewer.closed).toEqual([CONSOLE_CLOSE.SCREEN_CLOSED, CONSOLE_REASON[CONSOLE_CLOSE.SCREEN_CLOSED]]);
+    await until(() => logged.events().includes("console.closed"), "the line");
+    expect(logged.lines.at(-1)).toMatchObject({ by: "screen", code: CONSOLE_CLOSE.SCREEN_CLOSED, bytes_down: 3 });
+  });
+
+  it("of a screen that stalled and then died is noticed", async () => {
+    const { screen, viewer } = await open();
+    screen.pause();
+    for (let i = 0; i < 100; i += 1) viewer.socket.send(Buffer.alloc(65536));
+    screen.destroy();
+    await until(() => viewer.closed?.[0] === CONSOLE_CLOSE.SCREEN_CLOSED, "the close");
+  });
+
+  it("of the viewer closes the VNC server's socket", async () => {
+    const { screen, viewer } = await open();
+    screen.resume();
+    viewer.socket.close(1000);
+    await until(() => screen.destroyed, "the screen's end");
+    await until(() => consoles.count === 0, "the session's end");
+    expect(logged.lines.at(-1)).toMatchObject({ event: "console.closed", by: "link", code: 1000 });
+  });
+
+  it("of the agent says so", async () => {
+    const { viewer } = await open();
+    await consoles.stop();
+    await until(() => viewer.closed !== undefined, "the close");
+    expect(viewer.closed).toEqual([CONSOLE_CLOSE.AGENT_STOPPING, CONSOLE_REASON[CONSOLE_CLOSE.AGENT_STOPPING]]);
+    await expect(consoles.open(SERVER, PARAMS)).rejects.toMatchObject({ code: "ConsoleNotAvailable" });
+  });
+
+  it("comes at once for text and for frames that no viewer sends", async () => {
+    const first = await open();
+    first.viewer.socket.send("hello");
+    await until(() => first.viewer.closed?.[0] === 1003, "the close for text");
+    const second = await open();
+    second.viewer.socket.send(Buffer.alloc(2 * 1024 * 1024));
+    await until(() => second.viewer.closed?.[0] === 1009, "the close for size");
+    await until(() => consoles.count === 0, "the sessions' end");
+  });
+});
+
+describe("a console that cannot be", () => {
+  it("is refused when the guest has no screen, or none that answers", async () => {
+    driver.vnc = null;
+    await expect(consoles.open(SERVER, PARAMS)).rejects.toMatchObject({ code: "ConsoleNotAvailable" });
+    driver.vnc = { transport: "unix", path: "/nowhere/vnc.sock" };
+    await expect(consoles.open(SERVER, PARAMS)).rejects.toMatchObject({ code: "ConsoleNotAvailable" });
+    driver.vnc = { transport: "tcp", host: "127.0.0.1", port: 1 };
+    await expect(consoles.open(SERVER, PARAMS)).rejects.toMatchObject({ code: "ConsoleNotAvailable" });
+    expect(consoles.count).toBe(0);
+  });
+
+  it("lets go of the screen when the edge refuses the ticket", async () => {
+    edge.refuse = { status: 401, body: { unauthorized: { code: 401, message: "The ticket is over." } } };
+    await consoles.open(SERVER, PARAMS);
+    await until(() => consoles.count === 0, "the session's end");
+    expect(logged.lines.at(-1)).toMatchObject({ event: "console.dial_failed" });
+    expect(logged.lines.at(-1)!.message).toContain("The ticket is over.");
+    await until(() => screens.length === 1, "the screen");
+    screens[0]!.resume();
+    await until(() => screens[0]!.destroyed, "the screen's end");
+  });
+});

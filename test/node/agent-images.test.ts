@@ -1,0 +1,129 @@
+import { createHash, randomBytes } from "node:crypto";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import type { ServerResponse } from "node:http";
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "vitest";
+import { ImageCache } from "../../agent/images.ts";
+import type { ImageRef } from "../../functions/protocol/methods.ts";
+import { ScriptedEdge } from "./agent-scripted-edge.ts";
+import { recordingLog, temporaryDir, until } from "./agent-support.ts";
+
+const BYTES = randomBytes(300_000);
+const REF: ImageRef = {
+  id: "33333333-3333-4333-8333-333333333333",
+  disk_format: "qcow2",
+  size: BYTES.length,
+  sha512: createHash("sha512").update(BYTES).digest("hex"),
+};
+const NEVER = new AbortController().signal;
+
+let edge: ScriptedEdge;
+let dir: string;
+beforeEach(async () => {
+  edge = await new ScriptedEdge().start();
+  edge.image = (_id, response) => void response.writeHead(200).end(BYTES);
+  dir = join(temporaryDir(), "images");
+  return () => edge.stop();
+});
+
+function cache(): ImageCache {
+  const identity = { edge: edge.url, assertion: async () => "signed" };
+  return new ImageCache({ dir, identity, log: recordingLog().log, retry: { baseMs: 1 } });
+}
+
+describe("an image", () => {
+  it("is downloaded once however many ask, verified, and readable for QEMU", async () => {
+    const images = cache();
+    const paths = await Promise.all([images.get(REF, NEVER), images.get(REF, NEVER), images.get(REF, NEVER)]);
+    expect(new Set(paths)).toEqual(new Set([join(dir, REF.sha512)]));
+    expect(readFileSync(paths[0]!).equals(BYTES)).toBe(true);
+    expect([statSync(paths[0]!).mode & 0o777, statSync(dir).mode & 0o777]).toEqual([0o644, 0o711]);
+    await cache().get(REF, NEVER);
+    expect(edge.imageRequests).toEqual([REF.id]);
+  });
+
+  it.each([
+    ["other bytes of the same length", Buffer.alloc(REF.size), "does not have its sha512"],
+    ["too many bytes", Buffer.concat([BYTES, Buffer.alloc(1)]), "is longer than"],
+    ["too few bytes", BYTES.subarray(1), "ended after 299999 of 300000"],
+  ])("is refused when it is %s, and leaves nothing", async (_what, bytes, message) => {
+    edge.image = (_id, response) => void response.writeHead(200).end(bytes);
+    await expect(cache().get(REF, NEVER)).rejects.toMatchObject({
+      code: "ImageUnacceptable",
+      message: expect.stringContaining(message),
+    });
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it("that is gone is refused without another try", async () => {
+    edge.image = (_id, response) => void response.writeHead(404).end();
+    await expect(cache().get(REF, NEVER)).rejects.toMatchObject({ code: "ImageUnacceptable" });
+    expect(edge.imageRequests).toHaveLength(1);
+  });
+
+  it("is tried again when the way to it breaks, from its first byte", async () => {
+    let tries = 0;
+    edge.image = (_id, response) => {
+      tries += 1;
+      if (tries === 1) response.writeHead(502).end();
+      else if (tries === 2)
+        response
+          .writeHead(200, { "content-length": REF.size })
+          .write(BYTES.subarray(0, 1000), () => response.destroy());
+      else response.writeHead(200).end(BYTES);
+    };
+    expect(readFileSync(await cache().get(REF, NEVER)).equals(BYTES)).toBe(true);
+    expect(tries).toBe(3);
+  });
+
+  it("that cannot be had is the agent's failure after 4 tries, not the image's", async () => {
+    edge.image = (_id, response) => void response.writeHead(500).end();
+    await expect(cache().get(REF, NEVER)).rejects.toMatchObject({ code: "Unexpected" });
+    expect(edge.imageRequests).toHaveLength(4);
+  });
+});
+
+describe("aborting", () => {
+  let responses: ServerResponse[];
+  beforeEach(() => {
+    responses = [];
+    edge.image = (_id, response) => {
+      responses.push(response);
+      response.writeHead(200).write(BYTES.subarray(0, 1000));
+    };
+  });
+
+  it("by one who waits leaves the download to the others", async () => {
+    const images = cache();
+    const [one, two] = [new AbortController(), new AbortController()];
+    const first = images.get(REF, one.signal);
+    const second = images.get(REF, two.signal);
+    await until(() => responses.length === 1, "the download");
+    one.abort(new Error("changed my mind"));
+    await expect(first).rejects.toThrow("changed my mind");
+    responses[0]!.end(BYTES.subarray(1000));
+    expect(await second).toBe(join(dir, REF.sha512));
+  });
+
+  it("by all ends the download, and the next one starts anew", async () => {
+    const images = cache();
+    const leave = new AbortController();
+    const waiting = images.get(REF, leave.signal);
+    await until(() => responses.length === 1, "the download");
+    leave.abort(new Error("deleted"));
+    await expect(waiting).rejects.toThrow("deleted");
+    const again = images.get(REF, NEVER);
+    await until(() => responses.length === 2, "the second download");
+    await until(() => responses[0]!.destroyed, "the end of the first");
+    responses[1]!.end(BYTES.subarray(1000));
+    expect(await again).toBe(join(dir, REF.sha512));
+    await until(() => readdirSync(dir).length === 1, "only the image");
+  });
+});
+
+it("removes what a crash left in the middle", async () => {
+  await cache().get(REF, NEVER);
+  writeFileSync(join(dir, `${REF.sha512}.x.part`), "half");
+  cache();
+  expect(readdirSync(dir)).toEqual([REF.sha512]);
+});

@@ -1,0 +1,155 @@
+/** The real agent as a process of its own, with the fake hypervisor, against a scripted edge. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import type { FromAgent } from "../../functions/protocol/frames.ts";
+import { ScriptedEdge } from "./agent-scripted-edge.ts";
+import { call, SERVER, SPEC, temporaryDir, until } from "./agent-support.ts";
+
+const MAIN = join(import.meta.dirname, "../../agent/main.ts");
+const IMAGE = Buffer.from("a disk");
+const PARAMS = {
+  ...SPEC,
+  image: { ...SPEC.image, size: IMAGE.length, sha512: createHash("sha512").update(IMAGE).digest("hex") },
+};
+
+type Agent = { process: ChildProcess; output: () => string };
+
+function agent(args: string[], env: Record<string, string> = {}): Agent {
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { PATH: process.env.PATH ?? "", HOME: "/nonexistent", ...env },
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk) => {
+      output += String(chunk);
+    });
+  }
+  onTestFinished(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill("SIGKILL");
+    await once(child, "exit");
+  });
+  return { process: child, output: () => output };
+}
+async function exitOf(started: Agent): Promise<{ code: number | null; output: string }> {
+  if (started.process.exitCode === null && started.process.signalCode === null) await once(started.process, "close");
+  return { code: started.process.exitCode, output: started.output() };
+}
+
+let edge: ScriptedEdge;
+let state: string;
+beforeEach(async () => {
+  edge = await new ScriptedEdge().start();
+  edge.image = (_id, response) => void response.writeHead(200).end(IMAGE);
+  state = join(temporaryDir(), "state");
+  return () => edge.stop();
+});
+
+async function enrolled(): Promise<void> {
+  const { code, output } = await exitOf(
+    agent(["enroll", "--edge", edge.url, "--host", "hv1", "--state", state], { EDGENOVA_JOIN_TOKEN: "join-me" }),
+  );
+  expect(output).toBe(`enrolled as hv1 at ${edge.url}\n`);
+  expect(code).toBe(0);
+  expect(edge.enrolments).toMatchObject([{ join_token: "join-me", host: "hv1" }]);
+}
+const run = () => agent(["run", "--driver", "fake", "--fake-vcpus", "4", "--state", state]);
+const hello = (link: number): FromAgent | undefined => edge.links[link]?.frames[0];
+const pinged = (link: number) => until(() => (edge.links[link]?.pings ?? 0) > 0, `link ${link}`);
+
+describe("the command line", () => {
+  it.each([
+    [["frobnicate"], 2, /unknown command/],
+    [["run", "--driver", "hyper-v"], 2, /Allowed choices are libvirt, fake/],
+    [["run", "--fake-vcpus", "none"], 2, /whole number/],
+    [["enroll", "--edge", "https://edge.example"], 2, /--join-token/],
+    [["enroll", "--edge", "http://edge.example", "--join-token", "t", "--state", "STATE"], 1, /plain http is only for/],
+    [["run", "--state", "STATE"], 1, /not enrolled.*run "edgenova-agent enroll" first/],
+    [["version"], 0, /^\d+\.\d+\.\d+\n$/],
+    [["run", "--help"], 0, /--connection-uri/],
+  ])("%j ends with %i", async (args, code, message) => {
+    const end = await exitOf(agent(args.map((arg) => (arg === "STATE" ? state : arg))));
+    expect(end.output).toMatch(message);
+    expect(end.output).not.toMatch(/^ {4}at /m);
+    expect(end.code).toBe(code);
+  });
+});
+
+describe("a running agent", () => {
+  it("serves calls and a console, and leaves in order at SIGTERM with its guests untouched", async () => {
+    await enrolled();
+    const first = run();
+    await pinged(0);
+    expect(hello(0)).toMatchObject({ host: "hv1", guests: [], inventory: { hypervisor_hostname: "hv1", vcpus: 4 } });
+    const boot = call("boot", "spawn", { generation: 3, params: PARAMS });
+    edge.tell(edge.links[0]!, boot);
+    await until(() => edge.results().length === 1, "the boot");
+    expect(edge.results()[0]).toEqual({ t: "result", call: "boot", outcome: { ok: true, value: { power_state: 1 } } });
+
+    const params = { console: "cd".repeat(32), ticket: "secret-ticket" };
+    edge.tell(edge.links[0]!, call("see", "open_console", { generation: 3, params }));
+    await until(() => (edge.consoles[0]?.messages.length ?? 0) > 0, "the screen's greeting");
+    expect(String(edge.consoles[0]!.messages[0])).toMatch(/^RFB 003\.00\d\n$/);
+
+    first.process.kill("SIGTERM");
+    const end = await exitOf(first);
+    expect(end.code).toBe(0);
+    await until(() => edge.links[0]!.closed !== undefined && edge.consoles[0]!.closed !== undefined, "the goodbyes");
+    expect([edge.links[0]!.closed, edge.consoles[0]!.closed![0]]).toEqual([1001, 4501]);
+    expect(end.output).not.toMatch(/secret-ticket|eyJ/);
+    for (const line of end.output.trim().split("\n"))
+      expect(JSON.parse(line)).toMatchObject({ event: expect.any(String) });
+
+    run();
+    await pinged(1);
+    expect(hello(1)).toMatchObject({ guests: [{ server: SERVER, generation: 3, power_state: 1 }] });
+    edge.tell(edge.links[1]!, boot);
+    await until(() => edge.results().length === 3, "the recorded outcome");
+    expect(edge.results()[2]!.outcome).toEqual({ ok: true, value: { power_state: 1 } });
+  });
+
+  it("knows what it did when it is killed before it could say so", async () => {
+    await enrolled();
+    const first = run();
+    await pinged(0);
+    const boot = call("boot", "spawn", { params: PARAMS });
+    edge.links[0]!.socket.pause(); // nothing that it says is heard any more
+    edge.tell(edge.links[0]!, boot);
+    await until(() => first.output().includes('"call.done"'), "the boot");
+    first.process.kill("SIGKILL");
+    await exitOf(first);
+    run();
+    await pinged(1);
+    expect(hello(1)).toMatchObject({ guests: [{ server: SERVER, generation: 1 }] });
+    edge.tell(edge.links[1]!, boot);
+    await until(() => edge.results().some((result) => result.outcome.ok), "the outcome");
+    expect(readdirSync(join(state, "images"))).toEqual([PARAMS.image.sha512]);
+  });
+
+  it("ends at once at a second signal, and refuses a second agent on its state", async () => {
+    await enrolled();
+    const first = run();
+    await pinged(0);
+    const second = await exitOf(run());
+    expect(second.code).toBe(1);
+    expect(second.output).toContain("another agent runs with this state directory");
+    edge.links[0]!.socket.pause(); // so that the goodbye takes its full second
+    first.process.kill("SIGTERM");
+    await until(() => first.output().includes("agent.stopping"), "the stop");
+    first.process.kill("SIGINT");
+    expect((await exitOf(first)).code).toBe(1);
+  });
+
+  it("waits for an edge that is down, and stops while it waits", async () => {
+    await enrolled();
+    await edge.stop();
+    const waiting = run();
+    await until(() => waiting.output().includes(`waiting for the edge at ${edge.url}: ECONNREFUSED`), "the line");
+    waiting.process.kill("SIGTERM");
+    expect((await exitOf(waiting)).code).toBe(0);
+  });
+});

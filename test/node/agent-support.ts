@@ -1,0 +1,59 @@
+/** What several agent tests need: waiting for a state, a place on disk, a log that can be read, and calls. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { onTestFinished } from "vitest";
+import type { Log, LogFields } from "../../agent/log.ts";
+import type { CallFrame } from "../../functions/protocol/frames.ts";
+import type { GuestSpec, Method } from "../../functions/protocol/methods.ts";
+
+const WAIT_MS = 8000;
+
+/** Waits until the condition holds; it is looked at again and again, so no moment can be missed. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline = Date.now() + WAIT_MS;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`waited ${WAIT_MS} ms in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+export function temporaryDir(): string {
+  const dir = mkdtempSync(join(tmpdir(), "edgenova-agent-"));
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+export type LogLine = { event: string } & LogFields;
+export function recordingLog(): { log: Log; lines: LogLine[]; events(): string[] } {
+  const lines: LogLine[] = [];
+  return {
+    log: (event, fields = {}) => void lines.push({ event, ...fields }),
+    lines,
+    events: () => lines.map((line) => line.event),
+  };
+}
+
+export const SERVER = "11111111-1111-4111-8111-111111111111";
+export const OTHER = "22222222-2222-4222-8222-222222222222";
+export const SPEC: GuestSpec = {
+  display_name: "one",
+  instance_name: "instance-00000001",
+  project_id: "p",
+  vcpus: 1,
+  memory_mb: 64,
+  disk_gb: 1,
+  image: { id: "33333333-3333-4333-8333-333333333333", disk_format: "raw", size: 0, sha512: "0".repeat(128) },
+  metadata: {},
+};
+
+export function call(id: string, method: Method, fields: Partial<CallFrame> = {}): CallFrame {
+  const params = method === "spawn" ? SPEC : {};
+  return { t: "call", id, server: SERVER, generation: 1, method, params, ...fields };
+}
+
+/** A promise that the test settles. */
+export function gate(): { open(): void; opened: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  return { open: () => resolve(), opened: promise };
+}

@@ -1,0 +1,141 @@
+/** The libvirt driver's documents: a domain as it is written, and the fields read of libvirt's answers. */
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { parseCapabilities } from "../../agent/drivers/libvirt/capabilities.ts";
+import { type DomainPlan, domainXml, vncOf } from "../../agent/drivers/libvirt/domain-xml.ts";
+import { parseConnectionUri } from "../../agent/drivers/libvirt/endpoint.ts";
+import { escapeXml, readElements } from "../../agent/drivers/libvirt/xml.ts";
+
+const uuid = "6f1c2a3b-0000-4000-8000-000000000001";
+const plan: DomainPlan = {
+  uuid,
+  spec: {
+    display_name: "web",
+    instance_name: "instance-00000001",
+    project_id: "demo",
+    vcpus: 2,
+    memory_mb: 512,
+    disk_gb: 1,
+    image: { id: uuid, disk_format: "qcow2", size: 1, sha512: "0".repeat(128) },
+    metadata: {},
+  },
+  virtType: "qemu",
+  disks: [{ kind: "disk", path: "/s/disk", base: { path: "/i/base", format: "qcow2" } }],
+  consoleLog: "/s/console.log",
+  relabels: false,
+};
+const named = (display_name: string) => domainXml({ ...plan, spec: { ...plan.spec, display_name } });
+const at = (xml: string, path: string) => readElements(xml).filter((it) => it.path === path);
+
+describe("escapeXml", () => {
+  it("keeps any text as text", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => {
+        const [read] = readElements(`<a b="${escapeXml(text)}">${escapeXml(text)}</a>`);
+        const carried = text.replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "\ufffd");
+        expect(read?.attributes.b).toBe(carried);
+        expect(read?.text).toBe(carried.trim());
+      }),
+    );
+  });
+});
+
+describe("domainXml", () => {
+  it("gives no name the power to add an element", () => {
+    const hostile = `</title><devices><disk type='file'/></devices><title>"'&]]>\u0000\ud800`;
+    const xml = named(hostile);
+    expect(readElements(xml).map((it) => it.path)).toEqual(readElements(named("web")).map((it) => it.path));
+    expect(at(xml, "domain/title")[0]?.text).toContain("</title><devices>");
+  });
+
+  it("writes a title on one line, which is all libvirt takes, and none when it is blank", () => {
+    expect(at(named("a\nb\r\nc"), "domain/title")[0]?.text).toBe("a b c");
+    expect(at(named(" \n"), "domain/title")).toEqual([]);
+  });
+
+  it("names the format of every file and ends every chain, so that nothing is probed", () => {
+    const xml = domainXml({ ...plan, disks: [{ kind: "cdrom", path: "/i/iso" }, ...plan.disks] });
+    expect(at(xml, "domain/devices/disk/driver").map((it) => it.attributes.type)).toEqual(["raw", "qcow2"]);
+    expect(at(xml, "domain/devices/disk/backingStore/format")[0]?.attributes.type).toBe("qcow2");
+    expect(at(xml, "domain/devices/disk/backingStore/backingStore")[0]?.attributes).toEqual({});
+    expect(at(xml, "domain/devices/disk/boot").map((it) => it.attributes.order)).toEqual(["1", "2"]);
+    expect(at(xml, "domain/devices/disk/readonly")[0]?.parent?.attributes.device).toBe("cdrom");
+  });
+
+  it("lets libvirt hand QEMU's user the guest's own disk, and never the shared base", () => {
+    const xml = domainXml({ ...plan, relabels: true });
+    expect(at(xml, "domain/devices/disk/backingStore/source/seclabel")[0]?.attributes.relabel).toBe("no");
+    expect(at(xml, "domain/devices/disk/source/seclabel")).toEqual([]);
+    expect(domainXml(plan)).not.toContain("seclabel");
+  });
+
+  it("listens for VNC on a unix socket alone", () => {
+    expect(at(named("web"), "domain/devices/graphics/listen")[0]?.attributes).toEqual({ type: "socket" });
+    expect(vncOf(named("web"))).toBeNull();
+  });
+});
+
+describe("vncOf", () => {
+  const live = (inside: string) => `<domain id='1'><devices>${inside}</devices></domain>`;
+  it.each([
+    ["socket", "<graphics type='vnc' socket='/a'><listen type='socket' socket='/a'/></graphics>", "/a"],
+    ["listen alone", "<graphics type='vnc'><listen type='socket' socket='/b&amp;c'/></graphics>", "/b&c"],
+    ["second graphics", "<graphics type='spice' port='1'/><graphics type='vnc' socket='/d'/>", "/d"],
+  ])("finds a unix socket: %s", (_, inside, path) => {
+    expect(vncOf(live(inside))).toEqual({ transport: "unix", path });
+  });
+
+  it("finds a port on loopback, and no other", () => {
+    const tcp = (host: string, port: string) =>
+      live(`<graphics type='vnc' port='${port}'><listen type='address' address='${host}'/></graphics>`);
+    expect(vncOf(tcp("127.0.0.1", "5900"))).toEqual({ transport: "tcp", host: "127.0.0.1", port: 5900 });
+    expect(vncOf(tcp("::1", "5900"))).toEqual({ transport: "tcp", host: "::1", port: 5900 });
+    expect(vncOf(tcp("0.0.0.0", "5900"))).toBeNull();
+    expect(vncOf(tcp("127.0.0.1", "-1"))).toBeNull();
+    expect(vncOf(tcp("127.0.0.1", "70000"))).toBeNull();
+  });
+
+  it("is not deceived by a comment, CDATA or an element elsewhere", () => {
+    const fake = "<graphics type='vnc' socket='/evil'/>";
+    expect(vncOf(live(`<!-- ${fake} --><![CDATA[${fake}]]><x>${fake}</x>`))).toBeNull();
+    expect(vncOf(`<domain><metadata>${fake}</metadata></domain>`)).toBeNull();
+  });
+
+  it("takes any text without a throw", () => {
+    fc.assert(fc.property(fc.string(), (text) => void vncOf(`<domain>${text}`)));
+  });
+});
+
+describe("parseCapabilities", () => {
+  const caps = (inside: string, arch = "x86_64") =>
+    `<capabilities>${inside}<guest><arch name='${arch}'><domain type='qemu'/><domain type='kvm'/></arch></guest></capabilities>`;
+  it("reads QEMU's user and whether KVM is offered", () => {
+    const secmodel =
+      "<host><secmodel><model>dac</model><doi>0</doi><baselabel type='kvm'>+64055:+107</baselabel></secmodel></host>";
+    expect(parseCapabilities(caps(secmodel))).toEqual({ kvm: true, qemuUser: { uid: 64055, gid: 107 } });
+    expect(parseCapabilities(caps("", "i686"))).toEqual({ kvm: false, qemuUser: null });
+  });
+});
+
+describe("parseConnectionUri", () => {
+  it("knows libvirt's folders", () => {
+    expect(parseConnectionUri("qemu:///system", {})).toMatchObject({
+      sockets: ["/var/run/libvirt/libvirt-sock", "/var/run/libvirt/virtqemud-sock"],
+      startsDaemon: false,
+    });
+    expect(parseConnectionUri("qemu:///session", { XDG_RUNTIME_DIR: "/r" }).sockets[0]).toBe("/r/libvirt/libvirt-sock");
+    expect(parseConnectionUri("qemu:///session", { HOME: "/h" }).sockets[0]).toBe("/h/.cache/libvirt/libvirt-sock");
+    expect(parseConnectionUri("qemu:///session?socket=/a%20b", {})).toEqual({
+      uri: "qemu:///session",
+      sockets: ["/a b"],
+      startsDaemon: false,
+    });
+  });
+
+  it.each(["qemu+ssh://host/system", "xen:///system", "qemu:///system?x=1", "", "qemu:///system?socket=/a&x=1"])(
+    "refuses %j",
+    (uri) => {
+      expect(() => parseConnectionUri(uri, {})).toThrow(expect.objectContaining({ code: "HypervisorUnavailable" }));
+    },
+  );
+});
