@@ -105,7 +105,7 @@ export class Cloud {
   ): Promise<Response> {
     const response = await fetch(`${this.#url}${path}`, {
       method,
-      headers: { "x-auth-token": this.#token, "content-type": type, "openstack-api-version": "compute 2.60" },
+      headers: { "x-auth-token": this.#token, "content-type": type, "openstack-api-version": "compute 2.61" },
       signal: AbortSignal.timeout(TIMEOUT_MS),
       ...(body === undefined ? {} : { body }),
     });

@@ -22,12 +22,20 @@ export function flavors(app: Hono<AppEnv>): void {
   resource(app, "/flavors/detail", { GET: (c) => list(c, "flavors/detail", view) });
   resource(app, "/flavors/:id", {
     GET: async (c) => {
-      const id = c.req.param("id") ?? "";
-      const flavor = await c.env.FLAVORS.getByName("default").get(id);
-      if (flavor === null) throw notFound(`Flavor ${id} could not be found.`);
-      return c.json({ flavor: view(c, flavor) });
+      return c.json({ flavor: view(c, await flavorOf(c)) });
     },
   });
+  resource(app, "/flavors/:id/os-extra_specs", {
+    GET: async (c) => c.json({ extra_specs: (await flavorOf(c)).extra_specs }),
+  });
+}
+
+/** The flavor in the path. */
+async function flavorOf(c: Context<AppEnv>): Promise<Flavor> {
+  const id = c.req.param("id") ?? "";
+  const flavor = await c.env.FLAVORS.getByName("default").get(id);
+  if (flavor === null) throw notFound(`Flavor ${id.slice(0, 64)} could not be found.`);
+  return flavor;
 }
 
 async function list(c: Context<AppEnv>, path: string, show: typeof view) {
@@ -66,6 +74,7 @@ function view(c: Context<AppEnv>, flavor: Flavor): object {
     "OS-FLV-DISABLED:disabled": flavor.disabled,
     "os-flavor-access:is_public": flavor.is_public,
     rxtx_factor: flavor.rxtx_factor,
+    ...(c.var.minor >= 61 ? { extra_specs: flavor.extra_specs } : {}),
   };
 }
 

@@ -3,9 +3,9 @@ import { createMiddleware } from "hono/factory";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, Fault } from "./fault.ts";
 
-/** The minor of the first and of the last microversion 2.x that is served. The last is Queens': all it says holds here. */
+/** The minor of the first and of the last microversion 2.x that is served: up to it, all that is here has Nova's shape. */
 export const MIN_MINOR = 1;
-export const MAX_MINOR = 60;
+export const MAX_MINOR = 61;
 
 const FORM = /^2\.(0|[1-9]\d{0,5})$/;
 const ANY_FORM = /^[1-9]\d{0,5}\.(0|[1-9]\d{0,5})$/;

@@ -247,8 +247,9 @@ describe("a restart of the agent", () => {
   );
 
   it("lets an accident happen whose time came meanwhile", async () => {
-    const before = await running({ "fake:vanish": "300" });
-    await before.close();
+    await (await running({ "fake:vanish": "3600000" })).close();
+    const file = join(stateDir, "guests.json");
+    await writeFile(file, (await readFile(file, "utf8")).replace(/"vanish_at":\d+/, '"vanish_at":1'));
     const after = await start();
     expect(await nextEvent(after)).toEqual({ uuid: UUID, power_state: NOSTATE });
   });
@@ -320,7 +321,7 @@ describe("failures on demand", () => {
   it("fake:vanish makes the guest disappear, and tells", async () => {
     const driver = await start();
     const event = nextEvent(driver);
-    await driver.spawn(UUID, spec({ "fake:vanish": "50" }), signal);
+    await driver.spawn(UUID, spec({ "fake:vanish": "400" }), signal);
     const client = await console(driver);
     expect(await event).toEqual({ uuid: UUID, power_state: NOSTATE });
     await client.waitForEnd();

@@ -135,10 +135,14 @@ describe("Damage", () => {
     expect(damage.take(all)).toEqual([]);
   });
 
-  it("keeps what lies outside of what is taken", () => {
+  it("keeps what lies outside of what is taken, and no more", () => {
     const damage = new Damage();
     damage.add({ x: 0, y: 0, width: 10, height: 10 });
-    expect(damage.take({ x: 5, y: 5, width: 100, height: 100 })).toEqual([{ x: 5, y: 5, width: 5, height: 5 }]);
-    expect(damage.take({ x: 0, y: 0, width: 100, height: 100 })).toEqual([{ x: 0, y: 0, width: 10, height: 10 }]);
+    const hole = { x: 5, y: 5, width: 3, height: 3 };
+    expect(damage.take(hole)).toEqual([hole]);
+    expect(damage.take(hole)).toEqual([]);
+    const rest = damage.take({ x: 0, y: 0, width: 100, height: 100 });
+    expect(rest.reduce((sum, { width, height }) => sum + width * height, 0)).toBe(100 - 9);
+    for (const rect of rest) expect(intersect(rect, hole)).toBeNull();
   });
 });

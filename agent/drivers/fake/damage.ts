@@ -50,18 +50,31 @@ export class Damage {
     if (this.#rects.length > MAX_RECTS) this.#rects = [this.#rects.reduce(around)];
   }
 
-  /** Takes out what lies in `wanted`. A rectangle that is partly outside stays, to be sent again in full. */
+  /** Takes out what lies in `wanted`; what lies outside of it stays. */
   take(wanted: Rect): Rect[] {
     const taken: Rect[] = [];
     const kept: Rect[] = [];
     for (const rect of this.#rects) {
       const inside = intersect(rect, wanted);
       if (inside) taken.push(inside);
-      if (!inside || area(inside) < area(rect)) kept.push(rect);
+      kept.push(...(inside ? without(rect, inside) : [rect]));
     }
     this.#rects = kept;
     return taken;
   }
+}
+
+/** What is left of a rectangle, in up to four, when a rectangle inside it is cut out. */
+function without({ x, y, width, height }: Rect, hole: Rect): Rect[] {
+  const right = hole.x + hole.width;
+  const bottom = hole.y + hole.height;
+  const sides = [
+    { x, y, width, height: hole.y - y },
+    { x, y: bottom, width, height: y + height - bottom },
+    { x, y: hole.y, width: hole.x - x, height: hole.height },
+    { x: right, y: hole.y, width: x + width - right, height: hole.height },
+  ];
+  return sides.filter((side) => area(side) > 0);
 }
 
 function area(rect: Rect): number {

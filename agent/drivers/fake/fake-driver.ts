@@ -66,12 +66,13 @@ export class FakeDriver implements Driver {
   async init(): Promise<void> {
     await this.#store.load();
     for (const guest of this.#store.all()) {
-      this.#accidents.plan(guest, Date.now());
       if (guest.power_state !== POWER_STATE.RUNNING) continue;
       await this.#openConsole(guest).catch((error: unknown) => {
         this.#ctx.log("fake.screen_failed", { server: guest.uuid, error: String(error) });
       });
     }
+    // Last: what is overdue then happens after this promise has resolved, when someone may listen.
+    for (const guest of this.#store.all()) this.#accidents.plan(guest, Date.now());
   }
 
   async close(): Promise<void> {

@@ -20,9 +20,9 @@ const GIB = 2 ** 30;
 const qcow2Info = z.object({
   format: z.literal("qcow2"),
   "virtual-size": z.int().min(0),
-  "backing-filename": z.unknown(),
-  "full-backing-filename": z.unknown(),
-  "format-specific": z.object({ data: z.object({ "data-file": z.unknown() }).loose() }).loose(),
+  "backing-filename": z.unknown().optional(),
+  "full-backing-filename": z.unknown().optional(),
+  "format-specific": z.object({ data: z.object({ "data-file": z.unknown().optional() }) }),
 });
 
 function qemuImg(args: string[], signal: AbortSignal): Promise<string> {

@@ -6,9 +6,7 @@ import { XdrError, type XdrReader } from "./xdr.ts";
 /** libvirt include/libvirt/virterror.h: virErrorNumber; only those that this driver acts upon. */
 export const VIR_ERR = {
   NO_SUPPORT: 3,
-  OPERATION_FAILED: 9,
   XML_ERROR: 27,
-  SYSTEM_ERROR: 38,
   NO_DOMAIN: 42,
   AUTH_FAILED: 45,
   OPERATION_INVALID: 55,

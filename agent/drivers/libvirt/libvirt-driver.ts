@@ -67,6 +67,7 @@ export class LibvirtDriver implements Driver {
       for (const { uuid, power_state } of await listOurs(libvirt)) this.#watch.see(uuid, power_state, "asked");
     } catch (error) {
       link.close();
+      this.#link = undefined;
       throw this.#failure("init", error);
     }
   }
@@ -190,9 +191,7 @@ export class LibvirtDriver implements Driver {
     );
   }
 
-  /** The folder is removed with all in it, so a uuid that were a path would be a disaster. */
   #folder(uuid: string): string {
-    if (!UUID.test(uuid)) throw new DriverError("InvalidCall", "a guest is named by a uuid in small letters");
     return join(this.#ctx.stateDir, "instances", uuid);
   }
 
@@ -268,6 +267,8 @@ export class LibvirtDriver implements Driver {
 
   /** Work of our own on a guest, in its turn. What it leaves is known, and not news; unless it failed. */
   async #change(name: string, uuid: string, work: (libvirt: Libvirt) => Promise<void>): Promise<void> {
+    // It names a folder that is removed with all in it.
+    if (!UUID.test(uuid)) throw new DriverError("InvalidCall", "a guest is named by a uuid in small letters");
     await this.#turns.take(uuid, async () => {
       try {
         await work(await this.#libvirt());

@@ -1,0 +1,126 @@
+/** An edge in this process, for tests in Node: real workerd, real objects, an address on loopback. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { createTestHarness } from "wrangler";
+import { type RunningAgent, startAgent } from "../agent/agent.ts";
+import { loadDriver } from "../agent/drivers/load.ts";
+import { enroll } from "../agent/enroll.ts";
+import { loadIdentity } from "../agent/identity.ts";
+import { Cloud } from "../agent/up/cloud.ts";
+import { demoDisk } from "../agent/up/demo-disk.ts";
+import { TEST_SECRETS } from "./secrets.ts";
+
+export type Harness = ReturnType<typeof createTestHarness>;
+
+export type TestEdge = {
+  url: string;
+  harness: Harness;
+  /** A client that is logged in as the admin. */
+  cloud: Cloud;
+  /** Any request; a path is under the edge, and `token` is added unless it is null. */
+  call(method: string, path: string, options?: CallOptions): Promise<Response>;
+  /** Enrols a host and runs its agent with the fake driver, in this process. */
+  agent(host: string, options?: TestAgentOptions): Promise<TestAgent>;
+  close(): Promise<void>;
+};
+export type CallOptions = {
+  body?: unknown;
+  headers?: Record<string, string>;
+  token?: string | null;
+  /** The microversion 2.x that is asked for; 61 unless told. */
+  minor?: number;
+};
+export type TestAgentOptions = { vcpus?: number; memory_mb?: number; local_gb?: number; stateDir?: string };
+export type TestAgent = { host: string; stateDir: string; logs: Record<string, unknown>[]; agent: RunningAgent };
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+export async function startTestEdge(vars: Record<string, string> = {}): Promise<TestEdge> {
+  const harness = createTestHarness({
+    root: ROOT,
+    workers: [{ configPath: "./wrangler.toml", vars, secrets: TEST_SECRETS }],
+  });
+  const address = await harness.listen();
+  const url = address.url.href.replace(/\/$/, "");
+  const cloud = await Cloud.login(url, TEST_SECRETS.ADMIN_PASSWORD);
+  const token = await login(url);
+  const made: { agent: RunningAgent; stateDir: string }[] = [];
+  return {
+    url,
+    harness,
+    cloud,
+    call(method, path, options = {}) {
+      const { body, headers = {}, minor = 61 } = options;
+      const auth = options.token === null ? {} : { "x-auth-token": options.token ?? token };
+      return fetch(`${url}${path}`, {
+        method,
+        headers: {
+          "content-type": "application/json",
+          "openstack-api-version": `compute 2.${minor}`,
+          ...auth,
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+      });
+    },
+    async agent(host, options = {}) {
+      const running = await startTestAgent(url, cloud, host, options);
+      made.push(running);
+      return running;
+    },
+    async close() {
+      for (const { agent, stateDir } of made) {
+        await agent.stop();
+        rmSync(stateDir, { recursive: true, force: true });
+      }
+      await harness.close();
+    },
+  };
+}
+
+/** A token of the admin in the demo project. */
+export async function login(url: string): Promise<string> {
+  const Default = { id: "default" };
+  const password = { user: { name: "admin", domain: Default, password: TEST_SECRETS.ADMIN_PASSWORD } };
+  const response = await fetch(`${url}/identity/v3/auth/tokens`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      auth: { identity: { methods: ["password"], password }, scope: { project: { name: "demo", domain: Default } } },
+    }),
+  });
+  return response.headers.get("x-subject-token") ?? "";
+}
+
+async function startTestAgent(url: string, cloud: Cloud, host: string, options: TestAgentOptions): Promise<TestAgent> {
+  const { stateDir = mkdtempSync(join(tmpdir(), "edgenova-")), ...size } = options;
+  await enroll({ edge: url, joinToken: await cloud.joinToken(host), host, stateDir });
+  const logs: Record<string, unknown>[] = [];
+  const agent = await startAgent({
+    stateDir,
+    identity: await loadIdentity(stateDir),
+    driverName: "fake",
+    loadDriver: (context) => loadDriver({ driver: "fake", hostname: host, ...size }, context),
+    version: "test",
+    log: (event, fields = {}) => void logs.push({ event, ...fields }),
+  });
+  await until(() => logs.some(({ event }) => event === "link.up"), "the agent's link is up");
+  return { host, stateDir, logs, agent };
+}
+
+/** An active public image that every driver can boot. */
+export function demoImage(cloud: Cloud, name = "demo"): Promise<string> {
+  return cloud.createImage(name, "raw", demoDisk());
+}
+
+/** Waits until `holds` gives something true, and returns it; rejects after `timeoutMs` with what was waited for. */
+export async function until<T>(holds: () => T | Promise<T>, what: string, timeoutMs = 20_000): Promise<NonNullable<T>> {
+  for (const deadline = Date.now() + timeoutMs; ; await sleep(25)) {
+    const value = await holds();
+    if (value) return value as NonNullable<T>;
+    if (Date.now() > deadline) throw new Error(`it did not come true in ${timeoutMs} ms that ${what}`);
+  }
+}
