@@ -17,6 +17,7 @@ import {
   STATUS,
   TYPE,
 } from "../../agent/drivers/libvirt/frame.ts";
+import { Link } from "../../agent/drivers/libvirt/link.ts";
 import { PowerWatch } from "../../agent/drivers/libvirt/power-watch.ts";
 import { Libvirt } from "../../agent/drivers/libvirt/procedures.ts";
 import { RpcConnection } from "../../agent/drivers/libvirt/rpc.ts";
@@ -220,6 +221,64 @@ describe("RpcConnection", () => {
     const payload = new XdrWriter().string("n").fixed(asked[0]!.payload).int(-1).bytes();
     answer({ payload });
     expect(await call).toEqual({ name: "n", uuid, id: -1 });
+  });
+});
+
+describe("Link", () => {
+  const AUTH_LIST = 66;
+
+  /** A libvirtd that answers every call: AUTH_LIST with `auth`, anything else with zeroes. */
+  async function play(auth: number[], use: (path: string, peers: Socket[]) => Promise<void>): Promise<void> {
+    const folder = mkdtempSync(join(tmpdir(), "en-link-"));
+    const peers: Socket[] = [];
+    const server = createServer((peer) => {
+      peers.push(peer);
+      const reader = new FrameReader();
+      peer.on("data", (chunk: Buffer) => {
+        for (const { procedure, serial } of reader.push(chunk)) {
+          const payload = procedure === AUTH_LIST ? word(auth.length, ...auth) : word(0, 0);
+          peer.write(encodeFrame(frame({ procedure, serial, payload })));
+        }
+      });
+    }).listen(join(folder, "sock"));
+    try {
+      await once(server, "listening");
+      await use(join(folder, "sock"), peers);
+    } finally {
+      for (const peer of peers) peer.destroy();
+      server.close();
+      rmSync(folder, { recursive: true });
+    }
+  }
+
+  const link = (path: string, restored = () => {}) =>
+    new Link(
+      { uri: "qemu:///system", sockets: [`${path}.none`, path], startsDaemon: false },
+      { lifecycle: () => {}, restored, log: () => {} },
+    );
+
+  it("says what to do when libvirt wants polkit", async () => {
+    await play([2], async (path) => {
+      await expect(link(path).get()).rejects.toMatchObject({
+        code: "HypervisorUnavailable",
+        message: expect.stringContaining("run the agent as root"),
+      });
+    });
+  });
+
+  it("dials once for many callers, and again by itself when the connection is lost", async () => {
+    await play([0], async (path, peers) => {
+      let restored = 0;
+      const open = link(path, () => restored++);
+      const [a, b] = await Promise.all([open.get(), open.get()]);
+      expect(a).toBe(b);
+      expect(peers.length).toBe(1);
+      peers[0]!.destroy();
+      await expect.poll(() => restored, { timeout: 5_000 }).toBe(1);
+      expect(peers.length).toBe(2);
+      open.close();
+      await expect(open.get()).rejects.toMatchObject({ code: "HypervisorUnavailable" });
+    });
   });
 });
 

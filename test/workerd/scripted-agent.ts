@@ -1,0 +1,105 @@
+/** An agent by hand: speaks the protocol to a real `Host` object, and does what a test tells it. */
+import { env } from "cloudflare:test";
+import { decodeToAgent, encode, type Outcome, type ToAgent } from "../../functions/protocol/frames.ts";
+import type { GuestReport, Inventory } from "../../functions/protocol/guest.ts";
+
+export type Call = Extract<ToAgent, { t: "call" }>;
+
+export const INVENTORY: Inventory = {
+  hypervisor_hostname: "node",
+  hypervisor_type: "fake",
+  hypervisor_version: 1,
+  vcpus: 4,
+  memory_mb: 8192 + 512,
+  local_gb: 1000,
+};
+
+export class ScriptedAgent {
+  readonly calls: Call[] = [];
+  readonly acks: string[] = [];
+  readonly guests = new Map<string, GuestReport>();
+  closed: { code: number; reason: string } | null = null;
+  /** What becomes of a call; null leaves it without an answer. */
+  answer: (call: Call) => Outcome | null = (call) => this.#act(call);
+  #ws: WebSocket | undefined;
+
+  readonly host: string;
+
+  constructor(host: string) {
+    this.host = host;
+  }
+
+  /** Dials and says hello; resolves when it is welcome, or was closed. */
+  async link(inventory = INVENTORY): Promise<this> {
+    const response = await env.HOST.getByName(this.host).fetch("http://edge/", { headers: { upgrade: "websocket" } });
+    const ws = response.webSocket;
+    if (!ws) throw new Error("no socket");
+    this.#ws = ws;
+    this.closed = null;
+    const welcome = new Promise<void>((resolve) => {
+      ws.addEventListener("message", ({ data }) => {
+        const decoded = decodeToAgent(String(data));
+        if (decoded.kind !== "frame") throw new Error(`bad frame ${data}`);
+        if (decoded.frame.t === "welcome") resolve();
+        else this.#receive(decoded.frame);
+      });
+      ws.addEventListener("close", ({ code, reason }) => {
+        this.closed = { code, reason };
+        resolve();
+      });
+    });
+    ws.accept();
+    this.send({
+      t: "hello",
+      host: this.host,
+      agent: "scripted",
+      versions: { min: 1, max: 1 },
+      capabilities: [],
+      inventory,
+      guests: [...this.guests.values()],
+    });
+    await welcome;
+    return this;
+  }
+
+  send(frame: Parameters<typeof encode>[0]): void {
+    this.#ws?.send(encode(frame));
+  }
+
+  raw(data: string | ArrayBuffer): void {
+    this.#ws?.send(data);
+  }
+
+  unlink(): void {
+    this.#ws?.close(1001, "gone");
+  }
+
+  #receive(frame: ToAgent): void {
+    if (frame.t === "ack") this.acks.push(frame.call);
+    if (frame.t !== "call") return;
+    this.calls.push(frame);
+    const outcome = this.answer(frame);
+    if (outcome) this.send({ t: "result", call: frame.id, outcome });
+  }
+
+  #act({ server, generation, method }: Call): Outcome {
+    const power_state = method === "power_off" ? 4 : 1;
+    if (method === "destroy") {
+      this.guests.delete(server);
+      return { ok: true, value: {} };
+    }
+    if (method === "get_vnc_console") return { ok: true, value: { transport: "unix", path: "/vnc.sock" } };
+    if (method === "open_console") return { ok: true, value: {} };
+    this.guests.set(server, { server, generation, power_state });
+    return { ok: true, value: { power_state } };
+  }
+}
+
+/** Waits until `holds` gives something true, and returns it. */
+export async function until<T>(holds: () => T | Promise<T>, what: string, timeoutMs = 8_000): Promise<NonNullable<T>> {
+  for (const deadline = Date.now() + timeoutMs; ; await new Promise((resolve) => setTimeout(resolve, 10))) {
+    const value = await holds();
+    if (value) return value as NonNullable<T>;
+    if (Date.now() > deadline) throw new Error(`it did not come true that ${what}`);
+  }
+}
