@@ -9,12 +9,18 @@ import { badRequest } from "./fault.ts";
 import { requireAdmin } from "./policy.ts";
 import type { CreateBody } from "./schema/server.ts";
 
+const GIB = 1024 ** 3;
+
+/** An image to boot, with what it asks of a flavor: MiB of memory, GiB of disk. */
+type BootImage = { ref: ImageRef; min_ram: number; min_disk: number };
+
 /** One spec for each server asked for; 400 or 403 where the body asks for what is not there. */
 export async function specsOf(c: Context<AppEnv>, body: CreateBody): Promise<CreateSpec[]> {
   const { server } = body;
   refuseWhatIsNotHere(body);
   const count = countOf(server);
   const [flavor, image] = await Promise.all([flavorOf(c, server.flavorRef), imageOf(c, server.imageRef)]);
+  checkFits(flavor, image);
   const place = placeOf(c, server.availability_zone);
   const { actor } = c.var;
   const shared = {
@@ -24,7 +30,7 @@ export async function specsOf(c: Context<AppEnv>, body: CreateBody): Promise<Cre
     metadata: server.metadata ?? {},
     tags: server.tags ?? [],
     flavor,
-    image,
+    image: image.ref,
     ...place,
     disk_config: server["OS-DCF:diskConfig"] ?? "MANUAL",
     reservation_id: `r-${crypto.randomUUID().slice(0, 8)}`,
@@ -85,7 +91,7 @@ async function flavorOf(c: Context<AppEnv>, ref: string): Promise<Flavor> {
   return flavor;
 }
 
-async function imageOf(c: Context<AppEnv>, id: string | undefined): Promise<ImageRef> {
+async function imageOf(c: Context<AppEnv>, id: string | undefined): Promise<BootImage> {
   if (!id) throw badRequest("Invalid imageRef provided.");
   const image = await c.env.IMAGES.getByName("default").get(id);
   if (image === null) throw badRequest(`Image ${id} could not be found.`);
@@ -95,7 +101,25 @@ async function imageOf(c: Context<AppEnv>, id: string | undefined): Promise<Imag
   if (disk_format !== "raw" && disk_format !== "qcow2" && disk_format !== "iso") {
     throw badRequest(`Image ${id} is unacceptable: disk format ${disk_format} cannot be booted here.`);
   }
-  return { id, disk_format, size, sha512: os_hash_value };
+  return { ref: { id, disk_format, size, sha512: os_hash_value }, min_ram: image.min_ram, min_disk: image.min_disk };
+}
+
+/** nova: _validate_flavor_image. A flavor without a disk takes the image's size. */
+function checkFits(flavor: Flavor, { ref, min_ram, min_disk }: BootImage): void {
+  if (flavor.ram < min_ram) throw badRequest("Flavor's memory is too small for requested image.");
+  const disk = flavor.disk * GIB;
+  if (disk === 0) return;
+  if (ref.size > disk) {
+    throw badRequest(
+      `Flavor's disk is too small for requested image. Flavor disk is ${disk} bytes, image is ${ref.size} bytes.`,
+    );
+  }
+  if (min_disk * GIB > disk) {
+    throw badRequest(
+      "Flavor's disk is smaller than the minimum size specified in image metadata. " +
+        `Flavor disk is ${disk} bytes, minimum size is ${min_disk * GIB} bytes.`,
+    );
+  }
 }
 
 /** `zone`, or `zone:host` to force a host (admins only; nova: parse_availability_zone). */

@@ -144,6 +144,8 @@ export class Host extends DurableObject<Env> {
 
   override async webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): Promise<void> {
     if (typeof message !== "string") return this.#refuse(ws, CLOSE.BAD_FRAME, "frames are text");
+    // The runtime answers heartbeats; one that came before it was told to, as after an eviction, comes here.
+    if (message === PING) return ws.send(PONG);
     if (message.length > MAX_FRAME_CHARS) return this.#refuse(ws, CLOSE.TOO_BIG, "frame is too big");
     const decoded = decodeFromAgent(message);
     if (decoded.kind === "unknown") return;

@@ -4,9 +4,11 @@ import type { Filter } from "./filters/filter.ts";
 import type { HostState, RequestSpec } from "./host-state.ts";
 import type { Weigher } from "./weighers/weigher.ts";
 
-/** The hosts that every filter lets through; each filter sees the survivors of the one before. */
+/** The hosts that every filter lets through, each seeing the survivors of the one before; or the one that was named. */
 export function filterHosts(hosts: readonly HostState[], filters: readonly Filter[], spec: RequestSpec): HostState[] {
-  let left = hosts.filter((host) => spec.requested_host === null || host.host === spec.requested_host);
+  // nova: force_hosts. The host's own claim still decides.
+  if (spec.requested_host !== null) return hosts.filter((host) => host.host === spec.requested_host);
+  let left = [...hosts];
   for (const filter of filters) left = left.filter((host) => filter.passes(host, spec));
   return left;
 }

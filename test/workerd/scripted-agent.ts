@@ -1,6 +1,6 @@
 /** An agent by hand: speaks the protocol to a real `Host` object, and does what a test tells it. */
 import { env } from "cloudflare:test";
-import { decodeToAgent, encode, type Outcome, type ToAgent } from "../../functions/protocol/frames.ts";
+import { decodeToAgent, encode, type Outcome, PONG, type ToAgent } from "../../functions/protocol/frames.ts";
 import type { GuestReport, Inventory } from "../../functions/protocol/guest.ts";
 
 export type Call = Extract<ToAgent, { t: "call" }>;
@@ -17,6 +17,7 @@ export const INVENTORY: Inventory = {
 export class ScriptedAgent {
   readonly calls: Call[] = [];
   readonly acks: string[] = [];
+  pongs = 0;
   readonly guests = new Map<string, GuestReport>();
   closed: { code: number; reason: string } | null = null;
   /** What becomes of a call; null leaves it without an answer. */
@@ -38,6 +39,7 @@ export class ScriptedAgent {
     this.closed = null;
     const welcome = new Promise<void>((resolve) => {
       ws.addEventListener("message", ({ data }) => {
+        if (data === PONG) return void this.pongs++;
         const decoded = decodeToAgent(String(data));
         if (decoded.kind !== "frame") throw new Error(`bad frame ${data}`);
         if (decoded.frame.t === "welcome") resolve();
@@ -72,6 +74,7 @@ export class ScriptedAgent {
 
   unlink(): void {
     this.#ws?.close(1001, "gone");
+    this.#ws = undefined;
   }
 
   #receive(frame: ToAgent): void {

@@ -82,7 +82,11 @@ export async function buildDisks(order: DiskOrder, signal: AbortSignal): Promise
     await qemuImg(["create", "-q", "-f", "qcow2", path, String(asked)], signal);
     return [cdrom, { kind: "disk", path, base: null }];
   }
-  const size = Math.max(asked, await virtualSize(basePath, format, signal));
+  const virtual = await virtualSize(basePath, format, signal);
+  if (asked > 0 && virtual > asked) {
+    throw new DriverError("BuildAbortException", `Flavor's disk of ${spec.disk_gb} GiB is too small for the image.`);
+  }
+  const size = Math.max(asked, virtual);
   await qemuImg(["create", "-q", "-f", "qcow2", "-F", format, "-b", basePath, path, String(size)], signal);
   return [{ kind: "disk", path, base: { path: basePath, format } }];
 }

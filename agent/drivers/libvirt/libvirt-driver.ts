@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Inventory, VncAddress } from "../../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../../functions/protocol/methods.ts";
+import { Turns } from "../../turns.ts";
 import { type Driver, type DriverContext, DriverError, type GuestInfo, type LifecycleListener } from "../driver.ts";
 import { type HostCapabilities, parseCapabilities } from "./capabilities.ts";
 import { buildDisks } from "./disk.ts";
@@ -16,7 +17,6 @@ import { Link } from "./link.ts";
 import { PowerWatch } from "./power-watch.ts";
 import { DOMAIN_STATE, type Domain, type Libvirt } from "./procedures.ts";
 import { checkWay, kvmUsable, shareBase } from "./reach.ts";
-import { Turns } from "./turns.ts";
 
 /** Nova's names (nova/conf/libvirt.py). `wait_soft_reboot_seconds`: how long a guest may take to shut down. */
 export type LibvirtOptions = {
@@ -39,7 +39,7 @@ export class LibvirtDriver implements Driver {
   readonly #options: LibvirtOptions;
   readonly #turns = new Turns();
   readonly #watch = new PowerWatch(
-    (uuid, look) => this.#turns.take(uuid, look),
+    (uuid, look) => this.#turns.run(uuid, look),
     async (uuid) => powerOf(await this.#libvirt(), uuid),
   );
   /** Ends the wait of a SOFT reboot, for the work that would make it pointless. */
@@ -269,7 +269,7 @@ export class LibvirtDriver implements Driver {
   async #change(name: string, uuid: string, work: (libvirt: Libvirt) => Promise<void>): Promise<void> {
     // It names a folder that is removed with all in it.
     if (!UUID.test(uuid)) throw new DriverError("InvalidCall", "a guest is named by a uuid in small letters");
-    await this.#turns.take(uuid, async () => {
+    await this.#turns.run(uuid, async () => {
       try {
         await work(await this.#libvirt());
       } catch (error) {

@@ -1,0 +1,161 @@
+/**
+ * `npm run bench`: this project's console path beside Debian's websockify, on this machine and in the same run, and the
+ * API by itself. It measures and never judges. Exit codes: 0 it ran, 1 it could not, 2 bad usage, 130 Ctrl-C.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, cpus, release, tmpdir, totalmem } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { ROOT } from "../../agent/up/edge.ts";
+import { api } from "./api.ts";
+import { type Bench, MIB, type Measure } from "./bench.ts";
+import { killChildren, startChild } from "./child.ts";
+import { echo } from "./echo.ts";
+import { idleMemory } from "./idle-memory.ts";
+import { open } from "./open.ts";
+import { stalled } from "./stalled.ts";
+import { number, table } from "./table.ts";
+import { type Ground, hasWebsockify, killWebsockifies, startTarget, TARGETS, type TargetName, WEBSOCKIFY } from "./target.ts";
+import { throughput } from "./throughput.ts";
+import { bundleWorker } from "./worker-bundle.ts";
+
+const BENCHES: readonly Bench[] = [open, echo, throughput, idleMemory, stalled];
+const NAMES = [...BENCHES.map(({ name }) => name), api.name];
+const USAGE = `usage: npm run bench -- [--only ${NAMES.join("|")}] [--quick]`;
+
+type Options = { only: string | null; quick: boolean };
+
+async function main({ only, quick }: Options): Promise<void> {
+  const startedMs = performance.now();
+  const dir = mkdtempSync(join(tmpdir(), "edgenova-bench-"));
+  process.once("exit", () => rmSync(dir, { recursive: true, force: true }));
+  const chosen = (name: string) => only === null || only === name;
+  const targets: TargetName[] = TARGETS.filter((name) => name !== "websockify" || hasWebsockify());
+  say(machine());
+  say("Edge: the bundle of `wrangler deploy --dry-run` in one workerd, reached by a socket that leads straight into the");
+  say("Worker (no wrangler dev, no proxy). Agent: its own process. All on loopback without TLS, with a fresh start for");
+  say("each figure. Memory is PSS. viewer -> workerd -> agent -> VNC; websockify has one hop less.");
+  if (targets.length < TARGETS.length) say(`There is no ${WEBSOCKIFY} to compare with: apt-get install websockify`);
+  say("");
+  const ground = await prepare(dir);
+  const compare = targets.includes("websockify") ? ["native / websockify"] : [];
+  const rows = [["console path", "", ...targets.map(title), ...compare]];
+  const notes: string[] = [];
+  for (const bench of BENCHES.filter(({ name }) => chosen(name))) {
+    progress(`${bench.name}: ${bench.about(quick)}`);
+    const measures = await measure(bench, targets, ground, quick);
+    rows.push(...compared(measures));
+    notes.push(...measures.flat().flatMap(({ note = [] }) => note));
+  }
+  if (rows.length > 1) say([table(rows), ...notes.map((note) => `* ${note}`), ""].join("\n"));
+  if (chosen(api.name)) {
+    progress(`${api.name}: ${api.about(quick)}`);
+    say(`${table(await api.run(ground, quick))}\n`);
+  }
+  await ground.screen.stop();
+  say(`${Math.round((performance.now() - startedMs) / 1000)} s${quick ? "; --quick: too short to quote" : ""}`);
+}
+
+async function prepare(dir: string): Promise<Ground> {
+  const bundleDir = join(dir, "worker");
+  mkdirSync(bundleDir);
+  await bundleWorker(bundleDir);
+  const screenPath = join(dir, "screen.sock");
+  return { dir, bundleDir, screenPath, screen: await startChild<object>("screen-process", { path: screenPath }) };
+}
+
+/** One target after the other, each with a start of its own: what one bench left behind is no part of the next. */
+async function measure(
+  bench: Bench,
+  targets: readonly TargetName[],
+  ground: Ground,
+  quick: boolean,
+): Promise<Measure[][]> {
+  const measures: Measure[][] = [];
+  for (const name of targets) {
+    const target = await startTarget(name, ground);
+    try {
+      measures.push(await bench.run(target, { quick, ground }));
+    } catch (error) {
+      throw new Error(`${bench.name} through ${name} failed`, { cause: error });
+    } finally {
+      await target.stop();
+    }
+  }
+  return measures;
+}
+
+/** A row for each measure: its name and unit, a cell for each target, and how the first compares to the last. */
+function compared(measures: readonly Measure[][]): string[][] {
+  return (measures[0] ?? []).map(({ what, unit, value }, i) => {
+    const cells = measures.map((each) => `${number(each[i]?.value ?? Number.NaN)}${each[i]?.note ? "*" : ""}`);
+    if (measures.length < TARGETS.length) return [what, unit, ...cells];
+    const ratio = value / (measures.at(-1)?.[i]?.value ?? Number.NaN);
+    return [what, unit, ...cells, Number.isFinite(ratio) ? number(ratio) : "-"];
+  });
+}
+
+const title = (name: TargetName) => (name === "websockify" ? name : `edgenova ${name}`);
+
+function machine(): string {
+  const cpu = cpus()[0]?.model.trim() ?? "a CPU";
+  const memory = `${Math.round(totalmem() / MIB / 1024)} GiB`;
+  const versions = [`Node ${process.versions.node}`, `workerd ${packageVersion("workerd")}`, websockifyVersion()];
+  return `${availableParallelism()} x ${cpu}, ${memory}, Linux ${release()}; ${versions.join(", ")}`;
+}
+
+function packageVersion(name: string): string {
+  return execFileSync(process.execPath, ["-p", `require("${name}/package.json").version`], { cwd: ROOT }).toString().trim();
+}
+
+function websockifyVersion(): string {
+  if (!hasWebsockify()) return "no websockify";
+  try {
+    return `websockify ${execFileSync("dpkg-query", ["-W", "-f", "${Version}", "websockify"]).toString()}`;
+  } catch {
+    return "websockify of unknown version";
+  }
+}
+
+function parse(args: string[]): Options | null {
+  try {
+    const { values } = parseArgs({ args, options: { only: { type: "string" }, quick: { type: "boolean" } } });
+    const { only = null, quick = false } = values;
+    return only === null || NAMES.includes(only) ? { only, quick } : null;
+  } catch {
+    return null;
+  }
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** What is being done, for who waits; not part of the output. */
+function progress(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** Nothing that was started stays, whichever way this ends. */
+function exit(code: number): never {
+  killWebsockifies();
+  killChildren();
+  process.exit(code);
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => exit(130));
+
+const options = parse(process.argv.slice(2));
+if (options === null) {
+  process.stderr.write(`${USAGE}\n`);
+  process.exit(2);
+}
+try {
+  await main(options);
+  exit(0);
+} catch (error) {
+  process.stderr.write("bench: ");
+  console.error(error);
+  exit(1);
+}

@@ -1,0 +1,162 @@
+/** What a bench can open a screen through: this project in either of its splices, or websockify. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Cloud } from "../../agent/up/cloud.ts";
+import { ROOT } from "../../agent/up/edge.ts";
+import { demoImage } from "../edge.ts";
+import { TEST_SECRETS } from "../secrets.ts";
+import type { BenchAgentOptions } from "./agent-process.ts";
+import { type Child, startChild } from "./child.ts";
+import type { BenchEdgeOptions, BenchEdgeReady } from "./edge-process.ts";
+import { pss, tree } from "./memory.ts";
+
+export const WEBSOCKIFY = "/usr/bin/websockify";
+export const TARGETS = ["native", "relay", "websockify"] as const;
+export type TargetName = (typeof TARGETS)[number];
+
+/** What is the same for all targets of a run. */
+export type Ground = {
+  /** A directory that the run removes. */
+  dir: string;
+  /** Holds the built Worker. */
+  bundleDir: string;
+  screen: Child<object>;
+  /** The UNIX socket that `screen` listens on. */
+  screenPath: string;
+};
+
+export type Target = {
+  name: TargetName;
+  /** A WebSocket URL that opens the screen, as often as it is used: what a person has after the API's answer. */
+  url(): Promise<string>;
+  /** Bytes that each part holds now. */
+  memory(): Record<string, number>;
+  stop(): Promise<void>;
+};
+
+export type Edge = { url: string; cloud: Cloud; memory(): Record<string, number>; stop(): Promise<void> };
+
+export function startTarget(name: TargetName, ground: Ground): Promise<Target> {
+  return name === "websockify" ? startWebsockify(ground) : startEdgenova(name, ground);
+}
+
+async function startEdgenova(splice: "native" | "relay", ground: Ground): Promise<Target> {
+  const edge = await startEdge(ground, ground.screenPath, { CONSOLE_SPLICE: splice });
+  const { cloud } = edge;
+  const server = await cloud.createServer("bench", await demoImage(cloud), "1");
+  const { status } = await cloud.built(server, 20_000);
+  if (status !== "ACTIVE") throw new Error(`the bench's server is ${status}`);
+  return {
+    name: splice,
+    async url() {
+      const url = new URL(await cloud.consoleUrl(server));
+      return `${url.origin.replace(/^http/, "ws")}/websockify?token=${url.searchParams.get("token")}`;
+    },
+    memory: edge.memory,
+    stop: edge.stop,
+  };
+}
+
+/** An edge and one agent; `screen` as in BenchAgentOptions. */
+export async function startEdge(
+  ground: Ground,
+  screen: string | null,
+  vars: Record<string, string> = {},
+): Promise<Edge> {
+  const options: BenchEdgeOptions = {
+    bundleDir: ground.bundleDir,
+    configPath: join(ROOT, "wrangler.toml"),
+    vars: { ...vars, QUOTA_INSTANCES: "-1", QUOTA_CORES: "-1", QUOTA_RAM: "-1" },
+  };
+  const edge = await startChild<BenchEdgeReady>("edge-process", options);
+  const { url, workerd } = edge.ready;
+  const stateDir = mkdtempSync(join(ground.dir, "agent-"));
+  try {
+    const cloud = await Cloud.login(url, TEST_SECRETS.ADMIN_PASSWORD);
+    const host = "bench";
+    const joinToken = await cloud.joinToken(host);
+    const agentOptions: BenchAgentOptions = { edge: url, joinToken, host, stateDir, screen };
+    const agent = await startChild("agent-process", agentOptions);
+    return {
+      url,
+      cloud,
+      memory: () => ({ workerd: pss(workerd), agent: pss([agent.pid]) }),
+      async stop() {
+        await agent.stop();
+        await edge.stop();
+        rmSync(stateDir, { recursive: true, force: true });
+      },
+    };
+  } catch (error) {
+    await edge.stop();
+    throw error;
+  }
+}
+
+const websockifies = new Set<ChildProcess>();
+
+async function startWebsockify(ground: Ground): Promise<Target> {
+  const port = await freePort();
+  // It forks a child for each session; --idle-timeout ends it should nobody be left to do so.
+  const child = spawn(
+    WEBSOCKIFY,
+    ["--idle-timeout=60", `--unix-target=${ground.screenPath}`, `127.0.0.1:${port}`],
+    { detached: true, stdio: "ignore" },
+  );
+  websockifies.add(child);
+  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  await answering(port);
+  return {
+    name: "websockify",
+    url: async () => `ws://127.0.0.1:${port}/websockify`,
+    memory: () => ({ websockify: pss(tree(child.pid ?? 0)) }),
+    async stop() {
+      killGroup(child);
+      await ended;
+      websockifies.delete(child);
+    },
+  };
+}
+
+export function hasWebsockify(): boolean {
+  return existsSync(WEBSOCKIFY);
+}
+
+/** Ends, at once, what is left. */
+export function killWebsockifies(): void {
+  for (const child of websockifies) killGroup(child);
+}
+
+/** With its forked sessions, which are in the group that it leads. */
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, "SIGKILL");
+  } catch {
+    // The group is gone.
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}
+
+async function answering(port: number): Promise<void> {
+  for (const deadline = Date.now() + 10_000; ; await sleep(50)) {
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, "127.0.0.1", () => resolve(true)).once("error", () => resolve(false));
+      socket.once("connect", () => socket.destroy());
+    });
+    if (open) return;
+    if (Date.now() > deadline) throw new Error("websockify does not listen");
+  }
+}

@@ -1,0 +1,130 @@
+import { env } from "cloudflare:test";
+import { describe, expect, it } from "vitest";
+import { capacity, lacking } from "../../functions/compute/claims.ts";
+import { config } from "../../functions/config.ts";
+import { ALL_FILTERS } from "../../functions/scheduler/filters/all.ts";
+import type { HostState, RequestSpec } from "../../functions/scheduler/host-state.ts";
+import { byName, filterHosts, pick, weighHosts } from "../../functions/scheduler/select.ts";
+import { ALL_WEIGHERS } from "../../functions/scheduler/weighers/all.ts";
+import type { Weigher } from "../../functions/scheduler/weighers/weigher.ts";
+import { INVENTORY } from "./scripted-agent.ts";
+
+const options = config(env);
+
+function host(name: string, change: Partial<HostState> & { free?: number } = {}): HostState {
+  const { free = 4096, ...rest } = change;
+  return {
+    host: name,
+    uuid: name,
+    seq: 1,
+    up: true,
+    enabled: true,
+    inventory: INVENTORY,
+    capacity: { vcpus: 16, memory_mb: 8192, disk_gb: 100 },
+    used: { vcpus: 0, memory_mb: 8192 - free, disk_gb: 0, instances: 0 },
+    ...rest,
+  };
+}
+const spec = (change: Partial<RequestSpec> = {}): RequestSpec => ({
+  server: "s",
+  vcpus: 1,
+  memory_mb: 1024,
+  disk_gb: 1,
+  availability_zone: null,
+  requested_host: null,
+  ...change,
+});
+const names = (hosts: HostState[]) => hosts.map((one) => one.host);
+
+describe("filters", () => {
+  it("let through hosts that are up, enabled and have the memory", () => {
+    const hosts = [
+      host("fits"),
+      host("exactly", { free: 1024 }),
+      host("full", { free: 1023 }),
+      host("down", { up: false }),
+      host("disabled", { enabled: false }),
+    ];
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec()))).toEqual(["fits", "exactly"]);
+  });
+
+  it("see only the host that was named, unfiltered: naming it skips the choice", () => {
+    const hosts = [host("a"), host("b", { free: 0 })];
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ requested_host: "b" })))).toEqual(["b"]);
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ requested_host: "c" })))).toEqual([]);
+  });
+
+  it("run in the order of their names, and an unknown name is told with the known ones", () => {
+    expect(byName("ENABLED_FILTERS", ALL_FILTERS, ["RamFilter", "ComputeFilter"]).map((one) => one.name)).toEqual([
+      "RamFilter",
+      "ComputeFilter",
+    ]);
+    expect(() => byName("ENABLED_FILTERS", ALL_FILTERS, ["RamFiltre"])).toThrow(
+      "ENABLED_FILTERS: RamFiltre is not one of ComputeFilter, RamFilter",
+    );
+  });
+});
+
+describe("weighers", () => {
+  const hosts = [host("low", { free: 1024 }), host("high", { free: 8192 }), host("mid", { free: 4096 })];
+
+  it("spread by free memory, or pack when the multiplier is negative", () => {
+    expect(names(weighHosts(hosts, ALL_WEIGHERS, spec(), options))).toEqual(["high", "mid", "low"]);
+    const packing = { ...options, RAM_WEIGHT_MULTIPLIER: -1 };
+    expect(names(weighHosts(hosts, ALL_WEIGHERS, spec(), packing))).toEqual(["low", "mid", "high"]);
+  });
+
+  it("are scaled over these hosts before they are summed, so that no unit outweighs another", () => {
+    const of = (name: string, minval: number | undefined, values: Record<string, number>): Weigher => ({
+      name,
+      multiplier: () => 1,
+      ...(minval === undefined ? {} : { minval }),
+      weigh: (one) => values[one.host] ?? 0,
+    });
+    // Scaled: millions 0, 1, 0.5 and tiny 1, 0, 0.9. The sum of the raw values would put "high" first.
+    const millions = of("millions", undefined, { low: 0, high: 2e6, mid: 1e6 });
+    const tiny = of("tiny", undefined, { low: 1, high: 0, mid: 0.9 });
+    expect(names(weighHosts(hosts, [millions, tiny], spec(), options))[0]).toBe("mid");
+    // All equal and not zero: with a fixed low end all get 1, without one all get 0; the order stays.
+    expect(names(weighHosts(hosts, [of("same", 0, { low: 5, high: 5, mid: 5 })], spec(), options))).toEqual([
+      "low",
+      "high",
+      "mid",
+    ]);
+  });
+});
+
+describe("pick", () => {
+  const ranked = ["a", "b", "c", "d"].map((name) => host(name));
+
+  it("takes the best, and the next as alternates", () => {
+    expect(names(pick(ranked, 1, 3, () => 0.99))).toEqual(["a", "b", "c"]);
+  });
+  it("takes one of the first subset at random, and keeps the order of the rest", () => {
+    expect(names(pick(ranked, 3, 3, () => 0.99))).toEqual(["c", "a", "b"]);
+    expect(names(pick(ranked, 3, 3, () => 0.34))).toEqual(["b", "a", "c"]);
+    expect(names(pick(ranked, 99, 9, () => 0.99))).toEqual(["d", "a", "b", "c"]);
+  });
+  it("takes none of none", () => {
+    expect(pick([], 1, 3, () => 0)).toEqual([]);
+  });
+});
+
+describe("claims", () => {
+  const ratios = {
+    CPU_ALLOCATION_RATIO: 4,
+    RAM_ALLOCATION_RATIO: 1.5,
+    DISK_ALLOCATION_RATIO: 1,
+    RESERVED_HOST_MEMORY_MB: 512,
+  };
+  it("fit up to (total - reserved) x ratio, and name what they lack", () => {
+    const total = capacity({ ...INVENTORY, vcpus: 2, memory_mb: 2560, local_gb: 10 }, ratios);
+    expect(total).toEqual({ vcpus: 8, memory_mb: 3072, disk_gb: 10 });
+    const used = { vcpus: 7, memory_mb: 2048, disk_gb: 0 };
+    expect(lacking(total, used, { vcpus: 1, memory_mb: 1024, disk_gb: 10 })).toEqual([]);
+    expect(lacking(total, used, { vcpus: 2, memory_mb: 1025, disk_gb: 11 })).toEqual(["VCPU", "MEMORY_MB", "DISK_GB"]);
+  });
+  it("of a host smaller than its reservation are never negative", () => {
+    expect(capacity({ ...INVENTORY, memory_mb: 256 }, ratios).memory_mb).toBe(0);
+  });
+});
