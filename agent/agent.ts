@@ -33,7 +33,7 @@ export type AgentOptions = {
   updateResourcesMs?: number;
 };
 
-/** `stop` leaves every guest as it is and resolves within 3 s. */
+/** `stop` leaves every guest as it is and resolves within 3 s; it may be called again. */
 export type RunningAgent = { stop(): Promise<void> };
 
 /**
@@ -115,5 +115,11 @@ function assemble(options: AgentOptions, journal: Journal, driver: Driver): Runn
     await Promise.race([driver.close(), sleep(DRIVER_CLOSE_MS)]);
     journal.close();
   };
-  return { stop };
+  let stopped: Promise<void> | undefined;
+  return {
+    stop() {
+      stopped ??= stop();
+      return stopped;
+    },
+  };
 }

@@ -4,10 +4,9 @@
 export class Turns {
   readonly #last = new Map<string, Promise<unknown>>();
 
-  /** Resolves or rejects as `work` does, which starts when all earlier work of this key has ended, however it ended. */
+  /** Resolves or rejects as `work` does, which starts, never at once, when all earlier work of this key has ended. */
   run<T>(key: string, work: () => Promise<T>): Promise<T> {
-    const before = this.#last.get(key);
-    const mine = before === undefined ? work() : before.then(work, work);
+    const mine = (this.#last.get(key) ?? Promise.resolve()).then(work);
     const settled = mine.then(
       () => undefined,
       () => undefined,

@@ -52,8 +52,8 @@ function parsed<T>(schema: z.ZodType<T>, value: unknown, words: (path: string, s
     (inner, key) => (typeof inner === "object" && inner !== null ? Reflect.get(inner, key) : undefined),
     value,
   );
-  const path = issue.path.join(".") || "body";
-  if (at === undefined && issue.code === "invalid_type") throw badRequest(`'${path}' is a required property`);
+  const path = shorten(issue.path.join(".") || "body");
+  if (at === undefined && issue.path.length > 0) throw badRequest(`'${issue.path.at(-1)}' is a required property`);
   throw badRequest(`${words(path, shorten(JSON.stringify(at) ?? "undefined"))} ${issue.message}`);
 }
 

@@ -7,7 +7,9 @@ import { WebSocket } from "ws";
 import { socketPath } from "../../agent/drivers/fake/socket-folder.ts";
 import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode } from "../../functions/protocol/console.ts";
 import { demoImage, startTestEdge, type TestAgent, type TestEdge, until } from "../edge.ts";
+import { terminal } from "../fake-terminal.ts";
 import { RfbClient } from "../rfb-client.ts";
+import type { RfbScreen } from "../rfb-screen.ts";
 import { type RawHost, type RawLink, rawHost } from "./raw-agent.ts";
 
 /** What the edge takes for every refusal, at the least (functions/console/upgrade.ts). */
@@ -90,8 +92,18 @@ describe.each(["native", "relay"] as const)("a console, with the %s splice,", (C
     const session = dial(path, options);
     await session.client.ready();
     session.client.watch();
-    await session.client.waitForScreen((screen) => new Set(colours(screen.rgba)).size > 1);
+    await session.client.waitForScreen(() => true);
     return session;
+  }
+
+  /** Types, and waits until every one of `seenBy` shows it. */
+  async function type(text: string, by: Session, seenBy: readonly Session[] = [by]): Promise<void> {
+    for (const { client } of seenBy) await client.waitForScreen((screen) => terminalOf(screen) !== null);
+    const before = seenBy.map(({ client }) => terminalOf(client.screen) as Buffer);
+    by.client.type(text);
+    for (const [i, { client }] of seenBy.entries()) {
+      await client.waitForScreen((screen) => terminalOf(screen)?.equals(before[i]!) === false);
+    }
   }
 
   const ends = (code: ConsoleCloseCode) => ({ code, reason: CONSOLE_REASON[code] });
@@ -121,15 +133,9 @@ describe.each(["native", "relay"] as const)("a console, with the %s splice,", (C
     const token = await mint();
     const sessions = await Promise.all([0, 1, 2].map(() => openScreen(`/?token=${token}`)));
     const [typist, ...watchers] = sessions;
-    const before = watchers.map(({ client }) => Buffer.from(client.screen.rgba));
-    typist!.client.type("seen by all\n");
-    for (const [i, { client }] of watchers.entries()) {
-      await client.waitForScreen((screen) => !screen.rgba.equals(before[i]!));
-    }
+    await type("seen by all\n", typist!, sessions);
     typist!.ws.terminate();
-    const again = Buffer.from(watchers[0]!.client.screen.rgba);
-    watchers[0]!.client.type("still here");
-    await watchers[0]!.client.waitForScreen((screen) => !screen.rgba.equals(again));
+    await type("still here", watchers[0]!, watchers);
     for (const { ws } of sessions) ws.close();
   });
 
@@ -164,9 +170,7 @@ describe.each(["native", "relay"] as const)("a console, with the %s splice,", (C
   it("passes a big paste up, whole", async () => {
     const session = await openScreen(`/?token=${await mint()}`);
     session.client.cutText("x".repeat(500_000));
-    const before = Buffer.from(session.client.screen.rgba);
-    session.client.type("after the paste");
-    await session.client.waitForScreen((screen) => !screen.rgba.equals(before));
+    await type("after the paste", session);
     session.ws.close();
   });
 
@@ -394,7 +398,6 @@ describe.each(["native", "relay"] as const)("a console, with the %s splice,", (C
   });
 });
 
-/** Every pixel as one number. */
-function colours(rgba: Buffer): Uint32Array {
-  return new Uint32Array(rgba.buffer, rgba.byteOffset, rgba.byteLength / 4);
+function terminalOf({ width, rgba }: RfbScreen): Buffer | null {
+  return terminal({ width, data: rgba });
 }

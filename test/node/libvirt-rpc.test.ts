@@ -21,8 +21,8 @@ import { Link } from "../../agent/drivers/libvirt/link.ts";
 import { PowerWatch } from "../../agent/drivers/libvirt/power-watch.ts";
 import { Libvirt } from "../../agent/drivers/libvirt/procedures.ts";
 import { RpcConnection } from "../../agent/drivers/libvirt/rpc.ts";
-import { Turns } from "../../agent/drivers/libvirt/turns.ts";
 import { XdrError, XdrReader, XdrWriter } from "../../agent/drivers/libvirt/xdr.ts";
+import { Turns } from "../../agent/turns.ts";
 import type { PowerState } from "../../functions/protocol/guest.ts";
 
 const word = (...values: number[]) => {
@@ -288,27 +288,27 @@ describe("PowerWatch", () => {
     let state: PowerState | null = 1;
     const told: unknown[] = [];
     const watch = new PowerWatch(
-      (uuid, work) => turns.take(uuid, work),
+      (uuid, work) => turns.run(uuid, work),
       async () => state,
     );
     watch.listen((guest) => told.push(guest));
     watch.see("g", 1, "asked");
-    await turns.take("g", async () => {
+    await turns.run("g", async () => {
       state = 4;
       watch.hint("g");
       await Promise.resolve();
       state = 1;
       await watch.look("g", "asked");
     });
-    await turns.take("g", async () => {});
+    await turns.run("g", async () => {});
     expect(told).toEqual([]);
     state = 4;
     watch.hint("g");
     watch.hint("g");
-    await turns.take("g", async () => {});
+    await turns.run("g", async () => {});
     state = null;
     watch.hint("g");
-    await turns.take("g", async () => {});
+    await turns.run("g", async () => {});
     expect(told).toEqual([
       { uuid: "g", power_state: 4 },
       { uuid: "g", power_state: 0 },
@@ -320,7 +320,7 @@ describe("PowerWatch", () => {
     const told: unknown[] = [];
     const states: PowerState[] = [1, 4];
     const watch: PowerWatch = new PowerWatch(
-      (uuid, work) => turns.take(uuid, work),
+      (uuid, work) => turns.run(uuid, work),
       async () => {
         if (states.length === 2) watch.hint("g");
         return states.shift() ?? null;
@@ -328,8 +328,8 @@ describe("PowerWatch", () => {
     );
     watch.listen((guest) => told.push(guest.power_state));
     watch.hint("g");
-    await turns.take("g", async () => {});
-    await turns.take("g", async () => {});
+    await turns.run("g", async () => {});
+    await turns.run("g", async () => {});
     expect(told).toEqual([1, 4]);
   });
 });

@@ -101,17 +101,18 @@ export class FakeDriver implements Driver {
    * that exists was built by an earlier call: it is started if it is off, and otherwise left alone.
    */
   async spawn(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<void> {
-    await this.#turns.run(known(uuid), async () => {
-      const earlier = this.#store.get(uuid);
-      if (earlier) return this.#start(earlier);
-      const build = new AbortController();
-      this.#building.set(uuid, build);
-      try {
-        await this.#build({ uuid, spec, signal: AbortSignal.any([signal, build.signal, this.#closing.signal]) });
-      } finally {
-        this.#building.delete(uuid);
-      }
-    });
+    const build = new AbortController();
+    // From now on, not from its turn on: a destroy that comes while this spawn waits ends it too.
+    this.#building.set(uuid, build);
+    try {
+      await this.#turns.run(known(uuid), () => {
+        const earlier = this.#store.get(uuid);
+        if (earlier) return this.#start(earlier);
+        return this.#build({ uuid, spec, signal: AbortSignal.any([signal, build.signal, this.#closing.signal]) });
+      });
+    } finally {
+      if (this.#building.get(uuid) === build) this.#building.delete(uuid);
+    }
   }
 
   /** Cuts a spawn short that is under way. */

@@ -1,0 +1,134 @@
+/** No input is a 500: every route, with every way to be wrong that needs no knowledge of it. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startTestEdge, type TestEdge } from "../edge.ts";
+
+const NOBODY = "00000000-0000-4000-8000-000000000000";
+const ROUTES = [
+  ["GET", "/compute/v2.1/servers"],
+  ["POST", "/compute/v2.1/servers"],
+  ["GET", "/compute/v2.1/servers/detail"],
+  ["GET", `/compute/v2.1/servers/${NOBODY}`],
+  ["DELETE", `/compute/v2.1/servers/${NOBODY}`],
+  ["POST", `/compute/v2.1/servers/${NOBODY}/action`],
+  ["POST", `/compute/v2.1/servers/${NOBODY}/remote-consoles`],
+  ["GET", "/compute/v2.1/flavors"],
+  ["GET", "/compute/v2.1/flavors/detail"],
+  ["GET", `/compute/v2.1/flavors/${NOBODY}`],
+  ["GET", `/compute/v2.1/flavors/${NOBODY}/os-extra_specs`],
+  ["GET", "/image/v2/images"],
+  ["POST", "/image/v2/images"],
+  ["GET", `/image/v2/images/${NOBODY}`],
+  ["DELETE", `/image/v2/images/${NOBODY}`],
+  ["GET", `/image/v2/images/${NOBODY}/file`],
+  ["PUT", `/image/v2/images/${NOBODY}/file`],
+  ["POST", "/agent/v1/join-tokens"],
+] as const;
+/** Without a user's token. */
+const OPEN = [
+  ["POST", "/identity/v3/auth/tokens"],
+  ["GET", "/identity/v3/auth/tokens"],
+  ["POST", "/agent/v1/enroll"],
+  ["GET", "/agent/v1/link"],
+  ["GET", `/agent/v1/console/${"a".repeat(64)}`],
+  ["GET", `/agent/v1/images/${NOBODY}`],
+] as const;
+
+const BODIES: Record<string, string> = {
+  "no JSON": "{",
+  "a number": "7",
+  "a list": "[]",
+  null: "null",
+  "an unknown property only": '{"nonsense":1}',
+  "deep JSON": `{"server":${'{"a":'.repeat(10_000)}1${"}".repeat(10_001)}`,
+  "2 MiB": JSON.stringify({ server: { name: "x".repeat(2 * 1024 * 1024) } }),
+  "wrong types": JSON.stringify({
+    server: { name: [], flavorRef: {}, imageRef: 7, metadata: "x", networks: 7 },
+    auth: { identity: { methods: "password", password: [] }, scope: 7 },
+    remote_console: [],
+    join_token: {},
+    name: {},
+  }),
+  "a prototype": '{"__proto__":{"server":{}},"server":{"__proto__":{"name":"x"}}}',
+  "an unpaired surrogate": '{"server":{"name":"\\ud800","flavorRef":"1","imageRef":""}}',
+};
+
+let edge: TestEdge;
+beforeAll(async () => {
+  edge = await startTestEdge();
+});
+afterAll(() => edge?.close());
+
+/** A fault in Nova's envelope, and never the server's own. */
+async function expectFault(response: Response) {
+  const text = await response.text();
+  expect(response.status, text).toBeGreaterThanOrEqual(400);
+  expect(response.status, text).toBeLessThan(500);
+  const faults = Object.values(JSON.parse(text)) as { code: number; message: string }[];
+  expect(faults).toHaveLength(1);
+  expect(faults[0]).toMatchObject({ code: response.status, message: expect.any(String) });
+  expect(faults[0]?.message).not.toMatch(/\bat .*:\d+:\d+/);
+}
+
+const POSTS = [...ROUTES, ...OPEN].flatMap(([method, path]) => (method === "POST" ? [path] : []));
+
+describe.each(POSTS)("POST %s", (path) => {
+  it.each(Object.entries(BODIES))("with %s", async (_, body) => {
+    await expectFault(await edge.call("POST", path, { body }));
+  });
+  it("with a content type that is not JSON", async () => {
+    await expectFault(await edge.call("POST", path, { body: "<a/>", headers: { "content-type": "text/xml" } }));
+  });
+});
+
+it.each([...ROUTES, ...OPEN])("%s %s, asked with a method that it has not", async (_, path) => {
+  const response = await edge.call("PATCH", path);
+  expect(response.status).toBe(405);
+  await expectFault(response);
+});
+
+it.each(ROUTES)("%s %s, without a token, or with a bad one", async (method, path) => {
+  for (const token of [null, "nonsense", `${"a".repeat(20)}.${"b".repeat(20)}.c`]) {
+    const response = await edge.call(method, path, { token, ...(method === "GET" ? {} : { body: "{}" }) });
+    expect(response.status).toBe(401);
+    await expectFault(response);
+  }
+});
+
+it.each([
+  "/compute/v2.1/servers/%ff",
+  "/compute/v2.1/servers/%2e%2e",
+  "/compute/v2.1/servers/a/b/c/d",
+  "/compute/v2.1/servers?limit=99999999999999999999",
+  `/compute/v2.1/servers?${"a=1&".repeat(500)}`,
+  `/compute/v2.1/servers?name=${"(".repeat(200)}`,
+  "/compute/v2.1/servers?limit=1&limit=2&limit=x",
+  "//evil.example/%2e%2e",
+  "/compute//v2.1",
+])("%s answers without a 500", async (path) => {
+  const response = await edge.call("GET", path, { headers: {} });
+  expect(response.status).toBeLessThan(500);
+  expect(response.headers.get("location")).toBeNull();
+});
+
+it("a log-in that is wrong in any part reads the same", async () => {
+  const attempt = async (user: object, scope: object) => {
+    const identity = { methods: ["password"], password: { user: { domain: { id: "default" }, ...user } } };
+    const response = await edge.call("POST", "/identity/v3/auth/tokens", {
+      token: null,
+      body: { auth: { identity, scope } },
+    });
+    return [response.status, await response.text()];
+  };
+  const project = { name: "demo", domain: { id: "default" } };
+  const password = "a password for tests";
+  const wrong = await Promise.all([
+    attempt({ name: "admin", password: "wrong" }, { project }),
+    attempt({ name: "nobody", password }, { project }),
+    attempt({ name: "admin", password }, { project: { ...project, name: "nothing" } }),
+    attempt({ name: "admin", password, domain: { id: "other" } }, { project }),
+    attempt({ name: "admin", password }, { project: { ...project, domain: { name: "other" } } }),
+  ]);
+  expect(new Set(wrong.map(String)).size).toBe(1);
+  expect(wrong[0]?.[0]).toBe(401);
+  expect((await attempt({ name: "admin", password }, { project }))[0]).toBe(201);
+});
