@@ -1,5 +1,4 @@
 /** The console sessions of this host: one VNC socket and one WebSocket each, which live and die together. */
-import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode } from "../../functions/protocol/console.ts";
@@ -10,7 +9,7 @@ import { networkReason } from "../failure.ts";
 import type { Log } from "../log.ts";
 import { onRefusal } from "../refusal.ts";
 import { pipe } from "./pipe.ts";
-import { connectVnc } from "./vnc-socket.ts";
+import { connectVnc, type VncConnection } from "./vnc-socket.ts";
 
 const DIAL_TIMEOUT_MS = 15_000;
 /** How long a session that was told to close may take to agree. */
@@ -21,7 +20,7 @@ const MAX_PAYLOAD_BYTES = 1024 * 1024;
 const KEEPALIVE_MS = 30_000;
 
 export type ConsolesOptions = { driver: Driver; edge: string; log: Log };
-type Session = { server: string; vnc: Socket; ws: WebSocket; ended: Promise<void> };
+type Session = { server: string; vnc: VncConnection; ws: WebSocket; ended: Promise<void> };
 
 export class Consoles {
   readonly #options: ConsolesOptions;
@@ -40,7 +39,7 @@ export class Consoles {
     const address = await this.#options.driver.getVncConsole(server);
     const vnc = await connectVnc(address);
     if (this.#stopped) {
-      vnc.destroy();
+      vnc.socket.destroy();
       throw new DriverError("ConsoleNotAvailable", "the host's agent is stopping");
     }
     const ws = this.#dial(id, ticket);
@@ -94,7 +93,7 @@ export class Consoles {
     } catch (error) {
       log("console.dial_failed", { ...about, message: networkReason(error) });
     } finally {
-      vnc.destroy();
+      vnc.socket.destroy();
     }
   }
 }
@@ -109,10 +108,10 @@ function opened(ws: WebSocket): Promise<void> {
 }
 
 async function end({ vnc, ws, ended }: Session, code: ConsoleCloseCode): Promise<void> {
-  vnc.pause();
+  vnc.socket.pause();
   ws.resume();
   ws.close(code, CONSOLE_REASON[code]);
   const late = sleep(CLOSE_TIMEOUT_MS, "late", { ref: false });
   if ((await Promise.race([ended, late])) === "late") ws.terminate();
-  vnc.destroy();
+  vnc.socket.destroy();
 }

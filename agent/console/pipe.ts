@@ -3,9 +3,9 @@
  * side takes them. Each read of the socket is one binary frame, so the messages of the RFB handshake keep the borders
  * that the VNC server gave them; a read is at most 64 KiB (libuv's buffer), which is a good frame size under load.
  */
-import type { Socket } from "node:net";
 import { type RawData, WebSocket } from "ws";
 import { CONSOLE_CLOSE, CONSOLE_REASON } from "../../functions/protocol/console.ts";
+import type { VncConnection } from "./vnc-socket.ts";
 
 /**
  * How many bytes may wait in the WebSocket. Small: what waits here is old screen when it arrives, and a viewer that
@@ -19,7 +19,8 @@ const UNSUPPORTED_DATA = 1003;
 export type PipeEnd = { by: "screen" | "link"; code: number; bytesUp: number; bytesDown: number };
 
 /** Pumps from now until both ends are closed. The WebSocket must be open. Never rejects. */
-export function pipe(vnc: Socket, ws: WebSocket): Promise<PipeEnd> {
+export function pipe(connection: VncConnection, ws: WebSocket): Promise<PipeEnd> {
+  const vnc = connection.socket;
   let by: PipeEnd["by"] | undefined;
   let bytesUp = 0;
   let bytesDown = 0;
@@ -34,17 +35,21 @@ export function pipe(vnc: Socket, ws: WebSocket): Promise<PipeEnd> {
     if (vnc.isPaused() && ws.bufferedAmount <= LOW_WATER_BYTES) vnc.resume();
   };
 
-  vnc.on("data", (chunk) => {
-    if (ws.readyState !== WebSocket.OPEN) return;
-    bytesDown += chunk.length;
-    ws.send(chunk, sent);
+  connection.onBytes = (bytes, done) => {
+    if (ws.readyState !== WebSocket.OPEN) return done();
+    bytesDown += bytes.length;
+    ws.send(bytes, () => {
+      done();
+      sent();
+    });
     if (ws.bufferedAmount > HIGH_WATER_BYTES) vnc.pause();
-  });
+  };
   vnc.on("drain", () => ws.resume());
   // 'end' comes after the last byte was sent on; 'close' alone when the socket was reset or destroyed.
   vnc.once("end", screenClosed);
   vnc.once("close", screenClosed);
   if (vnc.destroyed) screenClosed();
+  else vnc.resume();
 
   ws.on("message", (data, isBinary) => {
     if (!isBinary) return ws.close(UNSUPPORTED_DATA, "A console takes binary frames only.");

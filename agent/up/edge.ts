@@ -42,13 +42,14 @@ export function checkPort(port: number): Promise<void> {
 
 /** Starts wrangler dev; `vars` override [vars] of wrangler.toml. */
 export function startEdge({ port, stateDir, vars = {} }: EdgeOptions): Child {
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+  const persist = join(stateDir, "edge");
+  mkdirSync(persist, { recursive: true, mode: 0o700 });
   const args = [
     join(ROOT, "node_modules/wrangler/bin/wrangler.js"),
     "dev",
     ...["--config", join(ROOT, "wrangler.toml")],
     ...["--ip", "127.0.0.1", "--port", String(port), "--inspector-port", "0"],
-    ...["--persist-to", join(stateDir, "edge")],
+    ...["--persist-to", persist],
     "--show-interactive-dev-session=false",
     ...Object.entries(vars).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
   ];

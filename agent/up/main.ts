@@ -1,5 +1,5 @@
 /** `npm start`: the whole product on this machine. Exit codes: 0 stopped by Ctrl-C, 1 a failure it explains, 2 bad usage. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CommanderError } from "commander";
 import { DriverError } from "../drivers/driver.ts";
@@ -20,7 +20,11 @@ let stopping = false;
 async function up(options: UpOptions): Promise<void> {
   await checkPort(options.port);
   await checkHypervisor(options);
-  mkdirSync(options.state, { recursive: true, mode: 0o700 });
+  // QEMU under libvirt runs as a user of its own, and passes through here; what is secret has its own modes.
+  for (const dir of [options.state, join(options.state, "agents")]) {
+    mkdirSync(dir, { recursive: true });
+    chmodSync(dir, 0o711);
+  }
   const password = ensureSecrets();
   const url = `http://127.0.0.1:${options.port}`;
   say("starting the edge …");

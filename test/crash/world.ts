@@ -1,0 +1,266 @@
+/** An edge and an agent as processes of their own, which a test may kill and start again on the same state. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { enroll } from "../../agent/enroll.ts";
+import { startChild } from "../../agent/up/child.ts";
+import { Cloud } from "../../agent/up/cloud.ts";
+import { demoDisk } from "../../agent/up/demo-disk.ts";
+import { edgeReady, ensureSecrets, ROOT, startEdge } from "../../agent/up/edge.ts";
+import { until } from "../edge.ts";
+import { childWith, killGroup, processes, signalGroup } from "../process-tree.ts";
+
+/** What the host takes of flavor 1 (512 MiB), and what the project may have: one more, so that each limit shows. */
+export const CAPACITY = 4;
+export const QUOTA = 5;
+const FLAVOR_MB = 512;
+const HOST = "crash-1";
+/** A saga that lost its driver is driven on by its object's alarm: 30 s after its start at the latest. */
+const SETTLED_MS = 55_000;
+
+const VARS = {
+  QUOTA_INSTANCES: String(QUOTA),
+  QUOTA_CORES: "-1",
+  QUOTA_RAM: "-1",
+  RESERVED_HOST_MEMORY_MB: "0",
+  /** Short, so that a test can see what an interrupted create reserved being given back. */
+  RESERVATION_EXPIRE: "4",
+};
+
+export type Shown = { id: string; status: string; task: string | null; fault?: string };
+type Running = { group: number; log: string };
+
+export class World {
+  readonly #state = mkdtempSync(join(tmpdir(), "edgenova-crash-"));
+  readonly #password = ensureSecrets();
+  #port = 0;
+  #edge: Running | null = null;
+  #agent: Running | null = null;
+  #token = "";
+  #image = "";
+
+  static async start(): Promise<World> {
+    const world = new World();
+    try {
+      world.#port = await freePort();
+      await world.startEdge();
+      const cloud = await Cloud.login(world.url, world.#password);
+      const joinToken = await cloud.joinToken(HOST);
+      await enroll({ edge: world.url, joinToken, host: HOST, stateDir: world.agentState });
+      world.#image = await cloud.createImage("demo", "raw", demoDisk());
+      await world.startAgent();
+      return world;
+    } catch (error) {
+      await world.close();
+      throw error;
+    }
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  get agentState(): string {
+    return join(this.#state, "agent");
+  }
+
+  async startEdge(): Promise<void> {
+    const child = startEdge({ port: this.#port, stateDir: this.#state, vars: VARS });
+    this.#edge = { group: childWith(join(this.#state, "edge")), log: child.log };
+    await edgeReady(this.url, child);
+    this.#token ||= await login(this.url, this.#password);
+  }
+
+  startAgent(): void {
+    const log = join(this.#state, "agent.log");
+    const args = [join(ROOT, "agent/main.ts"), "run", "--driver", "fake", "--state", this.agentState];
+    args.push("--fake-memory-mb", String(CAPACITY * FLAVOR_MB));
+    startChild("agent", log, process.execPath, args, process.env);
+    this.#agent = { group: childWith(this.agentState), log };
+  }
+
+  async killEdge(): Promise<void> {
+    if (this.#edge) await killGroup(this.#edge.group);
+    this.#edge = null;
+  }
+
+  async killAgent(): Promise<void> {
+    if (this.#agent) await killGroup(this.#agent.group);
+    this.#agent = null;
+  }
+
+  /** Ends the agent as a service manager does. */
+  async stopAgent(): Promise<void> {
+    if (this.#agent === null) return;
+    const { group } = this.#agent;
+    signalGroup(group, "SIGTERM");
+    await until(() => !processes().some((one) => one.group === group), "the agent has ended");
+    expect(this.agentEvents().at(-1)).toMatchObject({ event: "agent.stopped" });
+    this.#agent = null;
+  }
+
+  signalAgent(signal: NodeJS.Signals): void {
+    if (this.#agent) signalGroup(this.#agent.group, signal);
+  }
+
+  /** What the agent that runs now, or the last one, has logged. */
+  agentEvents(): Record<string, unknown>[] {
+    const text = readFileSync(join(this.#state, "agent.log"), "utf8");
+    return text.split("\n").flatMap((line) => (line.endsWith("}") ? [JSON.parse(line)] : []));
+  }
+
+  /** Resolves when the agent is linked, and to the edge that runs now. */
+  linked(): Promise<unknown> {
+    const last = () => this.agentEvents().findLast(({ event }) => String(event).startsWith("link."))?.event;
+    return until(() => last() === "link.up", "the agent is linked", SETTLED_MS);
+  }
+
+  /** The guests that the hypervisor has, whoever knows of them: the fake driver's own file. */
+  guests(): { uuid: string; power_state: number }[] {
+    try {
+      return JSON.parse(readFileSync(join(this.agentState, "fake/guests.json"), "utf8")).guests;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    }
+  }
+
+  /** Takes the guests from a hypervisor whose agent is not running. */
+  forgetGuests(): void {
+    rmSync(join(this.agentState, "fake/guests.json"));
+  }
+
+  /** Any API call. */
+  call(method: string, path: string, body?: unknown): Promise<Response> {
+    return fetch(`${this.url}/compute/v2.1${path}`, {
+      method,
+      headers: {
+        "x-auth-token": this.#token,
+        "content-type": "application/json",
+        "openstack-api-version": "compute 2.61",
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  }
+
+  create(delayMs = 0, count = 1): Promise<Response> {
+    const server = {
+      name: "a",
+      imageRef: this.#image,
+      flavorRef: "1",
+      networks: "none",
+      metadata: { "fake:delay_ms": String(delayMs) },
+      min_count: count,
+    };
+    return this.call("POST", "/servers", { server });
+  }
+
+  /** The id of a server that is being built; spawn takes `delayMs`. */
+  async boot(delayMs = 0): Promise<string> {
+    const response = await this.create(delayMs);
+    if (response.status !== 202) throw new Error(`create: ${response.status} ${await response.text()}`);
+    return (await response.json()).server.id;
+  }
+
+  async show(id: string): Promise<Shown | null> {
+    const response = await this.call("GET", `/servers/${id}`);
+    return response.status === 404 ? null : shown((await response.json()).server);
+  }
+
+  async list(): Promise<Shown[]> {
+    const { servers } = await (await this.call("GET", "/servers/detail")).json();
+    return servers.map(shown);
+  }
+
+  /** Resolves once nothing is being done to the server any more; null when it is gone. */
+  async settled(id: string): Promise<Shown | null> {
+    let last: Shown | null = null;
+    await until(
+      async () => {
+        last = await this.show(id).catch(() => last);
+        return last === null || (last.status !== "BUILD" && last.task === null);
+      },
+      `server ${id} has settled`,
+      SETTLED_MS,
+    );
+    return last;
+  }
+
+  async deleted(id: string): Promise<void> {
+    await until(async () => (await this.show(id)) === null, `server ${id} is gone`, SETTLED_MS);
+  }
+
+  /** Deletes all servers, and waits until the hypervisor has no guest either. */
+  async clear(): Promise<void> {
+    for (const { id } of await this.list()) await this.call("DELETE", `/servers/${id}`);
+    await until(async () => (await this.list()).length === 0, "no server is listed", SETTLED_MS);
+    await until(() => this.guests().length === 0, "no guest is left", SETTLED_MS);
+  }
+
+  /**
+   * With no server left, nothing may be taken: the host holds CAPACITY servers and not one more, and the project may
+   * have QUOTA and not one more. A leaked claim, guest or reservation would make one of the first ones fail.
+   */
+  async provesEmpty(): Promise<{ fit: string[]; over: string; refused: number }> {
+    await this.linked();
+    await this.clear();
+    const first = await until(async () => {
+      const response = await this.create(0, QUOTA);
+      // What an interrupted create reserved is given back in time (RESERVATION_EXPIRE), and not before.
+      if (response.status === 403) return null;
+      return response;
+    }, "the project's whole quota is free");
+    if (first.status !== 202) throw new Error(`create: ${first.status} ${await first.text()}`);
+    const all = await this.list();
+    const ends = await Promise.all(all.map(({ id }) => this.settled(id)));
+    const refused = (await this.create()).status;
+    const status = ends.map((one) => one?.status ?? "GONE");
+    await this.clear();
+    return {
+      fit: status.filter((one) => one === "ACTIVE"),
+      over: status.filter((one) => one !== "ACTIVE").join(),
+      refused,
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.killAgent();
+    await this.killEdge();
+    rmSync(this.#state, { recursive: true, force: true });
+  }
+}
+
+function shown(server: Record<string, unknown>): Shown {
+  const fault = server.fault as { message: string } | undefined;
+  return {
+    id: String(server.id),
+    status: String(server.status),
+    task: server["OS-EXT-STS:task_state"] as string | null,
+    ...(fault ? { fault: fault.message } : {}),
+  };
+}
+
+async function login(url: string, password: string): Promise<string> {
+  const Default = { id: "default" };
+  const identity = { methods: ["password"], password: { user: { name: "admin", domain: Default, password } } };
+  const response = await fetch(`${url}/identity/v3/auth/tokens`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ auth: { identity, scope: { project: { name: "demo", domain: Default } } } }),
+  });
+  return response.headers.get("x-subject-token") ?? "";
+}
+
+/** A port of 127.0.0.1 that nobody has now. */
+export function freePort(): Promise<number> {
+  const probe = createServer();
+  return new Promise((resolve, reject) => {
+    probe.once("error", reject);
+    probe.listen(0, "127.0.0.1", () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}
