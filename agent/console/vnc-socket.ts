@@ -16,9 +16,7 @@ export type VncConnection = { readonly socket: Socket; onBytes: Reader };
 export function connectVnc(address: VncAddress, timeoutMs = CONNECT_TIMEOUT_MS): Promise<VncConnection> {
   const onread = pooledReads((bytes, done) => connection.onBytes(bytes, done));
   const socket = connect(
-    address.transport === "unix"
-      ? { path: address.path, onread }
-      : { host: address.host, port: address.port, onread },
+    address.transport === "unix" ? { path: address.path, onread } : { host: address.host, port: address.port, onread },
   );
   socket.pause();
   const connection: VncConnection = { socket, onBytes: (_, done) => done() };

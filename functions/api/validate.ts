@@ -53,7 +53,8 @@ function parsed<T>(schema: z.ZodType<T>, value: unknown, words: (path: string, s
     value,
   );
   const path = shorten(issue.path.join(".") || "body");
-  if (at === undefined && issue.path.length > 0) throw badRequest(`'${issue.path.at(-1)}' is a required property`);
+  if (at === undefined && issue.path.length > 0)
+    throw badRequest(`'${String(issue.path.at(-1))}' is a required property`);
   throw badRequest(`${words(path, shorten(JSON.stringify(at) ?? "undefined"))} ${issue.message}`);
 }
 

@@ -4,7 +4,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { config } from "../config.ts";
-import { log } from "../log.ts";
+import { causeOf, log } from "../log.ts";
 import {
   agree,
   CLOSE,
@@ -62,10 +62,10 @@ export class Host extends DurableObject<Env> {
   }
 
   /** Takes resources for a server, or says why not. The same claim again is the same claim (nova: Claim). */
-  async claim(request: ClaimRequest): Promise<Result<{ node: string }, ClaimRefused>> {
+  claim(request: ClaimRequest): Result<{ node: string }, ClaimRefused> {
     const service = this.#service();
     if (service === null || this.#link() === null) {
-      await this.#publish();
+      this.#later(this.#publish());
       return err({ kind: "down" });
     }
     if (this.#store.isDismissed(request.server, request.generation)) return err({ kind: "dismissed" });
@@ -73,7 +73,7 @@ export class Host extends DurableObject<Env> {
     if (this.#store.allocation(request.server) !== null) return ok({ node });
     const classes = lacking(capacity(service.inventory, config(this.env)), this.#store.used(), request);
     if (classes.length === 0) this.#store.allocate(request.server, request.generation, request);
-    this.ctx.waitUntil(this.#publish());
+    this.#later(this.#publish());
     return classes.length === 0 ? ok({ node }) : err({ kind: "lacking", classes });
   }
 
@@ -142,63 +142,71 @@ export class Host extends DurableObject<Env> {
     };
   }
 
-  override async webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): Promise<void> {
-    if (typeof message !== "string") return this.#refuse(ws, CLOSE.BAD_FRAME, "frames are text");
+  override webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void {
     // The runtime answers heartbeats; one that came before it was told to, as after an eviction, comes here.
-    if (message === PING) return ws.send(PONG);
-    if (message.length > MAX_FRAME_CHARS) return this.#refuse(ws, CLOSE.TOO_BIG, "frame is too big");
+    if (message === PING) ws.send(PONG);
+    else if (typeof message !== "string") this.#refuse(ws, CLOSE.BAD_FRAME, "frames are text");
+    else if (message.length > MAX_FRAME_CHARS) this.#refuse(ws, CLOSE.TOO_BIG, "frame is too big");
+    else this.#receive(ws, message);
+  }
+
+  #receive(ws: WebSocket, message: string): void {
     const decoded = decodeFromAgent(message);
-    if (decoded.kind === "unknown") return;
-    if (decoded.kind === "invalid") return this.#refuse(ws, CLOSE.BAD_FRAME, decoded.reason);
+    if (decoded.kind === "invalid") this.#refuse(ws, CLOSE.BAD_FRAME, decoded.reason);
+    if (decoded.kind !== "frame") return;
     const { frame } = decoded;
-    if (frame.t === "hello") return this.#hello(ws, frame);
-    if (!attached(ws)?.ready) return this.#refuse(ws, CLOSE.BAD_FRAME, "hello comes first");
-    switch (frame.t) {
-      case "result":
-        return this.#result(ws, frame.call, frame.outcome);
-      case "report":
-        return this.#compare(frame.guests);
-      case "inventory":
-        this.#saveInventory(frame.inventory);
-        return this.#publish();
-      default:
-        throw frame satisfies never;
+    if (frame.t === "hello") this.#hello(ws, frame);
+    else if (!attached(ws)?.ready) this.#refuse(ws, CLOSE.BAD_FRAME, "hello comes first");
+    else if (frame.t === "result") this.#result(ws, frame.call, frame.outcome);
+    else if (frame.t === "report") this.#compare(frame.guests);
+    else {
+      this.#saveInventory(frame.inventory);
+      this.#later(this.#publish());
     }
   }
 
-  override async webSocketClose(ws: WebSocket): Promise<void> {
+  override webSocketClose(ws: WebSocket): void {
     log("host.unlinked", { host: this.#name() });
     // The new link's object state must survive the old one's end: only a host left without a link is down.
     if (this.ctx.getWebSockets().some((other) => other !== ws && attached(other)?.ready)) return;
     this.#calls.settleAll({ kind: "waiting", connected: false });
     this.#asks.settleAll(offline());
-    await this.#publish();
+    this.#later(this.#publish());
   }
 
-  override webSocketError(ws: WebSocket): Promise<void> {
-    return this.webSocketClose(ws);
+  override webSocketError(ws: WebSocket): void {
+    this.webSocketClose(ws);
   }
 
-  async #hello(ws: WebSocket, frame: Extract<FromAgent, { t: "hello" }>): Promise<void> {
-    if (frame.host !== this.#name()) return this.#refuse(ws, CLOSE.WRONG_HOST, "this link belongs to another host");
+  #hello(ws: WebSocket, frame: Extract<FromAgent, { t: "hello" }>): void {
     const version = agree(VERSIONS, frame.versions);
-    if (version === null) return this.#refuse(ws, CLOSE.NO_COMMON_VERSION, "no protocol version in common");
+    if (frame.host !== this.#name()) this.#refuse(ws, CLOSE.WRONG_HOST, "this link belongs to another host");
+    else if (version === null) this.#refuse(ws, CLOSE.NO_COMMON_VERSION, "no protocol version in common");
+    else this.#welcome(ws, frame, version);
+  }
+
+  #welcome(ws: WebSocket, frame: Extract<FromAgent, { t: "hello" }>, version: number): void {
     this.#saveInventory(frame.inventory);
     ws.serializeAttachment({ linked_at: Date.now(), ready: true } satisfies Link);
     ws.send(encode({ t: "welcome", version, report_interval: config(this.env).REPORT_INTERVAL }));
     log("host.linked", { host: frame.host, agent: frame.agent, version, guests: frame.guests.length });
     for (const call of this.#store.openCalls()) sendCall(ws, call);
-    await this.#publish();
-    await this.#compare(frame.guests);
-    await this.#findMissing(frame.guests);
+    this.#later(this.#publish());
+    this.#compare(frame.guests);
+    this.#findMissing(frame.guests);
   }
 
   /** Stores an outcome before it is acknowledged; the agent sends it again until then. */
-  async #result(ws: WebSocket, id: string, outcome: Outcome): Promise<void> {
+  #result(ws: WebSocket, id: string, outcome: Outcome): void {
     const ack = () => ws.send(encode({ t: "ack", call: id }));
     if (this.#asks.settle(id, outcome)) return;
     const call = this.#store.call(id);
-    if (call === null || call.outcome !== null) return ack();
+    if (call === null || call.outcome !== null) {
+      // Forgotten with its server, or told twice: whoever still waits for it is told all the same.
+      this.#calls.settle(id, { kind: "settled", outcome });
+      ack();
+      return;
+    }
     const checked = checkedOutcome(call.method, outcome);
     // A destroy that failed is asked for anew, by whoever waits for it or by the next report.
     if (call.method === "destroy" && !checked.ok) this.#store.dropCall(id);
@@ -210,33 +218,34 @@ export class Host extends DurableObject<Env> {
     if (call.method === "destroy" && checked.ok) this.#store.free(call.server);
     const waited = this.#calls.settle(id, { kind: "settled", outcome: checked });
     ack();
-    if (call.method === "destroy" && checked.ok) await this.#publish();
-    if (!waited) await this.env.SERVER.getByName(call.server).settled();
+    if (call.method === "destroy" && checked.ok) this.#later(this.#publish());
+    if (!waited) this.#later(this.env.SERVER.getByName(call.server).settled());
   }
 
   /** Tells the servers what changed since they were last told, and ends guests whose servers know that they are gone. */
-  async #compare(guests: readonly GuestReport[]): Promise<void> {
+  #compare(guests: readonly GuestReport[]): void {
     for (const guest of guests) {
       const allocation = this.#store.allocation(guest.server);
-      if (allocation === null) await this.#strange(guest);
-      else if (allocation.leaving) await this.#destroy(guest.server, allocation.generation);
-      else if (allocation.power_state !== guest.power_state) await this.#tell(guest);
+      if (allocation === null) this.#later(this.#strange(guest));
+      else if (allocation.leaving) this.#later(this.#destroy(guest.server, allocation.generation));
+      else if (allocation.power_state !== guest.power_state) this.#later(this.#tell(guest));
     }
   }
 
   /** Claims whose guest was not reported, and is not being made: the guest vanished. */
-  async #findMissing(guests: readonly GuestReport[]): Promise<void> {
+  #findMissing(guests: readonly GuestReport[]): void {
     const reported = new Set(guests.map((guest) => guest.server));
     for (const { server, generation, leaving, power_state } of this.#store.allocations()) {
       if (reported.has(server)) continue;
-      if (leaving) {
-        await this.#destroy(server, generation);
-        continue;
-      }
-      if (power_state === POWER_STATE.NOSTATE) continue;
-      if (this.#store.openCallsOf(server).length > 0) continue;
-      await this.#tell({ server, generation, power_state: POWER_STATE.NOSTATE });
+      if (leaving) this.#later(this.#destroy(server, generation));
+      if (leaving || power_state === POWER_STATE.NOSTATE || this.#store.openCallsOf(server).length > 0) continue;
+      this.#later(this.#tell({ server, generation, power_state: POWER_STATE.NOSTATE }));
     }
+  }
+
+  /** Work that a frame begins and does not wait for. What fails is begun anew by the next report. */
+  #later(work: Promise<unknown>): void {
+    this.ctx.waitUntil(work.catch((error) => log("host.work_failed", { host: this.#name(), cause: causeOf(error) })));
   }
 
   async #tell(guest: GuestReport): Promise<void> {

@@ -3,7 +3,7 @@
  * (nova: console/websocketproxy.py new_websocket_client).
  */
 import { config } from "../config.ts";
-import { log } from "../log.ts";
+import { causeOf, log } from "../log.ts";
 import { SIDE_HEADER } from "./console.ts";
 import { tokenHash } from "./mint.ts";
 
@@ -15,7 +15,10 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 /** Answers the upgrade: joined to the screen, or accepted and closed at once without a byte, as nova-novncproxy does. */
 export async function upgradeConsole(request: Request, env: Env): Promise<Response> {
   const slowly = scheduler.wait(REFUSAL_MS);
-  const joined = await join(request, env);
+  const joined = await join(request, env).catch((error) => {
+    log("console.failed", { cause: causeOf(error) });
+    return null;
+  });
   if (joined?.status === 101 && joined.webSocket) return accepted(request, joined.webSocket);
   await slowly;
   const { 0: client, 1: server } = new WebSocketPair();

@@ -1,6 +1,7 @@
 /** The least that is a driver: guests are names, and every guest's screen is the bench's stand-in. */
-import { type Inventory, POWER_STATE, type VncAddress } from "../../functions/protocol/guest.ts";
+
 import type { Driver, GuestInfo } from "../../agent/drivers/driver.ts";
+import { type Inventory, POWER_STATE, type VncAddress } from "../../functions/protocol/guest.ts";
 
 const INVENTORY: Inventory = {
   hypervisor_hostname: "bench",

@@ -6,7 +6,7 @@ import type { Ground, Target } from "./target.ts";
 export type Measure = {
   what: string;
   value: number;
-  unit: "ms" | "MiB" | "KiB" | "MiB/s" | "1/s" | "%";
+  unit: "ms" | "MiB" | "KiB" | "MiB/s" | "ms/GiB" | "1/s" | "%";
   note?: string;
 };
 export type BenchOptions = { quick: boolean; ground: Ground };

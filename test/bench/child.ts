@@ -9,7 +9,12 @@ const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 5_000;
 
 /** A child that is ready; `ready` is what it told then. */
-export type Child<Ready> = { pid: number; ready: Ready; ask(question: string): Promise<unknown>; stop(): Promise<void> };
+export type Child<Ready> = {
+  pid: number;
+  ready: Ready;
+  ask(question: string): Promise<unknown>;
+  stop(): Promise<void>;
+};
 
 const running = new Set<ChildProcess>();
 

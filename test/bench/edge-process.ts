@@ -9,7 +9,7 @@ import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions, unstable_readConfig } from "wrangler";
 import { TEST_SECRETS } from "../secrets.ts";
 import { childOptions, serveParent } from "./child.ts";
-import { tree } from "./memory.ts";
+import { tree } from "./processes.ts";
 
 export type BenchEdgeOptions = { bundleDir: string; configPath: string; vars: Record<string, string> };
 export type BenchEdgeReady = { url: string; workerd: number[] };

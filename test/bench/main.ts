@@ -9,14 +9,22 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { ROOT } from "../../agent/up/edge.ts";
 import { api } from "./api.ts";
-import { type Bench, MIB, type Measure } from "./bench.ts";
+import { type Bench, type Measure, MIB } from "./bench.ts";
 import { killChildren, startChild } from "./child.ts";
 import { echo } from "./echo.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { open } from "./open.ts";
 import { stalled } from "./stalled.ts";
 import { number, table } from "./table.ts";
-import { type Ground, hasWebsockify, killWebsockifies, startTarget, TARGETS, type TargetName, WEBSOCKIFY } from "./target.ts";
+import {
+  type Ground,
+  hasWebsockify,
+  killWebsockifies,
+  startTarget,
+  TARGETS,
+  type TargetName,
+  WEBSOCKIFY,
+} from "./target.ts";
 import { throughput } from "./throughput.ts";
 import { bundleWorker } from "./worker-bundle.ts";
 
@@ -33,8 +41,12 @@ async function main({ only, quick }: Options): Promise<void> {
   const chosen = (name: string) => only === null || only === name;
   const targets: TargetName[] = TARGETS.filter((name) => name !== "websockify" || hasWebsockify());
   say(machine());
-  say("Edge: the bundle of `wrangler deploy --dry-run` in one workerd, reached by a socket that leads straight into the");
-  say("Worker (no wrangler dev, no proxy). Agent: its own process. All on loopback without TLS, with a fresh start for");
+  say(
+    "Edge: the bundle of `wrangler deploy --dry-run` in one workerd, reached by a socket that leads straight into the",
+  );
+  say(
+    "Worker (no wrangler dev, no proxy). Agent: its own process. All on loopback without TLS, with a fresh start for",
+  );
   say("each figure. Memory is PSS. viewer -> workerd -> agent -> VNC; websockify has one hop less.");
   if (targets.length < TARGETS.length) say(`There is no ${WEBSOCKIFY} to compare with: apt-get install websockify`);
   say("");
@@ -106,7 +118,9 @@ function machine(): string {
 }
 
 function packageVersion(name: string): string {
-  return execFileSync(process.execPath, ["-p", `require("${name}/package.json").version`], { cwd: ROOT }).toString().trim();
+  return execFileSync(process.execPath, ["-p", `require("${name}/package.json").version`], { cwd: ROOT })
+    .toString()
+    .trim();
 }
 
 function websockifyVersion(): string {

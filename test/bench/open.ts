@@ -11,7 +11,8 @@ const count = (quick: boolean) => (quick ? 50 : 200);
 
 export const open: Bench = {
   name: "open",
-  about: (quick) => `WebSocket upgrade to first RFB bytes; ${count(quick)} opens in a row, then ${count(quick)} at ${WIDTH} at a time`,
+  about: (quick) =>
+    `WebSocket upgrade to first RFB bytes; ${count(quick)} opens in a row, then ${count(quick)} at ${WIDTH} at a time`,
   async run(target, { quick }) {
     await opens(target, WARM_UP, 1);
     const one = await opens(target, count(quick), 1);

@@ -11,7 +11,7 @@ const BINARY_FINAL = 0x82;
 const OPCODE_CLOSE = 8;
 const MASKED = 0x80;
 
-export type Pushed = { arrived: number; seconds: number; /** Of an end before all had come. */ code: number | null };
+export type Pushed = { arrived: number; seconds: number /** Of an end before all had come. */; code: number | null };
 
 /** Opens a session, orders `bytes` and resolves when they have come or the session has ended. */
 export function pull(url: string, bytes: number): Promise<Pushed> {
@@ -43,7 +43,7 @@ export function pull(url: string, bytes: number): Promise<Pushed> {
       let rest = chunk;
       if (!upgraded.includes("\r\n\r\n")) {
         const before = upgraded.length;
-        upgraded += chunk.latin1Slice();
+        upgraded += chunk.toString("latin1");
         const end = upgraded.indexOf("\r\n\r\n");
         if (end === -1) return;
         rest = chunk.subarray(end + 4 - before);

@@ -14,7 +14,8 @@ const pushMib = (quick: boolean) => (quick ? 200 : 400);
 
 export const stalled: Bench = {
   name: "stalled",
-  about: (quick) => `the viewer stops reading while the VNC server has ${pushMib(quick)} MiB to push; growth is the peak's`,
+  about: (quick) =>
+    `the viewer stops reading while the VNC server has ${pushMib(quick)} MiB to push; growth is the peak's`,
   async run(target, { quick, ground }) {
     const total = pushMib(quick) * MIB;
     const ws = await openScreen(await target.url());
@@ -52,7 +53,12 @@ export const stalled: Bench = {
       { what: "memory growth", value: parts.reduce((sum, part) => sum + growth(part), 0), unit: "MiB" },
       { what: "  of that: edge", value: growth("workerd"), unit: "MiB" },
       { what: "  of that: agent", value: growth("agent"), unit: "MiB" },
-      { what: "arrived when it read again", value: (100 * arrived) / total, unit: "%", ...(code === null ? {} : { note }) },
+      {
+        what: "arrived when it read again",
+        value: (100 * arrived) / total,
+        unit: "%",
+        ...(code === null ? {} : { note }),
+      },
     ];
   },
 };

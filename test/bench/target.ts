@@ -11,7 +11,7 @@ import { TEST_SECRETS } from "../secrets.ts";
 import type { BenchAgentOptions } from "./agent-process.ts";
 import { type Child, startChild } from "./child.ts";
 import type { BenchEdgeOptions, BenchEdgeReady } from "./edge-process.ts";
-import { pss, tree } from "./memory.ts";
+import { cpuMs, pss, tree } from "./processes.ts";
 
 export const WEBSOCKIFY = "/usr/bin/websockify";
 export const TARGETS = ["native", "relay", "websockify"] as const;
@@ -34,10 +34,12 @@ export type Target = {
   url(): Promise<string>;
   /** Bytes that each part holds now. */
   memory(): Record<string, number>;
+  /** Milliseconds of processor time that all parts have used so far. */
+  cpuMs(): number;
   stop(): Promise<void>;
 };
 
-export type Edge = { url: string; cloud: Cloud; memory(): Record<string, number>; stop(): Promise<void> };
+export type Edge = Pick<Target, "memory" | "cpuMs" | "stop"> & { url: string; cloud: Cloud };
 
 export function startTarget(name: TargetName, ground: Ground): Promise<Target> {
   return name === "websockify" ? startWebsockify(ground) : startEdgenova(name, ground);
@@ -56,6 +58,7 @@ async function startEdgenova(splice: "native" | "relay", ground: Ground): Promis
       return `${url.origin.replace(/^http/, "ws")}/websockify?token=${url.searchParams.get("token")}`;
     },
     memory: edge.memory,
+    cpuMs: edge.cpuMs,
     stop: edge.stop,
   };
 }
@@ -84,6 +87,7 @@ export async function startEdge(
       url,
       cloud,
       memory: () => ({ workerd: pss(workerd), agent: pss([agent.pid]) }),
+      cpuMs: () => cpuMs([...workerd, agent.pid]),
       async stop() {
         await agent.stop();
         await edge.stop();
@@ -101,11 +105,10 @@ const websockifies = new Set<ChildProcess>();
 async function startWebsockify(ground: Ground): Promise<Target> {
   const port = await freePort();
   // It forks a child for each session; --idle-timeout ends it should nobody be left to do so.
-  const child = spawn(
-    WEBSOCKIFY,
-    ["--idle-timeout=60", `--unix-target=${ground.screenPath}`, `127.0.0.1:${port}`],
-    { detached: true, stdio: "ignore" },
-  );
+  const child = spawn(WEBSOCKIFY, ["--idle-timeout=60", `--unix-target=${ground.screenPath}`, `127.0.0.1:${port}`], {
+    detached: true,
+    stdio: "ignore",
+  });
   websockifies.add(child);
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   await answering(port);
@@ -113,6 +116,7 @@ async function startWebsockify(ground: Ground): Promise<Target> {
     name: "websockify",
     url: async () => `ws://127.0.0.1:${port}/websockify`,
     memory: () => ({ websockify: pss(tree(child.pid ?? 0)) }),
+    cpuMs: () => cpuMs(tree(child.pid ?? 0)),
     async stop() {
       killGroup(child);
       await ended;

@@ -29,7 +29,7 @@ const VARS = {
   RESERVATION_EXPIRE: "4",
 };
 
-export type Shown = { id: string; status: string; task: string | null; fault?: string };
+export type Shown = { id: string; status: string; task: string | null; power: number; fault?: string };
 type Running = { group: number; log: string };
 
 export class World {
@@ -238,6 +238,7 @@ function shown(server: Record<string, unknown>): Shown {
     id: String(server.id),
     status: String(server.status),
     task: server["OS-EXT-STS:task_state"] as string | null,
+    power: Number(server["OS-EXT-STS:power_state"]),
     ...(fault ? { fault: fault.message } : {}),
   };
 }

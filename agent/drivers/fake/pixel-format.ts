@@ -66,6 +66,8 @@ export class PixelCoder {
   /** Bytes of a CPIXEL (RFC 6143 §7.7.5): 3 where a 32-bit pixel leaves its top or bottom byte unused. */
   readonly compactSize: number;
   readonly #dropLow: boolean;
+  /** The byte of a 32-bit pixel that holds no colour, all ones: noVNC 1.3 takes it for opacity. */
+  readonly #padding: number;
   readonly #bigEndian: boolean;
   readonly #red: Uint32Array;
   readonly #green: Uint32Array;
@@ -82,6 +84,8 @@ export class PixelCoder {
     const compact = format.bitsPerPixel === 32 && format.depth <= 24 && (low || high);
     this.compactSize = compact ? 3 : this.size;
     this.#dropLow = compact && !low;
+    if (low) this.#padding = format.bitsPerPixel === 32 ? 0xff000000 : 0;
+    else this.#padding = high ? 0xff : 0;
   }
 
   /** Writes a PIXEL at `at`; returns where the next one goes. */
@@ -110,7 +114,7 @@ export class PixelCoder {
     const red = this.#red[(rgb >>> 16) & 255] ?? 0;
     const green = this.#green[(rgb >>> 8) & 255] ?? 0;
     const blue = this.#blue[rgb & 255] ?? 0;
-    return (red | green | blue) >>> 0;
+    return (red | green | blue | this.#padding) >>> 0;
   }
 
   #write(out: Buffer, { at, value, size }: { at: number; value: number; size: number }): number {

@@ -1,14 +1,21 @@
 /**
- * What processes hold, by /proc (Linux). The measure is PSS for all of them: private pages in full, and of each shared
- * page this process's part, so that neither forked children nor the text of Node is counted twice.
+ * What processes hold and use, by /proc (Linux). Memory is PSS for all of them: private pages in full, and of each
+ * shared page this process's part, so that neither forked children nor the text of Node is counted twice.
  */
 import { readdirSync, readFileSync } from "node:fs";
 
 const KIB = 1024;
+/** Linux's USER_HZ: /proc counts processor time in these. */
+const TICK_MS = 10;
 
 /** Bytes, summed. A process that has ended counts as nothing. */
 export function pss(pids: readonly number[]): number {
   return pids.reduce((sum, pid) => sum + pssOf(pid), 0);
+}
+
+/** Milliseconds of processor time so far, summed, with those of children that have ended. */
+export function cpuMs(pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + cpuOf(pid), 0);
 }
 
 /** The process and everything below it. */
@@ -27,10 +34,25 @@ function pssOf(pid: number): number {
   return Number(kib ?? 0) * KIB;
 }
 
+/** proc(5): utime, stime, cutime and cstime are fields 14 to 17. */
+function cpuOf(pid: number): number {
+  const ticks = stat(pid).slice(11, 15);
+  return ticks.reduce((sum, one) => sum + Number(one) * TICK_MS, 0);
+}
+
 function parentOf(pid: number): number | null {
-  // The name, in brackets, may hold anything; what follows it is: state, parent, …
-  const parent = /\) \S (\d+) [^)]*$/.exec(read(`/proc/${pid}/stat`) ?? "")?.[1];
+  const parent = stat(pid)[1];
   return parent === undefined ? null : Number(parent);
+}
+
+/** Fields 3 and on of /proc/PID/stat: the second, a name in brackets, may hold anything. None for a process that ended. */
+function stat(pid: number): string[] {
+  return (
+    /\) ([^)]*)$/
+      .exec(read(`/proc/${pid}/stat`) ?? "")?.[1]
+      ?.trim()
+      .split(" ") ?? []
+  );
 }
 
 function read(path: string): string | null {
