@@ -54,7 +54,7 @@ export function startEdge({ port, stateDir, vars = {} }: EdgeOptions): Child {
     ...Object.entries(vars).flatMap(([name, value]) => ["--var", `${name}:${value}`]),
   ];
   // wrangler's own [build] command is plain `node`: it must be this one, not an older one of the system.
-  const path = `${join(ROOT, "node_modules/.bin")}${delimiter}${process.env["PATH"] ?? ""}`;
+  const path = `${join(ROOT, "node_modules/.bin")}${delimiter}${process.env.PATH ?? ""}`;
   const env = { ...process.env, PATH: path, WRANGLER_SEND_METRICS: "false", CI: "true" };
   return startChild("edge", join(stateDir, "edge.log"), process.execPath, args, env);
 }

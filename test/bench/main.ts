@@ -126,7 +126,7 @@ function packageVersion(name: string): string {
 function websockifyVersion(): string {
   if (!hasWebsockify()) return "no websockify";
   try {
-    return `websockify ${execFileSync("dpkg-query", ["-W", "-f", "${Version}", "websockify"]).toString()}`;
+    return `websockify ${execFileSync("dpkg-query", ["-W", "-f", "$" + "{Version}", "websockify"]).toString()}`;
   } catch {
     return "websockify of unknown version";
   }

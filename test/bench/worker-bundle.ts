@@ -8,7 +8,7 @@ import { ROOT } from "../../agent/up/edge.ts";
 export async function bundleWorker(outdir: string): Promise<void> {
   const wrangler = join(ROOT, "node_modules/wrangler/bin/wrangler.js");
   // wrangler's own [build] command is plain `node`: it must be this one, not an older one of the system.
-  const path = `${join(ROOT, "node_modules/.bin")}${delimiter}${process.env["PATH"] ?? ""}`;
+  const path = `${join(ROOT, "node_modules/.bin")}${delimiter}${process.env.PATH ?? ""}`;
   await promisify(execFile)(process.execPath, [wrangler, "deploy", "--dry-run", "--outdir", outdir], {
     cwd: ROOT,
     env: { ...process.env, PATH: path, WRANGLER_SEND_METRICS: "false", CI: "true" },

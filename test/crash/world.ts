@@ -1,6 +1,5 @@
 /** An edge and an agent as processes of their own, which a test may kill and start again on the same state. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -10,6 +9,7 @@ import { Cloud } from "../../agent/up/cloud.ts";
 import { demoDisk } from "../../agent/up/demo-disk.ts";
 import { edgeReady, ensureSecrets, ROOT, startEdge } from "../../agent/up/edge.ts";
 import { until } from "../edge.ts";
+import { freePort } from "../free-port.ts";
 import { childWith, killGroup, processes, signalGroup } from "../process-tree.ts";
 
 /** What the host takes of flavor 1 (512 MiB), and what the project may have: one more, so that each limit shows. */
@@ -252,16 +252,4 @@ async function login(url: string, password: string): Promise<string> {
     body: JSON.stringify({ auth: { identity, scope: { project: { name: "demo", domain: Default } } } }),
   });
   return response.headers.get("x-subject-token") ?? "";
-}
-
-/** A port of 127.0.0.1 that nobody has now. */
-export function freePort(): Promise<number> {
-  const probe = createServer();
-  return new Promise((resolve, reject) => {
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }

@@ -1,0 +1,60 @@
+/** The control socket of one host: hibernates with its attachment, and counts as up while heartbeats come on it. */
+import { CLOSE, encode, PING, PONG, type ToAgent } from "../protocol/frames.ts";
+
+/** Survives hibernation with the socket. `ready` once hello was answered. */
+type Attachment = { linked_at: number; ready: boolean };
+
+export class Link {
+  readonly #ctx: DurableObjectState;
+  readonly #downAfterMs: number;
+
+  /** @param downAfterMs without a heartbeat for this long (nova: service_down_time) the link counts as gone */
+  constructor(ctx: DurableObjectState, downAfterMs: number) {
+    this.#ctx = ctx;
+    this.#downAfterMs = downAfterMs;
+    // Heartbeats are answered by the runtime and wake nobody.
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(PING, PONG));
+  }
+
+  /** Answers the agent's upgrade. A newer socket replaces the old ones. */
+  accept(): Response {
+    for (const old of this.#ctx.getWebSockets()) old.close(CLOSE.REPLACED, "another link of this host came");
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.#ctx.acceptWebSocket(server);
+    server.serializeAttachment({ linked_at: Date.now(), ready: false } satisfies Attachment);
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  /** From now on the socket carries calls. */
+  makeReady(ws: WebSocket): void {
+    ws.serializeAttachment({ linked_at: Date.now(), ready: true } satisfies Attachment);
+  }
+
+  isReady(ws: WebSocket): boolean {
+    return attachmentOf(ws)?.ready ?? false;
+  }
+
+  /** The socket to the agent; null when there is none, or no heartbeat came on it in time. */
+  current(): WebSocket | null {
+    for (const ws of this.#ctx.getWebSockets()) {
+      const attachment = attachmentOf(ws);
+      if (!attachment?.ready || ws.readyState !== WebSocket.READY_STATE_OPEN) continue;
+      const beat = this.#ctx.getWebSocketAutoResponseTimestamp(ws)?.getTime() ?? 0;
+      if (Date.now() - Math.max(attachment.linked_at, beat) <= this.#downAfterMs) return ws;
+    }
+    return null;
+  }
+
+  /** Whether the host still has a socket when `gone` has ended: an old one's end must not take the new one down. */
+  remainsWithout(gone: WebSocket): boolean {
+    return this.#ctx.getWebSockets().some((ws) => ws !== gone && this.isReady(ws));
+  }
+}
+
+export function send(ws: WebSocket, frame: ToAgent): void {
+  ws.send(encode(frame));
+}
+
+function attachmentOf(ws: WebSocket): Attachment | null {
+  return ws.deserializeAttachment() as Attachment | null;
+}
