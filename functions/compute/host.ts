@@ -54,6 +54,8 @@ export class Host extends DurableObject<Env> {
     this.#store = new HostStore(ctx.storage.sql);
     this.#link = new Link(ctx, SERVICE_DOWN_TIME * 1000);
     this.#calls = new Calls(this.#store, this.#link, RPC_RESPONSE_TIMEOUT * 1000);
+    // What an idle fleet costs: this line, counted.
+    log("host.woken", { host: this.#name() });
   }
 
   /** The agent's upgrade; the Worker has proved that the caller holds this host's key. */

@@ -1,0 +1,159 @@
+/** Debian's OpenStack client, unmodified, against the edge and a fake host: what it prints is what the cloud is. */
+import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { demoImage, startTestEdge, type TestEdge, until } from "../edge.ts";
+import { TEST_SECRETS } from "../secrets.ts";
+import { needs } from "./requirement.ts";
+
+const CLIENT = "/usr/bin/openstack";
+const missing = !needs("the test of OpenStack's own client", [CLIENT], "python3-openstackclient");
+const run = promisify(execFile);
+const TIMEOUT_MS = 60_000;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+describe.skipIf(missing)("openstack", () => {
+  let edge: TestEdge;
+  let home: string;
+  let env: NodeJS.ProcessEnv;
+  let image: string;
+  let id: string;
+
+  beforeAll(async () => {
+    edge = await startTestEdge();
+    await edge.agent("one");
+    image = await demoImage(edge.cloud, "cirros-like");
+    home = mkdtempSync(join(tmpdir(), "edgenova-openstack-"));
+    const auth = {
+      auth_url: `${edge.url}/identity/v3`,
+      username: "admin",
+      password: TEST_SECRETS.ADMIN_PASSWORD,
+      project_name: "demo",
+      user_domain_name: "Default",
+      project_domain_name: "Default",
+    };
+    const cloud = { auth, region_name: "RegionOne", identity_api_version: 3, compute_api_version: "2.61" };
+    // JSON is YAML.
+    writeFileSync(join(home, "clouds.yaml"), JSON.stringify({ clouds: { edge: cloud } }));
+    env = { PATH: "/usr/bin:/bin", HOME: home, OS_CLIENT_CONFIG_FILE: join(home, "clouds.yaml"), OS_CLOUD: "edge" };
+  });
+  afterAll(async () => {
+    await edge?.close();
+    if (home) rmSync(home, { recursive: true, force: true });
+  });
+
+  /** What the client prints; rejects, with its words, when it fails. */
+  async function openstack(...args: string[]): Promise<string> {
+    const { stdout } = await run(CLIENT, args, { env, timeout: TIMEOUT_MS });
+    return stdout;
+  }
+  const json = async (...args: string[]) => { const t = await openstack(...args, "-f", "json"); process.stderr.write(args.join(" ")+t+"\n"); return JSON.parse(t); };
+  const becomes = (status: string) =>
+    until(async () => {
+      const { server } = await (await edge.call("GET", `/compute/v2.1/servers/${id}`)).json();
+      return server.status === status && server["OS-EXT-STS:task_state"] === null;
+    }, `the server is ${status}`);
+
+  it("token issue", async () => {
+    const token = await json("token", "issue");
+    expect(token).toMatchObject({ project_id: expect.any(String), user_id: expect.any(String) });
+    const asked = await edge.call("GET", "/compute/v2.1/servers", { token: token.id });
+    expect(asked.status).toBe(200);
+    expect(Date.parse(token.expires)).toBeGreaterThan(Date.now());
+  });
+
+  it("flavor list, image list", { timeout: TIMEOUT_MS }, async () => {
+    const flavors = await json("flavor", "list");
+    expect(flavors).toContainEqual({
+      ID: "1",
+      Name: "m1.tiny",
+      RAM: 512,
+      Disk: 1,
+      Ephemeral: 0,
+      VCPUs: 1,
+      "Is Public": true,
+    });
+    expect(await json("image", "list")).toEqual([{ ID: image, Name: "cirros-like", Status: "active" }]);
+    expect(await json("image", "show", "cirros-like")).toMatchObject({
+      id: image,
+      disk_format: "raw",
+      size: 1_048_576,
+    });
+  });
+
+  it("server create --wait, by the names of image and flavor", { timeout: TIMEOUT_MS }, async () => {
+    const wanted = ["--image", "cirros-like", "--flavor", "m1.tiny", "--nic", "none", "--property", "role=web"];
+    const server = await json("server", "create", ...wanted, "--wait", "web-1");
+    expect(server).toMatchObject({ name: "web-1", status: "ACTIVE", "OS-EXT-STS:vm_state": "active" });
+    expect(server.id).toMatch(UUID);
+    id = server.id;
+  });
+
+  it("server list, server show", { timeout: TIMEOUT_MS }, async () => {
+    const listed = await json("server", "list");
+    expect(listed).toEqual([
+      { ID: id, Name: "web-1", Status: "ACTIVE", Networks: {}, Image: "cirros-like", Flavor: "m1.tiny" },
+    ]);
+    expect(await json("server", "show", "web-1")).toMatchObject({
+      id,
+      name: "web-1",
+      status: "ACTIVE",
+      properties: { role: "web" },
+      image: `cirros-like (${image})`,
+      flavor: expect.objectContaining({ original_name: "m1.tiny", ram: 512 }),
+      "OS-EXT-SRV-ATTR:host": "one",
+      "OS-EXT-STS:power_state": "Running",
+      addresses: {},
+    });
+  });
+
+  it("server stop, start, reboot", { timeout: TIMEOUT_MS }, async () => {
+    expect(await openstack("server", "stop", "web-1")).toBe("");
+    await becomes("SHUTOFF");
+    const off = await json("server", "show", "web-1", "-c", "status", "-c", "OS-EXT-STS:power_state");
+    expect(off).toEqual({ status: "SHUTOFF", "OS-EXT-STS:power_state": "Shutdown" });
+    expect(await openstack("server", "start", "web-1")).toBe("");
+    await becomes("ACTIVE");
+    expect(await openstack("server", "reboot", "--hard", "--wait", "web-1")).toContain("Complete");
+    await becomes("ACTIVE");
+    expect(await openstack("server", "reboot", "web-1")).toBe("");
+    await becomes("ACTIVE");
+  });
+
+  it.each([[], ["--os-compute-api-version", "2.1"]])(
+    "console url show --novnc %s",
+    { timeout: TIMEOUT_MS },
+    async (...version) => {
+      const shown = await json(...version, "console", "url", "show", "--novnc", "web-1");
+      expect(shown.type).toBe("novnc");
+      const url = new URL(shown.url);
+      expect([url.origin, url.pathname]).toEqual([edge.url, "/vnc_auto.html"]);
+      expect(url.searchParams.get("token")).toMatch(UUID);
+      expect((await fetch(url)).status).toBe(200);
+    },
+  );
+
+  it("says the edge's own words when it is refused", { timeout: TIMEOUT_MS }, async () => {
+    await expect(openstack("server", "start", "web-1")).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(`Cannot 'start' instance ${id} while it is in vm_state active`),
+    });
+    await expect(openstack("server", "show", "no-such")).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("No Server found for no-such"),
+    });
+    await expect(openstack("--os-password", "wrong", "token", "issue")).rejects.toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("HTTP 401"),
+    });
+  });
+
+  it("server delete --wait", { timeout: TIMEOUT_MS }, async () => {
+    await openstack("server", "delete", "--wait", "web-1");
+    expect(await json("server", "list")).toEqual([]);
+    expect((await edge.call("GET", `/compute/v2.1/servers/${id}`)).status).toBe(404);
+  });
+});
