@@ -10,7 +10,7 @@ const UNAUTHORIZED = "The request you have made requires authentication.";
 /** Turns X-Auth-Token into the actor; 401 without a good one, 400 when the URL names another project. */
 export const authenticated = createMiddleware<AppEnv>(async (c, next) => {
   const said = await readToken(c.env, c.req.header("x-auth-token") ?? "");
-  const actor = said && actorOf(said);
+  const actor = said && actorOf(said, c.var.requestId);
   if (!actor)
     throw new Fault(401, UNAUTHORIZED, { "WWW-Authenticate": `Keystone uri="${new URL(c.req.url).origin}/identity"` });
   c.set("actor", actor);

@@ -3,7 +3,7 @@ import type { Context, Hono } from "hono";
 import { z } from "zod";
 import type { AppEnv } from "./app-env.ts";
 import { openConsole } from "./consoles.ts";
-import { badRequest, notFound } from "./fault.ts";
+import { badRequest, forbidden, instanceNotFound, notFound } from "./fault.ts";
 import { requireMember } from "./policy.ts";
 import { resource } from "./resource.ts";
 import { getVncConsole, reboot } from "./schema/server.ts";
@@ -27,6 +27,8 @@ const ACTIONS: Record<string, ServerAction> = {
       return power(c, type === "SOFT" ? "reboot_soft" : "reboot_hard");
     },
   },
+  lock: { rule: "os_compute_api:os-lock-server:lock", run: lock },
+  unlock: { rule: "os_compute_api:os-lock-server:unlock", run: unlock },
   "os-getVNCConsole": {
     until: 5,
     rule: "os_compute_api:os-remote-consoles",
@@ -50,6 +52,20 @@ export function serverActions(app: Hono<AppEnv>): void {
       return action.run(c, body);
     },
   });
+}
+
+async function lock(c: Context<AppEnv>): Promise<Response> {
+  const { id, stub } = serverOf(c);
+  if (!(await stub.lock(c.var.actor)).ok) throw instanceNotFound(id);
+  return c.body(null, 202);
+}
+
+async function unlock(c: Context<AppEnv>): Promise<Response> {
+  const { id, stub } = serverOf(c);
+  const done = await stub.unlock(c.var.actor);
+  if (done.ok) return c.body(null, 202);
+  if (done.error.kind === "not_found") throw instanceNotFound(id);
+  throw forbidden("Policy doesn't allow os_compute_api:os-lock-server:unlock:unlock_override to be performed.");
 }
 
 async function power(c: Context<AppEnv>, action: "start" | "stop" | "reboot_soft" | "reboot_hard"): Promise<Response> {

@@ -56,7 +56,7 @@ const FIELDS: readonly Field[] = [
   { name: "OS-EXT-SRV-ATTR:ramdisk_id", since: 3, admin: true, value: () => "" },
   { name: "OS-EXT-SRV-ATTR:root_device_name", since: 3, admin: true, value: () => "/dev/vda" },
   { name: "OS-EXT-SRV-ATTR:user_data", since: 3, admin: true, value: () => null },
-  { name: "locked", since: 9, value: () => false },
+  { name: "locked", since: 9, value: (r) => r.locked_by !== null },
   { name: "host_status", since: 16, admin: true, value: (r, { hostStatus }) => hostStatus.get(r.host ?? "") ?? "" },
   { name: "description", since: 19, value: (r) => r.description },
   { name: "tags", since: 26, value: (r) => r.tags },
@@ -74,6 +74,14 @@ export function serverView(c: Context<AppEnv>, record: ServerRecord, hostStatus:
   }
   return shown;
 }
+
+/** What PUT answers up to 2.74: the fields without an extension's prefix, and without what extensions added bare. */
+export function serverCore(c: Context<AppEnv>, record: ServerRecord): object {
+  const full = Object.entries(serverView(c, record, new Map()));
+  return Object.fromEntries(full.filter(([name]) => name === "OS-DCF:diskConfig" || !EXTENSION_FIELD.test(name)));
+}
+
+const EXTENSION_FIELD = /:|^(config_drive|key_name|host_status)$/;
 
 /** What GET /servers shows of each. */
 export function serverBrief(c: Context<AppEnv>, record: ServerRecord): object {

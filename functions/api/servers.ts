@@ -1,8 +1,8 @@
 /** /servers and /servers/{id} (nova/api/openstack/compute/servers.py). */
 import type { Context, Hono } from "hono";
 import type { ServerRecord } from "../conductor/record.ts";
-import type { NotFound } from "../conductor/server.ts";
-import type { Conflict, Status } from "../conductor/state.ts";
+import type { ActionError } from "../conductor/server.ts";
+import type { Status } from "../conductor/state.ts";
 import { config } from "../config.ts";
 import { type BadQuery, type ListQuery, type Page, pageOf, SORT_KEYS, type SortKey } from "../project/listing.ts";
 import { quotaMessage } from "../project/quota.ts";
@@ -12,9 +12,10 @@ import { badRequest, conflict, Fault, forbidden, instanceNotFound } from "./faul
 import { requireAdmin, requireMember } from "./policy.ts";
 import { links, nextLink, resource } from "./resource.ts";
 import { type ListServers, listServers } from "./schema/list.ts";
-import { createServer } from "./schema/server.ts";
+import { createServer, updateServer } from "./schema/server.ts";
+import { detailsFault } from "./server-details.ts";
 import { specsOf } from "./server-spec.ts";
-import { serverBrief, serverView } from "./server-view.ts";
+import { serverBrief, serverCore, serverView } from "./server-view.ts";
 import { jsonBody, query } from "./validate.ts";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -23,7 +24,7 @@ const STATUSES: readonly string[] = ["BUILD", "ACTIVE", "SHUTOFF", "REBOOT", "HA
 export function servers(app: Hono<AppEnv>): void {
   resource(app, "/servers", { GET: (c) => list(c, "servers"), POST: create });
   resource(app, "/servers/detail", { GET: (c) => list(c, "servers/detail") });
-  resource(app, "/servers/:id", { GET: show, DELETE: remove });
+  resource(app, "/servers/:id", { GET: show, PUT: update, DELETE: remove });
 }
 
 /** The `Server` object that the URL names. A name that is no uuid is no server: clients look names up this way. */
@@ -34,8 +35,9 @@ export function serverOf(c: Context<AppEnv>) {
 }
 
 /** The fault for an action that was not begun. */
-export function actionFault(id: string, error: NotFound | Conflict): Fault {
+export function actionFault(id: string, error: ActionError): Fault {
   if (error.kind === "not_found") return instanceNotFound(id);
+  if (error.kind === "locked") return conflict(`Instance ${id} is locked`);
   return conflict(`Cannot '${error.verb}' instance ${id} while it is in ${error.attr} ${error.state}`);
 }
 
@@ -44,6 +46,22 @@ async function show(c: Context<AppEnv>) {
   const record = await stub.show(c.var.actor);
   if (record === null) throw instanceNotFound(id);
   return c.json({ server: serverView(c, record, await hostStatus(c)) });
+}
+
+async function update(c: Context<AppEnv>) {
+  requireMember(c, "os_compute_api:servers:update");
+  const { name, description, "OS-DCF:diskConfig": disk } = (await jsonBody(c, updateServer(c.var.minor))).server;
+  const { id, stub } = serverOf(c);
+  const changed = await stub.change(c.var.actor, {
+    of: "server",
+    change: {
+      ...(name === undefined ? {} : { display_name: name }),
+      ...(description === undefined ? {} : { description }),
+      ...(disk === undefined ? {} : { disk_config: disk }),
+    },
+  });
+  if (!changed.ok) throw detailsFault(id, changed.error);
+  return c.json({ server: serverCore(c, changed.value.record) });
 }
 
 async function remove(c: Context<AppEnv>) {
@@ -63,7 +81,7 @@ async function create(c: Context<AppEnv>) {
   if (!reserved.ok) throw forbidden(quotaMessage(reserved.error));
   const { count, until } = reserved.value;
   const made = await Promise.all(
-    specs.slice(0, count).map((spec) => c.env.SERVER.getByName(spec.uuid).create(spec, until)),
+    specs.slice(0, count).map((spec) => c.env.SERVER.getByName(spec.uuid).create(c.var.actor, spec, until)),
   );
   if (made.some((one) => !one.ok)) throw new Fault(503, "The request took too long and was given up. Try again.");
   const first = specs[0];

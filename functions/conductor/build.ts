@@ -10,6 +10,7 @@ const NO_VALID_HOST = "No valid host was found. There are not enough hosts avail
 
 export const build: ServerFlow = {
   name: "build",
+  event: "compute__do_build_and_run_instance",
   steps: [
     {
       name: "schedule",

@@ -6,6 +6,7 @@ import { Wait } from "./saga.ts";
 
 export const remove: ServerFlow = {
   name: "delete",
+  event: "compute_terminate_instance",
   steps: [
     {
       name: "dismiss",

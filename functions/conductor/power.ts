@@ -24,6 +24,7 @@ function powerFlow<M extends Method>(
 ): ServerFlow {
   return {
     name,
+    event: `compute_${name}_instance`,
     steps: [
       {
         name: method,

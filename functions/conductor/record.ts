@@ -38,6 +38,7 @@ export type ServerRecord = CreateSpec &
     terminated_at: string | null;
     progress: number;
     fault: Fault | null;
+    locked_by: "owner" | "admin" | null;
   };
 
 export function newRecord(spec: CreateSpec): ServerRecord {
@@ -55,6 +56,7 @@ export function newRecord(spec: CreateSpec): ServerRecord {
     terminated_at: null,
     progress: 0,
     fault: null,
+    locked_by: null,
   };
 }
 

@@ -26,6 +26,8 @@ export type Step<C, M> = {
 
 export type Flow<C, M> = {
   name: string;
+  /** The event that its action records, by Nova's name; absent where Nova records none. */
+  event?: string;
   steps: readonly Step<C, M>[];
   /** Records the failure once everything is undone. */
   failed(context: C, failure: Failure): void;
@@ -33,6 +35,8 @@ export type Flow<C, M> = {
 
 export type SagaRow<M> = {
   id: string;
+  /** The request whose action this is; null for what the system does by itself. */
+  request_id: string | null;
   flow: string;
   phase: "forward" | "backward" | "finishing";
   /** Index of the step to run or to undo next. */
@@ -47,7 +51,8 @@ export type SagaRow<M> = {
 export type SagaStore<M> = {
   load(): SagaRow<M> | null;
   save(row: SagaRow<M>): void;
-  clear(): void;
+  /** Forgets the saga, which has ended as `row` tells. */
+  end(row: SagaRow<M>): void;
   /** Makes the server's final record known to the index; throws when it could not. */
   publish(): Promise<void>;
 };
@@ -77,7 +82,7 @@ export async function drive<C, M>(flow: Flow<C, M>, context: C, store: SagaStore
       const next = await advance(flow, context, store, row);
       if (store.load()?.id !== id) return { state: "superseded" };
       if (next === null) {
-        store.clear();
+        store.end(row);
         return { state: "done" };
       }
       store.save(next);
@@ -112,7 +117,7 @@ async function advance<C, M>(
         return { ...row, next: row.next - 1, attempts: 0 };
       }
       if (row.failure) flow.failed(context, row.failure);
-      return { ...row, phase: "finishing", failure: null };
+      return { ...row, phase: "finishing" };
     }
     case "finishing":
       await store.publish();

@@ -1,4 +1,5 @@
 /** The tables of a `Server` object. */
+import { ACTION_TABLES } from "./action-log.ts";
 import type { Memo } from "./context.ts";
 import type { ServerRecord } from "./record.ts";
 import type { SagaRow } from "./saga.ts";
@@ -11,10 +12,13 @@ export const MIGRATIONS = [
      slot INTEGER PRIMARY KEY CHECK (slot = 1)
    );
    CREATE TABLE console_token (hash TEXT PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID;`,
+  `ALTER TABLE saga ADD COLUMN request_id TEXT;
+   ${ACTION_TABLES}`,
 ] as const;
 
 type SagaColumns = {
   id: string;
+  request_id: string | null;
   flow: string;
   phase: SagaRow<Memo>["phase"];
   next: number;
@@ -48,16 +52,17 @@ export class ServerStore {
   saga(): SagaRow<Memo> | null {
     const row = this.#sql.exec<SagaColumns>("SELECT * FROM saga").toArray()[0];
     if (!row) return null;
-    const { id, flow, phase, next, started_at, attempts } = row;
+    const { id, request_id, flow, phase, next, started_at, attempts } = row;
     const failure = row.failure === null ? null : JSON.parse(row.failure);
-    return { id, flow, phase, next, memo: JSON.parse(row.memo), failure, started_at, attempts };
+    return { id, request_id, flow, phase, next, memo: JSON.parse(row.memo), failure, started_at, attempts };
   }
 
   saveSaga(row: SagaRow<Memo>): void {
     this.#sql.exec(
-      `INSERT OR REPLACE INTO saga (slot, id, flow, phase, next, memo, failure, started_at, attempts)
-       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO saga (slot, id, request_id, flow, phase, next, memo, failure, started_at, attempts)
+       VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       row.id,
+      row.request_id,
       row.flow,
       row.phase,
       row.next,

@@ -10,47 +10,52 @@ import { causeOf, log } from "../log.ts";
 import type { GuestReport } from "../protocol/guest.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate, migrateExisting } from "../store/migrate.ts";
-import { build } from "./build.ts";
-import type { Context, Memo, ServerFlow } from "./context.ts";
-import { remove } from "./delete.ts";
-import { reboot, start, stop } from "./power.ts";
+import { ActionLog, type InstanceAction, type InstanceEvent } from "./action-log.ts";
+import type { Context, Memo } from "./context.ts";
+import { applyDetails, type DetailsChange, type DetailsError } from "./details.ts";
 import { type CreateSpec, newRecord, type ServerRecord } from "./record.ts";
-import { drive, type SagaRow } from "./saga.ts";
+import type { SagaRow } from "./saga.ts";
+import { SagaRunner } from "./saga-runner.ts";
 import { MIGRATIONS, ServerStore } from "./server-store.ts";
 import { type Action, begin, type Conflict, syncPowerState } from "./state.ts";
 
 export type NotFound = { kind: "not_found" };
+export type Locked = { kind: "locked" };
+export type ActionError = NotFound | Locked | Conflict;
 export type NotReady = { kind: "not_ready"; message: string };
-
-const refresh: ServerFlow = { name: "refresh", steps: [], failed: () => undefined };
-export const FLOWS: Record<string, ServerFlow> = { build, start, stop, reboot, delete: remove, refresh };
-
-/** The alarm that drives a saga on if this object dies while it runs. */
-const GUARD_MS = 30_000;
 
 export class Server extends DurableObject<Env> {
   readonly #store: ServerStore;
+  readonly #actions: ActionLog;
   #exists: boolean;
-  /** The saga that a loop in this object's memory is driving now. */
-  #driving: string | null = null;
+  readonly #sagas: SagaRunner;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#exists = migrateExisting(ctx.storage, MIGRATIONS);
     this.#store = new ServerStore(ctx.storage.sql);
+    this.#actions = new ActionLog(ctx.storage.sql);
+    this.#sagas = new SagaRunner({
+      ctx,
+      store: this.#store,
+      actions: this.#actions,
+      contextOf: (saga, mine) => this.#context(saga, mine),
+      publish: () => this.#publish(),
+    });
   }
 
   /**
    * Takes the server on and begins to build it. Asked again with the same uuid it does nothing. After `deadline`
    * (ms since the epoch) it refuses, as the reservation that it stands on may be gone.
    */
-  async create(spec: CreateSpec, deadline: number): Promise<Result<undefined, { kind: "too_late" }>> {
+  async create(actor: Actor, spec: CreateSpec, deadline: number): Promise<Result<undefined, { kind: "too_late" }>> {
     if (this.#record() !== null) return ok();
     if (Date.now() > deadline) return err({ kind: "too_late" });
     migrate(this.ctx.storage, MIGRATIONS);
     this.#exists = true;
     this.#store.saveRecord(newRecord(spec));
-    await this.#begin("build", { hosts: [], at: 0 });
+    this.#note(actor, "create");
+    await this.#sagas.begin("build", { hosts: [], at: 0 }, actor.request_id);
     return ok();
   }
 
@@ -65,9 +70,10 @@ export class Server extends DurableObject<Env> {
   }
 
   /** Begins a power action. */
-  async act(actor: Actor, action: Exclude<Action, "delete">): Promise<Result<undefined, NotFound | Conflict>> {
-    const record = this.#visible(actor);
-    if (record === null) return err({ kind: "not_found" });
+  async act(actor: Actor, action: Exclude<Action, "delete">): Promise<Result<undefined, ActionError>> {
+    const found = this.#changeable(actor);
+    if (!found.ok) return found;
+    const record = found.value;
     if (action === "start" && record.host === null) {
       return err({ kind: "invalid_state", verb: "start", attr: "vm_state", state: record.vm_state });
     }
@@ -75,15 +81,18 @@ export class Server extends DurableObject<Env> {
     if (!begun.ok) return begun;
     const memo: Memo = { hosts: record.host ? [record.host] : [], at: 0 };
     if (action === "reboot_soft") memo.reboot = "SOFT";
+    const flow = action.startsWith("reboot") ? "reboot" : action;
     this.#change(begun.value);
-    await this.#begin(action.startsWith("reboot") ? "reboot" : action, memo);
+    this.#note(actor, flow);
+    await this.#sagas.begin(flow, memo, actor.request_id);
     return ok();
   }
 
   /** Begins the end of the server. A second delete while the first runs is accepted and changes nothing. */
-  async remove(actor: Actor): Promise<Result<undefined, NotFound | Conflict>> {
-    const record = this.#visible(actor);
-    if (record === null) return err({ kind: "not_found" });
+  async remove(actor: Actor): Promise<Result<undefined, ActionError>> {
+    const found = this.#changeable(actor);
+    if (!found.ok) return found;
+    const record = found.value;
     const running = this.#store.saga();
     if (running?.flow === "delete") return ok();
     const begun = begin(record, "delete");
@@ -91,8 +100,56 @@ export class Server extends DurableObject<Env> {
     const touched = running?.flow === "build" ? running.memo.hosts.slice(0, running.memo.at + 1) : [];
     if (record.host !== null && !touched.includes(record.host)) touched.push(record.host);
     this.#change(begun.value);
-    await this.#begin("delete", { hosts: touched, at: 0 });
+    this.#note(actor, "delete");
+    await this.#sagas.begin("delete", { hosts: touched, at: 0 }, actor.request_id);
     return ok();
+  }
+
+  /** Changes what its owner may change without touching the guest; returns the record, and whether a tag was new. */
+  async change(
+    actor: Actor,
+    change: DetailsChange,
+  ): Promise<Result<{ record: ServerRecord; isNew: boolean }, ActionError | DetailsError>> {
+    // Nova does not ask the lock about tags, or about the name (nova/compute/api.py).
+    const found = change.of === "metadata" ? this.#changeable(actor) : this.#found(actor);
+    if (!found.ok) return found;
+    const changed = applyDetails(found.value, change);
+    if (!changed.ok) return changed;
+    const record = await this.#touch(changed.value.details);
+    return ok({ record, isNew: changed.value.isNew });
+  }
+
+  /** Locks the server against everybody but admins; a second lock changes nothing (nova: os-lock-server). */
+  async lock(actor: Actor): Promise<Result<undefined, NotFound>> {
+    const found = this.#found(actor);
+    if (!found.ok) return found;
+    const { project_id, locked_by } = found.value;
+    const by = actor.is_admin && actor.project_id !== project_id ? "admin" : "owner";
+    if (locked_by) return ok();
+    this.#note(actor, "lock");
+    await this.#touch({ locked_by: by });
+    return ok();
+  }
+
+  async unlock(actor: Actor): Promise<Result<undefined, NotFound | { kind: "admin_lock" }>> {
+    const found = this.#found(actor);
+    if (!found.ok) return found;
+    if (found.value.locked_by === "admin" && !actor.is_admin) return err({ kind: "admin_lock" });
+    this.#note(actor, "unlock");
+    await this.#touch({ locked_by: null });
+    return ok();
+  }
+
+  /** What was asked of the server, newest first; null when it does not exist for `actor`. */
+  actions(actor: Actor): InstanceAction[] | null {
+    return this.#ownedEvenDeleted(actor) ? this.#actions.list() : null;
+  }
+
+  /** One action with its events. */
+  action(actor: Actor, requestId: string): { action: InstanceAction; events: InstanceEvent[] } | null {
+    if (!this.#ownedEvenDeleted(actor)) return null;
+    const action = this.#actions.list().find((one) => one.request_id === requestId);
+    return action ? { action, events: this.#actions.events(requestId) } : null;
   }
 
   /** Makes a console token for the guest as it is now (nova: compute get_vnc_console). `base` is the viewer's URL. */
@@ -132,11 +189,10 @@ export class Server extends DurableObject<Env> {
     if (action === null && record.power_state === report.power_state) return true;
     if (action === "force_stop") {
       this.#change({ power_state: report.power_state, task_state: "powering-off" });
-      await this.#begin("stop", { hosts: [host], at: 0 });
+      await this.#sagas.begin("stop", { hosts: [host], at: 0 }, null);
       return true;
     }
-    this.#change({ power_state: report.power_state, ...(action === "stop" ? { vm_state: "stopped" } : {}) });
-    await this.#begin("refresh", { hosts: [host], at: 0 });
+    await this.#touch({ power_state: report.power_state, ...(action === "stop" ? { vm_state: "stopped" } : {}) });
     return true;
   }
 
@@ -153,15 +209,11 @@ export class Server extends DurableObject<Env> {
 
   /** A call that a saga waits for is settled, or its host is back: drive on without waiting for the alarm. */
   settled(): void {
-    const saga = this.#exists ? this.#store.saga() : null;
-    if (saga && this.#driving !== saga.id) this.ctx.waitUntil(this.#drive(saga));
+    if (this.#exists) this.ctx.waitUntil(this.#sagas.resume());
   }
 
   override async alarm(): Promise<void> {
-    const saga = this.#exists ? this.#store.saga() : null;
-    if (saga === null) return;
-    if (this.#driving === saga.id) await this.ctx.storage.setAlarm(Date.now() + GUARD_MS);
-    else await this.#drive(saga);
+    if (this.#exists) await this.#sagas.alarm();
   }
 
   #record(): ServerRecord | null {
@@ -174,56 +226,43 @@ export class Server extends DurableObject<Env> {
     return actor.is_admin || record.project_id === actor.project_id ? record : null;
   }
 
-  #change(change: Partial<ServerRecord>): void {
+  #found(actor: Actor): Result<ServerRecord, NotFound> {
+    const record = this.#visible(actor);
+    return record === null ? err({ kind: "not_found" }) : ok(record);
+  }
+
+  /** The record, if the lock lets `actor` at it. */
+  #changeable(actor: Actor): Result<ServerRecord, NotFound | Locked> {
+    const found = this.#found(actor);
+    return found.ok && found.value.locked_by && !actor.is_admin ? err({ kind: "locked" }) : found;
+  }
+
+  #ownedEvenDeleted(actor: Actor): boolean {
+    const record = this.#record();
+    return record !== null && (actor.is_admin || record.project_id === actor.project_id);
+  }
+
+  #note({ request_id, user_id, project_id }: Actor, action: string): void {
+    this.#actions.start({ request_id, user_id, project_id, action });
+  }
+
+  #change(change: Partial<ServerRecord>): ServerRecord {
     const record = this.#store.record();
     if (record === null) throw new Error("a server that does not exist cannot change");
-    this.#store.saveRecord({
-      ...record,
-      ...change,
-      version: record.version + 1,
-      updated_at: new Date().toISOString(),
-    });
+    const changed = { ...record, ...change, version: record.version + 1, updated_at: new Date().toISOString() };
+    this.#store.saveRecord(changed);
+    return changed;
   }
 
-  /** Journals a new saga in place of any other and starts to drive it, without waiting for its end. */
-  async #begin(flow: string, memo: Memo): Promise<void> {
-    const saga: SagaRow<Memo> = {
-      id: crypto.randomUUID(),
-      flow,
-      phase: "forward",
-      next: 0,
-      memo,
-      failure: null,
-      started_at: Date.now(),
-      attempts: 0,
-    };
-    this.#store.saveSaga(saga);
-    await this.ctx.storage.setAlarm(Date.now() + GUARD_MS);
-    this.ctx.waitUntil(this.#drive(saga));
+  /** A change beside whatever runs: a saga under way publishes it at its end, else one is begun for that alone. */
+  async #touch(change: Partial<ServerRecord>): Promise<ServerRecord> {
+    const changed = this.#change(change);
+    if (this.#store.saga() === null) await this.#sagas.begin("refresh", { hosts: [], at: 0 }, null);
+    else this.#publishSoon();
+    return changed;
   }
 
-  async #drive(saga: SagaRow<Memo>): Promise<void> {
-    const flow = FLOWS[saga.flow];
-    if (!flow) throw new Error(`unknown flow ${saga.flow}`);
-    this.#driving = saga.id;
-    const store = {
-      load: () => this.#store.saga(),
-      save: (row: SagaRow<Memo>) => this.#store.saveSaga(row),
-      clear: () => this.#store.clearSaga(),
-      publish: () => this.#publish(),
-    };
-    const result = await drive(flow, this.#context(saga), store, saga.id);
-    if (this.#driving === saga.id) this.#driving = null;
-    if (result.state === "retry") await this.ctx.storage.setAlarm(Date.now() + result.delayMs);
-    if (result.state === "done") await this.ctx.storage.deleteAlarm();
-  }
-
-  #context(saga: SagaRow<Memo>): Context {
-    const mine = () => {
-      const row = this.#store.saga();
-      if (row?.id !== saga.id) throw new Error("another saga has taken the server");
-      return row;
-    };
+  #context(saga: SagaRow<Memo>, mine: () => SagaRow<Memo>): Context {
     return {
       config: config(this.env),
       saga: saga.id,
@@ -246,10 +285,13 @@ export class Server extends DurableObject<Env> {
 
   /** Makes the record known to the index, and takes away the consoles of a guest that is gone. */
   async #publish(): Promise<void> {
-    const record = this.#store.record();
-    if (record === null) return;
-    if (record.vm_state !== "active") await this.#revokeConsoles(record.vm_state);
-    await this.env.PROJECT.getByName(record.project_id).index(record);
+    for (let told = -1; ; ) {
+      const record = this.#store.record();
+      if (record === null || record.version === told) return;
+      if (record.vm_state !== "active") await this.#revokeConsoles(record.vm_state);
+      await this.env.PROJECT.getByName(record.project_id).index(record);
+      told = record.version;
+    }
   }
 
   /** Shows a passing state in lists; the saga's end publishes for certain. */

@@ -1,5 +1,7 @@
 /** Who asks, as a token told it. */
 export type Actor = {
+  /** `req-<uuid>`: what this request's action is recorded under. */
+  request_id: string;
   user_id: string;
   project_id: string;
   is_admin: boolean;

@@ -57,10 +57,11 @@ export async function readToken(env: Env, token: string): Promise<TokenClaims | 
 }
 
 /** The actor behind a token; null when the token is not scoped to a project. */
-export function actorOf(said: TokenClaims): Actor | null {
+export function actorOf(said: TokenClaims, request_id: string): Actor | null {
   if (said.project === null) return null;
   const roles = said.roles.map((role) => role.name);
   return {
+    request_id,
     user_id: said.user.id,
     project_id: said.project.id,
     is_admin: roles.includes("admin"),

@@ -1,7 +1,7 @@
 /** The real flows through real objects: failure injected at every step, every step twice, every undo twice. */
 import { env, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { FLOWS } from "../../functions/conductor/server.ts";
+import { FLOWS } from "../../functions/conductor/saga-runner.ts";
 import { err } from "../../functions/result.ts";
 import { ScriptedAgent, until } from "./scripted-agent.ts";
 import { ADMIN, MEMBER, specOf } from "./specs.ts";
@@ -28,7 +28,7 @@ async function create(change: Parameters<typeof specOf>[0] = {}): Promise<string
   const spec = specOf({ project_id: project, requested_host: agent.host, ...change });
   const reserved = await env.PROJECT.getByName(project).reserve([spec], 1);
   if (!reserved.ok) throw new Error("over quota");
-  await server(spec.uuid).create(spec, reserved.value.until);
+  await server(spec.uuid).create(actor(), spec, reserved.value.until);
   return spec.uuid;
 }
 
@@ -232,4 +232,43 @@ it("hides a server from another project", async () => {
   expect(await server(uuid).show({ ...MEMBER, project_id: "other" })).toBeNull();
   expect((await server(uuid).remove({ ...MEMBER, project_id: "other" })).ok).toBe(false);
   await built(uuid);
+});
+
+describe("a lock", () => {
+  const owner = () => ({ ...MEMBER, project_id: project });
+
+  it("holds its owner off, but not an admin, until it is opened", async () => {
+    const uuid = await create();
+    await built(uuid);
+    await server(uuid).lock(owner());
+    expect(await server(uuid).act(owner(), "stop")).toEqual({ ok: false, error: { kind: "locked" } });
+    expect(await server(uuid).remove(owner())).toEqual({ ok: false, error: { kind: "locked" } });
+    const items = { of: "metadata", do: "merge", items: { a: "b" } } as const;
+    expect(await server(uuid).change(owner(), items)).toEqual({ ok: false, error: { kind: "locked" } });
+    expect(await server(uuid).change(owner(), { of: "tags", do: "add", tag: "t" })).toMatchObject({ ok: true });
+    expect(await server(uuid).change(actor(), items)).toMatchObject({ ok: true });
+    await server(uuid).unlock(owner());
+    expect(await server(uuid).act(owner(), "stop")).toMatchObject({ ok: true });
+  });
+
+  it("of an admin is not the owner's to open", async () => {
+    const uuid = await create();
+    await built(uuid);
+    await server(uuid).lock({ ...ADMIN, project_id: "elsewhere" });
+    expect(await server(uuid).unlock(owner())).toEqual({ ok: false, error: { kind: "admin_lock" } });
+    expect(await server(uuid).unlock(actor())).toMatchObject({ ok: true });
+  });
+});
+
+it("publishes a change that comes while the last word is on its way", async () => {
+  const uuid = await create();
+  await built(uuid);
+  const stub = server(uuid);
+  const tags = ["a", "b", "c", "d"];
+  await Promise.all(tags.map((tag) => stub.change(actor(), { of: "tags", do: "add", tag })));
+  const listed = async () => {
+    const page = await env.PROJECT.getByName(project).list({ sort: [], limit: 10 });
+    return page.ok ? (page.value.servers[0]?.tags ?? []) : [];
+  };
+  await until(async () => (await listed()).length === tags.length, "the list has them all");
 });

@@ -2,7 +2,7 @@ import { env, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test"
 import { expect, it } from "vitest";
 import { newRecord } from "../../functions/conductor/record.ts";
 import { quotaMessage } from "../../functions/project/quota.ts";
-import { specOf } from "./specs.ts";
+import { ADMIN, specOf } from "./specs.ts";
 
 const project = (name: string) => env.PROJECT.getByName(name);
 
@@ -28,7 +28,7 @@ it("gives back a reservation whose server never came, and keeps one whose server
   const name = "expiry";
   const [never, came] = [specOf({ project_id: name }), specOf({ project_id: name })];
   const reserved = await project(name).reserve([never, came], 2);
-  await env.SERVER.getByName(came.uuid).create(came, Date.now() + 1000);
+  await env.SERVER.getByName(came.uuid).create(ADMIN, came, Date.now() + 1000);
   await runInDurableObject(project(name), (_, state) => {
     state.storage.sql.exec("UPDATE server SET reserved_until = 1 WHERE reserved_until IS NOT NULL");
   });
@@ -36,7 +36,7 @@ it("gives back a reservation whose server never came, and keeps one whose server
   expect(await project(name).usage()).toMatchObject({ instances: 1 });
   // The create that was on its way when its reservation went is refused: it would be counted nowhere.
   expect(reserved.ok && reserved.value.until).toBeLessThan(Date.now() + 120_000);
-  expect(await env.SERVER.getByName(never.uuid).create(never, Date.now() - 1)).toMatchObject({ ok: false });
+  expect(await env.SERVER.getByName(never.uuid).create(ADMIN, never, Date.now() - 1)).toMatchObject({ ok: false });
 });
 
 it("drops a word that is older than what it has, and every word after the last", async () => {

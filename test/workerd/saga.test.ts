@@ -43,7 +43,7 @@ function storeOf(
       this.row = JSON.parse(JSON.stringify(next));
       this.saves++;
     },
-    clear() {
+    end() {
       this.row = null;
     },
     async publish() {
@@ -55,6 +55,7 @@ function storeOf(
 const world = (): World => ({ things: new Set(), failures: [], ran: [] });
 const fresh = (): SagaRow<Memo> => ({
   id: "s",
+  request_id: null,
   flow: "test",
   phase: "forward",
   next: 0,

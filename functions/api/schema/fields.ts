@@ -27,8 +27,10 @@ export const metadata = z
 /** nova: [quota]metadata_items. */
 const MAX_METADATA_ITEMS = 128;
 
+export const tag = z.string().regex(/^[^,/]{1,60}$/, "A tag is 1 to 60 characters without ',' and '/'.");
+
 export const tags = z
-  .array(z.string().regex(/^[^,/]{1,60}$/, "A tag is 1 to 60 characters without ',' and '/'."))
+  .array(tag)
   .max(50)
   .refine((all) => new Set(all).size === all.length, "Tags are not unique.");
 

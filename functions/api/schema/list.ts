@@ -36,6 +36,16 @@ export const listServers = z.object({
 });
 export type ListServers = z.infer<typeof listServers>;
 
+/** From 2.58 on. */
+export const listActions = z.object({
+  limit: whole.optional(),
+  marker: last.optional(),
+  "changes-since": last
+    .refine((text) => !Number.isNaN(Date.parse(text)), "It is not a time in ISO 8601.")
+    .transform((text) => new Date(text).toISOString())
+    .optional(),
+});
+
 export const listFlavors = z.object({
   limit: whole.optional(),
   marker: last.optional(),

@@ -76,6 +76,17 @@ export function createServer(minor: number): z.ZodType<CreateBody> {
   return schema;
 }
 
+/** The body of PUT /servers/{id}. */
+export function updateServer(minor: number) {
+  return z.strictObject({
+    server: z.strictObject({
+      name: name.optional(),
+      "OS-DCF:diskConfig": z.enum(["AUTO", "MANUAL"]).optional(),
+      description: minor >= 19 ? description.optional() : z.undefined().optional(),
+    }),
+  });
+}
+
 export const reboot = z.strictObject({
   type: z.enum(["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]).transform((type) => type.toUpperCase()),
 });

@@ -1,0 +1,99 @@
+/** Runs a server's sagas: one at a time, journalled, and driven again by the object's alarm after any crash. */
+import type { ActionLog } from "./action-log.ts";
+import { build } from "./build.ts";
+import type { Context, Memo, ServerFlow } from "./context.ts";
+import { remove } from "./delete.ts";
+import { reboot, start, stop } from "./power.ts";
+import { drive, type SagaRow } from "./saga.ts";
+import type { ServerStore } from "./server-store.ts";
+
+/** Publishes the record, and nothing else. */
+const refresh: ServerFlow = { name: "refresh", steps: [], failed: () => undefined };
+export const FLOWS: Record<string, ServerFlow> = { build, start, stop, reboot, delete: remove, refresh };
+
+/** The alarm that drives a saga on if this object dies while it runs. */
+const GUARD_MS = 30_000;
+
+export type SagaParts = {
+  ctx: DurableObjectState;
+  store: ServerStore;
+  actions: ActionLog;
+  /** What the flow's steps may touch; `mine` throws when another saga has taken the server. */
+  contextOf(saga: SagaRow<Memo>, mine: () => SagaRow<Memo>): Context;
+  publish(): Promise<void>;
+};
+
+export class SagaRunner {
+  readonly #parts: SagaParts;
+  /** The saga that a loop in this object's memory is driving now. */
+  #driving: string | null = null;
+
+  constructor(parts: SagaParts) {
+    this.#parts = parts;
+  }
+
+  /** Journals a new saga in place of any other and starts to drive it, without waiting for its end. */
+  async begin(flow: string, memo: Memo, request_id: string | null): Promise<void> {
+    const { ctx, store, actions } = this.#parts;
+    const cutOff = store.saga()?.request_id;
+    if (cutOff) actions.finishEvent(cutOff, store.record()?.host ?? null, "Error");
+    const event = FLOWS[flow]?.event;
+    if (request_id !== null && event !== undefined) actions.startEvent(request_id, event);
+    const saga: SagaRow<Memo> = {
+      id: crypto.randomUUID(),
+      request_id,
+      flow,
+      phase: "forward",
+      next: 0,
+      memo,
+      failure: null,
+      started_at: Date.now(),
+      attempts: 0,
+    };
+    store.saveSaga(saga);
+    await ctx.storage.setAlarm(Date.now() + GUARD_MS);
+    ctx.waitUntil(this.#drive(saga));
+  }
+
+  /** Drives the journalled saga on, if it is not being driven. */
+  async resume(): Promise<void> {
+    const saga = this.#parts.store.saga();
+    if (saga !== null && this.#driving !== saga.id) await this.#drive(saga);
+  }
+
+  /** As `resume`; keeps the guard up while a saga is being driven. */
+  async alarm(): Promise<void> {
+    if (this.#driving !== null) await this.#parts.ctx.storage.setAlarm(Date.now() + GUARD_MS);
+    await this.resume();
+  }
+
+  async #drive(saga: SagaRow<Memo>): Promise<void> {
+    const { ctx, store, contextOf, publish } = this.#parts;
+    const flow = FLOWS[saga.flow];
+    if (!flow) throw new Error(`unknown flow ${saga.flow}`);
+    this.#driving = saga.id;
+    const mine = () => {
+      const row = store.saga();
+      if (row?.id !== saga.id) throw new Error("another saga has taken the server");
+      return row;
+    };
+    const journal = {
+      load: () => store.saga(),
+      save: (row: SagaRow<Memo>) => store.saveSaga(row),
+      end: (row: SagaRow<Memo>) => this.#end(row),
+      publish,
+    };
+    const result = await drive(flow, contextOf(saga, mine), journal, saga.id);
+    if (this.#driving === saga.id) this.#driving = null;
+    if (result.state === "retry") await ctx.storage.setAlarm(Date.now() + result.delayMs);
+    if (result.state === "done") await ctx.storage.deleteAlarm();
+  }
+
+  #end({ request_id, failure }: SagaRow<Memo>): void {
+    const { store, actions } = this.#parts;
+    store.clearSaga();
+    if (request_id !== null) {
+      actions.finishEvent(request_id, store.record()?.host ?? null, failure ? "Error" : "Success");
+    }
+  }
+}
