@@ -1,5 +1,5 @@
 /** Brings one image's bytes from the edge into an open file, and believes none of them. */
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ImageRef } from "../functions/protocol/methods.ts";
@@ -16,9 +16,13 @@ export type ImageSource = { identity: Pick<Identity, "edge" | "assertion">; retr
 /** The edge or the way to it failed: another attempt may do better. */
 class Transient extends Error {}
 
+/** How far the download has come: what is in the file, and its hash so far. */
+type Progress = { bytes: number; hash: Hash };
+
 /**
- * Writes the image into `file`, which is empty; another attempt writes over the one before. Rejects with the signal's reason; with `DriverError` ImageUnacceptable
- * when the bytes are not those that `ref` names, InsufficientFreeDisk, or Unexpected after 4 attempts.
+ * Writes the image into `file`, which is empty; an attempt goes on where the one before broke off. Rejects with the
+ * signal's reason; with `DriverError` ImageUnacceptable when the bytes are not those that `ref` names,
+ * InsufficientFreeDisk, or Unexpected after 4 attempts that brought nothing.
  */
 export async function downloadImage(
   ref: ImageRef,
@@ -26,50 +30,67 @@ export async function downloadImage(
   source: ImageSource,
   signal: AbortSignal,
 ): Promise<void> {
+  const progress: Progress = { bytes: 0, hash: createHash("sha512") };
   for (let attempt = 0; ; attempt += 1) {
+    const before = progress.bytes;
     try {
-      await downloadOnce(ref, file, source, signal);
-      return;
+      await downloadOnce(ref, file, source, signal, progress);
+      break;
     } catch (error) {
       if (signal.aborted) throw signal.reason;
       if (!(error instanceof Transient)) throw error;
+      if (progress.bytes > before) attempt = 0;
       if (attempt === RETRIES) {
         throw new DriverError("Unexpected", `image ${ref.id} could not be downloaded: ${error.message}`);
       }
       await sleep(backoff(attempt, source.retry), undefined, { signal });
     }
   }
+  if (progress.bytes < ref.size) throw unacceptable(ref, `ended after ${progress.bytes} of ${ref.size} bytes`);
+  if (progress.hash.digest("hex") !== ref.sha512) throw unacceptable(ref, "does not have its sha512");
 }
 
-async function downloadOnce(ref: ImageRef, file: FileHandle, source: ImageSource, signal: AbortSignal): Promise<void> {
-  const hash = createHash("sha512");
-  let bytes = 0;
-  for await (const chunk of chunks(ref, source, signal)) {
+async function downloadOnce(
+  ref: ImageRef,
+  file: FileHandle,
+  source: ImageSource,
+  signal: AbortSignal,
+  progress: Progress,
+): Promise<void> {
+  for await (const chunk of chunks(ref, source, signal, progress)) {
     // Looked at before it is written: a wrong image must not fill the disk.
-    if (bytes + chunk.byteLength > ref.size) throw unacceptable(ref, `is longer than its ${ref.size} bytes`);
-    hash.update(chunk);
+    if (progress.bytes + chunk.byteLength > ref.size) throw unacceptable(ref, `is longer than its ${ref.size} bytes`);
     for (let at = 0; at < chunk.byteLength; ) {
-      at += (await file.write(chunk, at, chunk.byteLength - at, bytes + at)).bytesWritten;
+      at += (await file.write(chunk, at, chunk.byteLength - at, progress.bytes + at)).bytesWritten;
     }
-    bytes += chunk.byteLength;
+    progress.hash.update(chunk);
+    progress.bytes += chunk.byteLength;
   }
-  if (bytes < ref.size) throw unacceptable(ref, `ended after ${bytes} of ${ref.size} bytes`);
-  if (hash.digest("hex") !== ref.sha512) throw unacceptable(ref, "does not have its sha512");
 }
 
-/** The body of the answer; every failure of the network is a `Transient`. */
-async function* chunks(ref: ImageRef, { identity }: ImageSource, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+/**
+ * The bytes that `progress` lacks; all of them, and `progress` back at nothing, when the edge has no part to give.
+ * Every failure of the network is a `Transient`.
+ */
+async function* chunks(
+  ref: ImageRef,
+  { identity }: ImageSource,
+  signal: AbortSignal,
+  progress: Progress,
+): AsyncGenerator<Uint8Array> {
+  const from = progress.bytes;
   const authorization = `Bearer ${await identity.assertion()}`;
   try {
     const response = await fetch(`${identity.edge}/agent/v1/images/${ref.id}`, {
-      headers: { authorization },
+      headers: { authorization, ...(from > 0 ? { range: `bytes=${from}-` } : {}) },
       redirect: "manual", // an assertion is for the edge alone
       signal,
     });
-    if (response.status !== 200 || response.body === null) {
+    if ((response.status !== 200 && response.status !== 206) || response.body === null) {
       await response.body?.cancel();
       throw refused(ref, response.status);
     }
+    if (response.status === 200) Object.assign(progress, { bytes: 0, hash: createHash("sha512") });
     yield* response.body;
   } catch (error) {
     throw error instanceof DriverError || error instanceof Transient ? error : new Transient(networkReason(error));

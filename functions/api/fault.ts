@@ -12,6 +12,7 @@ const NAMES: Record<number, string> = {
   410: "computeFault",
   413: "overLimit",
   415: "badMediaType",
+  416: "badRequest",
   429: "overLimit",
   500: "computeFault",
   501: "notImplemented",

@@ -10,9 +10,9 @@ export const MAX_BODY_BYTES = 114_688;
 const MAX_DEPTH = 32;
 
 /** The request's body as the schema's value; 400, 413 or 415 when it is not. */
-export async function jsonBody<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
-  const type = (c.req.header("content-type") ?? "application/json").split(";")[0]?.trim().toLowerCase();
-  if (type !== "application/json") throw new Fault(415, `Unsupported Content-Type ${type}`);
+export async function jsonBody<T>(c: Context, schema: z.ZodType<T>, mediaType = "application/json"): Promise<T> {
+  const type = (c.req.header("content-type") ?? mediaType).split(";")[0]?.trim().toLowerCase();
+  if (type !== mediaType) throw new Fault(415, `Unsupported Content-Type ${type}`);
   let value: unknown;
   try {
     value = JSON.parse(await c.req.text());
@@ -20,7 +20,11 @@ export async function jsonBody<T>(c: Context, schema: z.ZodType<T>): Promise<T> 
     if (error instanceof Fault) throw error;
     throw badRequest("Malformed request body");
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw badRequest("Malformed request body");
+  const list = Array.isArray(value);
+  // Only patches are lists (RFC 6902).
+  if (typeof value !== "object" || value === null || list === (mediaType === "application/json")) {
+    throw badRequest("Malformed request body");
+  }
   if (deeper(value, MAX_DEPTH)) throw badRequest("Malformed request body: it is nested too deeply");
   return parse(schema, value);
 }

@@ -10,7 +10,7 @@ import { jsonBody } from "../api/validate.ts";
 import { SESSION_HEADER, SIDE_HEADER } from "../console/console.ts";
 import { tokenHash } from "../console/mint.ts";
 import { readTicket } from "../console/ticket.ts";
-import { imageBytes } from "../image/routes.ts";
+import { imageBytes } from "../image/bytes.ts";
 
 /** A host's name: what DNS allows. It names the `Host` object. */
 const hostName = z
@@ -106,7 +106,7 @@ async function image(c: Context<AppEnv>): Promise<Response> {
   const id = c.req.param("id") ?? "";
   const found = await c.env.IMAGES.getByName("default").get(id);
   if (found?.status !== "active") throw notFound(`Image ${id.slice(0, 64)} could not be found.`);
-  return imageBytes(c.env, found);
+  return imageBytes(c.env, found, c.req.header("range"));
 }
 
 /** The host that signed the bearer; 401 for everything else, in the same words. */

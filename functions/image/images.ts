@@ -1,31 +1,16 @@
 /** The image records of the deployment (what clients need of Glance); the bytes are in R2. */
 import { DurableObject } from "cloudflare:workers";
+import { err, ok, type Result } from "../result.ts";
 import { migrate } from "../store/migrate.ts";
+import { type Image, type ImagePatch, type PatchError, patched } from "./image.ts";
 
 const MIGRATIONS = [
   "CREATE TABLE image (id TEXT PRIMARY KEY, created_at TEXT NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;",
+  // Records of the first schema had neither of these.
+  `UPDATE image SET record = json_patch(
+     '{"protected":false,"os_hidden":false,"tags":[],"properties":{}}', record);`,
 ] as const;
 
-/** glance: Image. `size` in bytes, `min_ram` in MiB, `min_disk` in GiB; size and hashes are null until it is uploaded. */
-export type Image = {
-  id: string;
-  name: string | null;
-  status: "queued" | "active";
-  visibility: "public" | "private";
-  owner: string;
-  container_format: string | null;
-  disk_format: string | null;
-  min_ram: number;
-  min_disk: number;
-  size: number | null;
-  checksum: string | null;
-  /** sha512, in hex. */
-  os_hash_value: string | null;
-  /** The key of its bytes in R2. */
-  bytes: string | null;
-  created_at: string;
-  updated_at: string;
-};
 export type Uploaded = { size: number; checksum: string; os_hash_value: string; bytes: string };
 
 export class Images extends DurableObject<Env> {
@@ -60,8 +45,22 @@ export class Images extends DurableObject<Env> {
     return true;
   }
 
-  remove(id: string): void {
+  /** Applies all of a patch, or none of it. */
+  patch(id: string, patch: ImagePatch): Result<Image, PatchError | { kind: "not_found" }> {
+    const image = this.get(id);
+    if (image === null) return err({ kind: "not_found" });
+    const changed = patched(image, patch);
+    if (changed.ok) this.#save(changed.value);
+    return changed;
+  }
+
+  /** Removes a record and returns it; refuses one that is protected. */
+  remove(id: string): Result<Image, "not_found" | "protected"> {
+    const image = this.get(id);
+    if (image === null) return err("not_found");
+    if (image.protected) return err("protected");
     this.ctx.storage.sql.exec("DELETE FROM image WHERE id = ?", id);
+    return ok(image);
   }
 
   #save(image: Image): void {

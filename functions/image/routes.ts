@@ -1,41 +1,30 @@
 /** /image/v2: images, as clients of Glance ask for them. */
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { z } from "zod";
 import type { AppEnv } from "../api/app-env.ts";
-import { badRequest, conflict, Fault, notFound } from "../api/fault.ts";
+import { badRequest, conflict, Fault, forbidden, notFound } from "../api/fault.ts";
 import { authenticated, requireMember } from "../api/policy.ts";
 import { originOf, resource } from "../api/resource.ts";
-import { name } from "../api/schema/fields.ts";
 import { jsonBody, MAX_BODY_BYTES, query } from "../api/validate.ts";
 import { config } from "../config.ts";
 import { causeOf, log } from "../log.ts";
-import type { Image } from "./images.ts";
+import { imageBytes } from "./bytes.ts";
+import {
+  type Image,
+  type ImagePatch,
+  imagePatch,
+  imageSchema,
+  imageView,
+  newImage,
+  type PatchError,
+  queuedImage,
+  type Settable,
+} from "./image.ts";
+import { inOrder, listImages, matches, sortOf } from "./listing.ts";
 import { upload } from "./upload.ts";
 
-const newImage = z.strictObject({
-  id: z.uuid().optional(),
-  name: name.optional(),
-  visibility: z.enum(["public", "private"]).default("private"),
-  container_format: z.enum(["bare"]).default("bare"),
-  disk_format: z.enum(["raw", "qcow2", "iso"]),
-  min_ram: z.int().min(0).default(0),
-  min_disk: z.int().min(0).default(0),
-});
-
-const last = z.array(z.string().max(4096)).transform((values) => values.at(-1) ?? "");
-const listed = z.object({
-  name: last.optional(),
-  id: last.optional(),
-  status: last.optional(),
-  visibility: last.optional(),
-  owner: last.optional(),
-  marker: last.optional(),
-  limit: last
-    .pipe(z.string().regex(/^[0-9]{1,10}$/))
-    .transform(Number)
-    .optional(),
-});
+/** What Glance calls its JSON patches; the older form is not served. */
+const PATCH_TYPE = "application/openstack-images-v2.1-json-patch";
 
 export function imageRoutes(): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
@@ -47,10 +36,19 @@ export function imageRoutes(): Hono<AppEnv> {
       throw new Fault(413, "Request is too large.");
     },
   });
-  app.use("/v2/images", limited);
+  for (const path of ["/v2/images", "/v2/images/:id"]) app.use(path, limited);
   resource(app, "/v2/images", { GET: list, POST: create });
-  resource(app, "/v2/images/:id", { GET: show, DELETE: remove });
+  resource(app, "/v2/images/:id", {
+    GET: async (c) => c.json(imageView(await imageOf(c))),
+    PATCH: patch,
+    DELETE: remove,
+  });
   resource(app, "/v2/images/:id/file", { GET: download, PUT: put });
+  resource(app, "/v2/images/:id/tags/:tag", { PUT: (c) => setTag(c, true), DELETE: (c) => setTag(c, false) });
+  resource(app, "/v2/schemas/image", { GET: (c) => c.json(imageSchema()) });
+  resource(app, "/v2/schemas/images", {
+    GET: (c) => c.json({ name: "images", properties: { images: { type: "array", items: imageSchema() } } }),
+  });
   return app;
 }
 
@@ -69,77 +67,89 @@ async function imageOf(c: Context<AppEnv>): Promise<Image> {
 }
 
 /** The image in the path, if the caller may change it. */
-async function ownImage(c: Context<AppEnv>): Promise<Image> {
+async function ownImage(c: Context<AppEnv>, rule: string): Promise<Image> {
+  requireMember(c, rule);
   const image = await imageOf(c);
   const { actor } = c.var;
-  if (!actor.is_admin && image.owner !== actor.project_id)
-    throw new Fault(403, "You are not permitted to modify this image.");
-  return image;
+  if (actor.is_admin || image.owner === actor.project_id) return image;
+  throw forbidden("You are not permitted to modify this image.");
 }
 
-function visible(c: Context<AppEnv>, image: Image): boolean {
+function visible(c: Context<AppEnv>, { visibility, owner }: Image): boolean {
   const { actor } = c.var;
-  return image.visibility === "public" || image.owner === actor.project_id || actor.is_admin;
+  return visibility === "public" || visibility === "community" || owner === actor.project_id || actor.is_admin;
 }
 
 async function list(c: Context<AppEnv>): Promise<Response> {
-  const asked = query(c, listed);
-  const ids = asked.id?.startsWith("in:") ? asked.id.slice(3).split(",") : asked.id === undefined ? null : [asked.id];
-  const all = (await images(c).list()).filter(
-    (image) =>
-      visible(c, image) &&
-      (ids === null || ids.includes(image.id)) &&
-      (["name", "status", "visibility", "owner"] as const).every(
-        (key) =>
-          asked[key] === undefined || (key === "visibility" && asked[key] === "all") || asked[key] === image[key],
-      ),
-  );
-  let from = 0;
-  if (asked.marker !== undefined) {
-    from = all.findIndex((image) => image.id === asked.marker) + 1;
-    if (from === 0) throw badRequest(`marker [${asked.marker.slice(0, 64)}] not found`);
-  }
+  const asked = query(c, listImages);
+  const order = sortOf(asked);
+  if (!order.ok) throw badRequest(order.error);
+  const found = (await images(c).list()).filter((image) => visible(c, image) && matches(image, asked));
+  const all = inOrder(found, order.value);
+  const from = asked.marker === undefined ? 0 : all.findIndex((image) => image.id === asked.marker) + 1;
+  if (asked.marker !== undefined && from === 0) throw badRequest(`marker [${asked.marker.slice(0, 64)}] not found`);
   const { MAX_LIMIT } = config(c.env);
-  const limit = Math.min(asked.limit ?? MAX_LIMIT, MAX_LIMIT);
-  const page = all.slice(from, from + limit);
-  const end = from + limit < all.length ? page.at(-1) : undefined;
-  const next = end ? { next: `/v2/images?marker=${end.id}&limit=${limit}` } : {};
-  return c.json({ images: page.map(view), first: "/v2/images", schema: "/v2/schemas/images", ...next });
-}
-
-async function show(c: Context<AppEnv>): Promise<Response> {
-  return c.json(view(await imageOf(c)));
+  const page = all.slice(from, from + Math.min(asked.limit ?? MAX_LIMIT, MAX_LIMIT));
+  const left = from + page.length < all.length ? page.at(-1) : undefined;
+  const next = new URL(c.req.url);
+  if (left) next.searchParams.set("marker", left.id);
+  return c.json({
+    images: page.map(imageView),
+    first: "/v2/images",
+    schema: "/v2/schemas/images",
+    ...(left ? { next: `/v2/images${next.search}` } : {}),
+  });
 }
 
 async function create(c: Context<AppEnv>): Promise<Response> {
   requireMember(c, "add_image");
-  const body = await jsonBody(c, newImage);
-  if (body.visibility === "public" && !c.var.actor.is_admin) {
-    throw new Fault(403, "You are not authorized to complete publicize_image action.");
-  }
-  const now = new Date().toISOString();
-  const image: Image = {
-    ...body,
-    id: body.id ?? crypto.randomUUID(),
-    name: body.name ?? null,
-    status: "queued",
-    owner: c.var.actor.project_id,
-    size: null,
-    checksum: null,
-    os_hash_value: null,
-    bytes: null,
-    created_at: now,
-    updated_at: now,
-  };
+  const given = await jsonBody(c, newImage);
+  mayPublicize(c, given.set);
+  const image = queuedImage(given, c.var.actor.project_id);
   if (!(await images(c).add(image))) throw conflict(`Image ID ${image.id} already exists!`);
-  return c.json(view(image), 201, { Location: `${originOf(c)}/image/v2/images/${image.id}` });
+  return c.json(imageView(image), 201, { Location: `${originOf(c)}/image/v2/images/${image.id}` });
+}
+
+function mayPublicize(c: Context<AppEnv>, set: Partial<Settable>): void {
+  if (set.visibility !== "public" || c.var.actor.is_admin) return;
+  throw forbidden("You are not authorized to complete publicize_image action.");
+}
+
+async function patch(c: Context<AppEnv>): Promise<Response> {
+  const image = await ownImage(c, "modify_image");
+  const changes = await jsonBody(c, imagePatch, PATCH_TYPE);
+  for (const { path, value } of changes)
+    if (path === "/visibility" && value === "public") mayPublicize(c, { visibility: value });
+  return c.json(imageView(await changed(c, image.id, changes)));
+}
+
+async function changed(c: Context<AppEnv>, id: string, changes: ImagePatch): Promise<Image> {
+  const result = await images(c).patch(id, changes);
+  if (result.ok) return result.value;
+  throw result.error.kind === "not_found" ? notFound(`No image found with ID ${id}`) : patchFault(result.error);
+}
+
+function patchFault({ kind, message }: PatchError): Fault {
+  const status = { read_only: 403, not_there: 409, malformed: 400, too_many: 413 } as const;
+  return new Fault(status[kind], message);
+}
+
+async function setTag(c: Context<AppEnv>, present: boolean): Promise<Response> {
+  const image = await ownImage(c, "modify_image");
+  const tag = c.req.param("tag") ?? "";
+  if (!present && !image.tags.includes(tag)) throw notFound(`Tag ${tag.slice(0, 64)} not found.`);
+  const tags = present ? [...image.tags, tag] : image.tags.filter((one) => one !== tag);
+  await changed(c, image.id, [{ op: "replace", path: "/tags", value: tags }]);
+  return c.body(null, 204);
 }
 
 async function put(c: Context<AppEnv>): Promise<Response> {
-  requireMember(c, "upload_image");
-  const image = await ownImage(c);
+  const image = await ownImage(c, "upload_image");
   if (image.status !== "queued")
     throw conflict(`Image status transition from ${image.status} to saving is not allowed`);
+  if (image.disk_format === null || image.container_format === null) {
+    throw badRequest("Properties disk_format, container_format must be set prior to saving data.");
+  }
   if (c.req.raw.body === null) throw badRequest("The image has no bytes.");
   // Each upload has a key of its own: a second one at the same time, or one that breaks off, spoils nothing.
   const bytes = `images/${image.id}/${crypto.randomUUID()}`;
@@ -159,38 +169,16 @@ async function put(c: Context<AppEnv>): Promise<Response> {
 
 async function download(c: Context<AppEnv>): Promise<Response> {
   const image = await imageOf(c);
-  if (image.status !== "active") return c.body(null, 204);
-  return imageBytes(c.env, image);
+  return image.status === "active" ? imageBytes(c.env, image, c.req.header("range")) : c.body(null, 204);
 }
 
 async function remove(c: Context<AppEnv>): Promise<Response> {
-  requireMember(c, "delete_image");
-  const image = await ownImage(c);
-  await images(c).remove(image.id);
-  if (image.bytes !== null) await c.env.IMAGE_BYTES.delete(image.bytes);
+  const { id } = await ownImage(c, "delete_image");
+  const removed = await images(c).remove(id);
+  if (!removed.ok && removed.error === "protected") {
+    throw forbidden(`Image ${id} is protected and cannot be deleted.`);
+  }
+  if (!removed.ok) throw notFound(`No image found with ID ${id}`);
+  if (removed.value.bytes !== null) await c.env.IMAGE_BYTES.delete(removed.value.bytes);
   return c.body(null, 204);
-}
-
-/** An active image's bytes as an answer. */
-export async function imageBytes(env: Env, image: Image): Promise<Response> {
-  const object = image.bytes === null ? null : await env.IMAGE_BYTES.get(image.bytes);
-  if (object === null) throw notFound(`The bytes of image ${image.id} are gone.`);
-  const headers = { "content-type": "application/octet-stream", "content-length": String(object.size) };
-  return new Response(object.body, { headers });
-}
-
-function view({ bytes: _, ...image }: Image): object {
-  return {
-    ...image,
-    os_hash_algo: image.os_hash_value === null ? null : "sha512",
-    created_at: `${image.created_at.slice(0, 19)}Z`,
-    updated_at: `${image.updated_at.slice(0, 19)}Z`,
-    tags: [],
-    protected: false,
-    os_hidden: false,
-    virtual_size: null,
-    self: `/v2/images/${image.id}`,
-    file: `/v2/images/${image.id}/file`,
-    schema: "/v2/schemas/image",
-  };
 }

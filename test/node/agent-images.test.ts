@@ -61,7 +61,25 @@ describe("an image", () => {
     expect(edge.imageRequests).toHaveLength(1);
   });
 
-  it("is tried again when the way to it breaks, from its first byte", async () => {
+  it("is tried again when the way to it breaks, from where it broke off", async () => {
+    const ranges: (string | undefined)[] = [];
+    edge.image = (_id, response) => {
+      const { range } = response.req.headers;
+      ranges.push(range);
+      const from = Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1] ?? 0);
+      const part = BYTES.subarray(from, from + 1000);
+      const last = from + part.length === BYTES.length;
+      response.writeHead(from > 0 ? 206 : 200, { "content-length": BYTES.length - from });
+      if (last) response.end(part);
+      else response.write(part, () => response.destroy());
+    };
+    expect(readFileSync(await cache().get(REF, NEVER)).equals(BYTES)).toBe(true);
+    const starts = ranges.map((range) => Number(/\d+/.exec(range ?? "0")?.[0]));
+    expect(starts).toEqual([...starts].sort((a, b) => a - b));
+    expect(starts.at(-1)).toBeGreaterThan(0);
+  });
+
+  it("is tried from its first byte by an edge that has no parts to give", async () => {
     let tries = 0;
     edge.image = (_id, response) => {
       tries += 1;
