@@ -7,6 +7,7 @@ import { agentRoutes } from "../compute/routes.ts";
 import { identityRoutes } from "../identity/routes.ts";
 import { imageRoutes } from "../image/routes.ts";
 import { causeOf, log } from "../log.ts";
+import { absent } from "./absent.ts";
 import type { AppEnv } from "./app-env.ts";
 import { consoles } from "./consoles.ts";
 import { Fault, notFound, unexpected } from "./fault.ts";
@@ -60,7 +61,8 @@ function computeRoutes(): Hono<AppEnv> {
   versions(compute);
   const resources = new Hono<AppEnv>();
   resources.use(authenticated, microversion);
-  for (const mount of [servers, serverDetails, serverActions, instanceActions, consoles, flavors]) mount(resources);
+  for (const mount of [servers, serverDetails, serverActions, instanceActions, consoles, flavors, absent])
+    mount(resources);
   // Both forms of Nova's URLs; a resource's name is never a project's id.
   compute.route("/v2.1", resources);
   compute.route("/v2.1/:project{[0-9a-f-]+}", resources);

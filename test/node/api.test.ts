@@ -374,6 +374,35 @@ describe("POST /servers/{id}/action", () => {
   });
 });
 
+describe("what is not here", () => {
+  it.each([
+    ["os-security-groups", { security_groups: [] }],
+    ["os-interface", { interfaceAttachments: [] }],
+    ["os-volume_attachments", { volumeAttachments: [] }],
+    ["ips", { addresses: {} }],
+  ])("a server's %s are none, as clients ask for them", async (path, answer) => {
+    expect((await ask("GET", `${V}/servers/${server}/${path}`)).body).toEqual(answer);
+    expect((await ask("GET", `${V}/servers/${NOBODY}/${path}`)).status).toBe(404);
+  });
+  it("a server's addresses on a network are 404", async () => {
+    expect((await ask("GET", `${V}/servers/${server}/ips/private`)).status).toBe(404);
+  });
+  it.each(["os-networks", "os-security-groups", "os-volumes/detail", "os-floating-ips"])(
+    "%s is empty up to 2.35, and 404 after",
+    async (path) => {
+      expect(Object.values((await ask("GET", `${V}/${path}`, { minor: 35 })).body)).toEqual([[]]);
+      expect((await ask("GET", `${V}/${path}`, { minor: 36 })).status).toBe(404);
+    },
+  );
+  it.each(["os-cells", "os-fping/x", "os-networks/add", `servers/${NOBODY}/consoles`])(
+    "%s is gone: 410",
+    async (path) => {
+      const { status, body } = await ask("GET", `${V}/${path}`);
+      expect([status, body.computeFault.code]).toEqual([410, 410]);
+    },
+  );
+});
+
 describe("flavors (views/flavors.py)", () => {
   it("are listed by id, with the next page's link", async () => {
     const { body } = await ask("GET", `${V}/flavors?limit=2`);
