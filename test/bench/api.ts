@@ -39,8 +39,8 @@ export const api = {
   },
 };
 
-const reads = (quick: boolean) => (quick ? 64 : 400);
-const creates = (quick: boolean) => (quick ? 16 : 40);
+const reads = (quick: boolean) => (quick ? 40 : 400);
+const creates = (quick: boolean) => (quick ? 8 : 40);
 
 async function client(url: string, image: string): Promise<Api> {
   const headers = {
@@ -78,7 +78,8 @@ async function measureAll(api: Api, quick: boolean): Promise<string[][]> {
 }
 
 async function measure(what: string, count: number, task: (index: number) => Promise<unknown>): Promise<string[]> {
-  await timed(Math.min(count, 10), 1, task);
+  // Warm-up.
+  await timed(Math.min(count / 4, 10), 1, task);
   const row = [what];
   for (const width of WIDTHS) {
     const { ms, seconds } = await timed(count, width, task);

@@ -56,11 +56,13 @@ export function serveParent(
     const name = String(question);
     process.send?.({ [name]: handlers.answers?.[name]?.() ?? null });
   });
-  process.once("disconnect", async () => {
+  const end = async () => {
     await handlers.stop?.();
     process.exit(0);
-  });
-  process.send?.({ ready });
+  };
+  process.once("disconnect", () => void end());
+  if (process.connected) process.send?.({ ready });
+  else void end(); // the parent left while this started
 }
 
 /** The options that the parent gave. */
@@ -68,9 +70,9 @@ export function childOptions<Options>(): Options {
   return JSON.parse(process.argv[2] ?? "{}") as Options;
 }
 
-/** Ends, at once, what is left. */
-export function killChildren(): void {
-  for (const child of running) child.kill("SIGKILL");
+/** Ends what is left, by each one's own way of stopping: a killed edge would leave its workerd behind. */
+export async function stopChildren(): Promise<void> {
+  await Promise.all([...running].map(stop));
 }
 
 /** The first message that has `key`. */

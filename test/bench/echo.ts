@@ -6,7 +6,7 @@ import { closeScreen, openScreen, order } from "./viewer.ts";
 const FRAME = Buffer.alloc(64, 7);
 const WARM_UP = 200;
 
-const count = (quick: boolean) => (quick ? 1000 : 4000);
+const count = (quick: boolean) => (quick ? 500 : 4000);
 
 export const echo: Bench = {
   name: "echo",

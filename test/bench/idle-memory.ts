@@ -7,37 +7,50 @@ import type { Target } from "./target.ts";
 import { closeScreen, openScreen, order } from "./viewer.ts";
 
 const KIB = 1024;
-const WARM_UP = 20;
-/** Garbage of the opening is no part of a session: long enough for the runtimes to collect some of it. */
-const SETTLE_MS = 3000;
+const WIDTH = 8;
+const WARM_UP = 40;
 
-const count = (quick: boolean) => (quick ? 100 : 500);
+const count = (quick: boolean) => (quick ? 60 : 500);
+/** For the runtimes to collect some of the garbage that opening makes, and for sockets' buffers to empty. */
+const settleMs = (quick: boolean) => (quick ? 500 : 2500);
 
 export const idleMemory: Bench = {
   name: "idle-memory",
-  about: (quick) => `PSS of all processes on the path, over that without sessions, by ${count(quick)} idle sessions`,
+  about: (quick) =>
+    `${count(quick)} idle sessions, each with a token of its own: PSS of the path over that without them`,
   async run(target, { quick }) {
-    await Promise.all((await idle(target, WARM_UP)).map(closeScreen));
-    await sleep(SETTLE_MS);
+    await Promise.all((await idle(await tokens(target, WARM_UP))).map(closeScreen));
+    await sleep(settleMs(quick));
     const before = target.memory();
-    const sessions = await idle(target, count(quick));
-    await sleep(SETTLE_MS);
+    const urls = await tokens(target, count(quick));
+    await sleep(settleMs(quick));
+    const between = target.memory();
+    const sessions = await idle(urls);
+    await sleep(settleMs(quick));
     const after = target.memory();
     await Promise.all(sessions.map(closeScreen));
-    const each = (part: string) => ((after[part] ?? Number.NaN) - (before[part] ?? 0)) / count(quick) / KIB;
-    const sum = Object.keys(after).reduce((all, part) => all + each(part), 0);
+    const growth = (part: string, from: Record<string, number>, to: Record<string, number>) =>
+      ((to[part] ?? Number.NaN) - (from[part] ?? 0)) / count(quick) / KIB;
+    const sum = Object.keys(after).reduce((all, part) => all + growth(part, before, after), 0);
     return [
       { what: "memory a session", value: sum, unit: "KiB" },
-      { what: "  of that: edge", value: each("workerd"), unit: "KiB" },
-      { what: "  of that: agent", value: each("agent"), unit: "KiB" },
+      { what: "  edge, to make the token", value: growth("workerd", before, between), unit: "KiB" },
+      { what: "  edge, to open the session", value: growth("workerd", between, after), unit: "KiB" },
+      { what: "  agent", value: growth("agent", before, after), unit: "KiB" },
     ];
   },
 };
 
-async function idle(target: Target, count: number): Promise<WebSocket[]> {
+async function tokens(target: Target, count: number): Promise<string[]> {
+  const urls: string[] = [];
+  await timed(count, WIDTH, async () => urls.push(await target.url()));
+  return urls;
+}
+
+async function idle(urls: readonly string[]): Promise<WebSocket[]> {
   const sessions: WebSocket[] = [];
-  await timed(count, 8, async () => {
-    const ws = await openScreen(await target.url());
+  await timed(urls.length, WIDTH, async (i) => {
+    const ws = await openScreen(urls[i] ?? "");
     order(ws, "idle");
     sessions.push(ws);
   });

@@ -7,7 +7,7 @@ import { closeScreen, openScreen } from "./viewer.ts";
 const WARM_UP = 10;
 const WIDTH = 16;
 
-const count = (quick: boolean) => (quick ? 50 : 200);
+const count = (quick: boolean) => (quick ? 32 : 200);
 
 export const open: Bench = {
   name: "open",

@@ -6,11 +6,11 @@ import { closeScreen, openScreen, order } from "./viewer.ts";
 
 const POLL_MS = 100;
 /** The source counts as stopped when it pushed nothing for so long. */
-const CALM_MS = 1500;
+const CALM_MS = 1000;
 const STALL_TIMEOUT_MS = 30_000;
 const RESUME_TIMEOUT_MS = 30_000;
 
-const pushMib = (quick: boolean) => (quick ? 200 : 400);
+const pushMib = (quick: boolean) => (quick ? 100 : 400);
 
 export const stalled: Bench = {
   name: "stalled",

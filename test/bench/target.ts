@@ -105,7 +105,7 @@ const websockifies = new Set<ChildProcess>();
 async function startWebsockify(ground: Ground): Promise<Target> {
   const port = await freePort();
   // It forks a child for each session; --idle-timeout ends it should nobody be left to do so.
-  const child = spawn(WEBSOCKIFY, ["--idle-timeout=60", `--unix-target=${ground.screenPath}`, `127.0.0.1:${port}`], {
+  const child = spawn(WEBSOCKIFY, ["--idle-timeout=120", `--unix-target=${ground.screenPath}`, `127.0.0.1:${port}`], {
     detached: true,
     stdio: "ignore",
   });
