@@ -12,7 +12,7 @@ const LINK_PATH = "/agent/v1/link";
 /** A hypervisor that does not answer in this time has nothing to offer the edge. */
 const HELLO_TIMEOUT_MS = 30_000;
 /** How long a close may take at a stop. The whole agent has 3 s. */
-const CLOSE_TIMEOUT_MS = 1000;
+const CLOSE_TIMEOUT_MS = 300;
 /** After a refusal that somebody must mend: never at once, and at last every few minutes. */
 const LASTING_FLOOR_MS = 5000;
 const LASTING_BACKOFF: BackoffOptions = { baseMs: 30_000, capMs: 300_000 };

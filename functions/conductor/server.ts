@@ -42,6 +42,8 @@ export class Server extends DurableObject<Env> {
       contextOf: (saga, mine) => this.#context(saga, mine),
       publish: () => this.#publish(),
     });
+    // A saga whose driver died with this object goes on as soon as anybody looks, and by the alarm if nobody does.
+    this.settled();
   }
 
   /**

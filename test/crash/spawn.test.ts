@@ -70,6 +70,7 @@ async function endsWell(id: string): Promise<void> {
   expect(end).toEqual({ id, status: "ACTIVE", task: null, power: 1 });
   await until(() => world.guests().length === 1, "there is one guest");
   expect(world.guests()).toMatchObject([{ uuid: id, power_state: 1 }]);
+  await until(async () => (await world.list())[0]?.status === "ACTIVE", "the index knows it too");
   expect(await world.list()).toMatchObject([{ id, status: "ACTIVE", task: null }]);
 }
 

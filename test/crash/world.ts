@@ -1,5 +1,5 @@
 /** An edge and an agent as processes of their own, which a test may kill and start again on the same state. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -45,6 +45,9 @@ export class World {
     const world = new World();
     try {
       world.#port = await freePort();
+      // A runtime that is killed leaves its temporary files.
+      process.env.TMPDIR = join(world.#state, "tmp");
+      mkdirSync(process.env.TMPDIR);
       await world.startEdge();
       const cloud = await Cloud.login(world.url, world.#password);
       const joinToken = await cloud.joinToken(HOST);

@@ -206,7 +206,8 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
     for (const [path, format, gb, bytes] of [
       [raw, "raw", 1, 2 ** 30],
       [raw, "raw", 0, 3 * 2 ** 20],
-      [qcow2, "qcow2", 1, 2 ** 31],
+      [qcow2, "qcow2", 3, 3 * 2 ** 30],
+      [qcow2, "qcow2", 0, 2 ** 31],
     ] as const) {
       base = path;
       await driver.spawn(uuid, spec(format, gb), goOn);
@@ -214,6 +215,10 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
       expect(info).toMatchObject({ "backing-filename-format": format, "virtual-size": bytes });
       await driver.destroy(uuid);
     }
+    // A flavor is what its server may take of a host: a larger image does not widen it.
+    base = qcow2;
+    await expect(driver.spawn(uuid, spec("qcow2", 1), goOn)).rejects.toMatchObject({ code: "BuildAbortException" });
+    await driver.destroy(uuid);
   });
 
   it("refuses a qcow2 image that leans on another file, and leaves no domain", { timeout: TIMEOUT_MS }, async () => {

@@ -50,7 +50,7 @@ describe.skipIf(missing)("openstack", () => {
     const { stdout } = await run(CLIENT, args, { env, timeout: TIMEOUT_MS });
     return stdout;
   }
-  const json = async (...args: string[]) => { const t = await openstack(...args, "-f", "json"); process.stderr.write(args.join(" ")+t+"\n"); return JSON.parse(t); };
+  const json = async (...args: string[]) => JSON.parse(await openstack(...args, "-f", "json"));
   const becomes = (status: string) =>
     until(async () => {
       const { server } = await (await edge.call("GET", `/compute/v2.1/servers/${id}`)).json();
@@ -103,9 +103,9 @@ describe.skipIf(missing)("openstack", () => {
       status: "ACTIVE",
       properties: { role: "web" },
       image: `cirros-like (${image})`,
-      flavor: expect.objectContaining({ original_name: "m1.tiny", ram: 512 }),
+      flavor: { original_name: "m1.tiny", ram: 512 },
       "OS-EXT-SRV-ATTR:host": "one",
-      "OS-EXT-STS:power_state": "Running",
+      "OS-EXT-STS:power_state": 1,
       addresses: {},
     });
   });
@@ -114,27 +114,24 @@ describe.skipIf(missing)("openstack", () => {
     expect(await openstack("server", "stop", "web-1")).toBe("");
     await becomes("SHUTOFF");
     const off = await json("server", "show", "web-1", "-c", "status", "-c", "OS-EXT-STS:power_state");
-    expect(off).toEqual({ status: "SHUTOFF", "OS-EXT-STS:power_state": "Shutdown" });
+    expect(off).toEqual({ status: "SHUTOFF", "OS-EXT-STS:power_state": 4 });
     expect(await openstack("server", "start", "web-1")).toBe("");
     await becomes("ACTIVE");
-    expect(await openstack("server", "reboot", "--hard", "--wait", "web-1")).toContain("Complete");
-    await becomes("ACTIVE");
-    expect(await openstack("server", "reboot", "web-1")).toBe("");
+    expect(await openstack("server", "reboot", "--hard", "web-1")).toBe("");
     await becomes("ACTIVE");
   });
 
-  it.each([[], ["--os-compute-api-version", "2.1"]])(
-    "console url show --novnc %s",
-    { timeout: TIMEOUT_MS },
-    async (...version) => {
-      const shown = await json(...version, "console", "url", "show", "--novnc", "web-1");
-      expect(shown.type).toBe("novnc");
-      const url = new URL(shown.url);
-      expect([url.origin, url.pathname]).toEqual([edge.url, "/vnc_auto.html"]);
-      expect(url.searchParams.get("token")).toMatch(UUID);
-      expect((await fetch(url)).status).toBe(200);
-    },
-  );
+  it.each([
+    ["--os-compute-api-version", "2.61"],
+    ["--os-compute-api-version", "2.1"],
+  ])("console url show --novnc %s", { timeout: TIMEOUT_MS }, async (...version) => {
+    const shown = await json(...version, "console", "url", "show", "--novnc", "web-1");
+    expect(shown.type).toBe("novnc");
+    const url = new URL(shown.url);
+    expect([url.origin, url.pathname]).toEqual([edge.url, "/vnc_auto.html"]);
+    expect(url.searchParams.get("token")).toMatch(UUID);
+    expect((await fetch(url)).status).toBe(200);
+  });
 
   it("says the edge's own words when it is refused", { timeout: TIMEOUT_MS }, async () => {
     await expect(openstack("server", "start", "web-1")).rejects.toMatchObject({
@@ -143,7 +140,7 @@ describe.skipIf(missing)("openstack", () => {
     });
     await expect(openstack("server", "show", "no-such")).rejects.toMatchObject({
       code: 1,
-      stderr: expect.stringContaining("No Server found for no-such"),
+      stderr: expect.stringContaining("No server with a name or ID of 'no-such' exists."),
     });
     await expect(openstack("--os-password", "wrong", "token", "issue")).rejects.toMatchObject({
       code: 1,
