@@ -4,7 +4,7 @@
  * that the VNC server gave them; a read is at most 64 KiB (libuv's buffer), which is a good frame size under load.
  */
 import { type RawData, WebSocket } from "ws";
-import { CONSOLE_CLOSE, CONSOLE_REASON } from "../../functions/protocol/console.ts";
+import { CONSOLE_CLOSE, CONSOLE_REASON, GO, HOLD } from "../../functions/protocol/console.ts";
 import type { VncConnection } from "./vnc-socket.ts";
 
 /**
@@ -24,6 +24,7 @@ export function pipe(connection: VncConnection, ws: WebSocket): Promise<PipeEnd>
   let by: PipeEnd["by"] | undefined;
   let bytesUp = 0;
   let bytesDown = 0;
+  let held = false;
 
   const screenClosed = () => {
     by ??= "screen";
@@ -32,7 +33,14 @@ export function pipe(connection: VncConnection, ws: WebSocket): Promise<PipeEnd>
     ws.close(CONSOLE_CLOSE.SCREEN_CLOSED, CONSOLE_REASON[CONSOLE_CLOSE.SCREEN_CLOSED]);
   };
   const sent = () => {
-    if (vnc.isPaused() && ws.bufferedAmount <= LOW_WATER_BYTES) vnc.resume();
+    if (!held && vnc.isPaused() && ws.bufferedAmount <= LOW_WATER_BYTES) vnc.resume();
+  };
+
+  const order = (text: string) => {
+    if (text !== HOLD && text !== GO) return ws.close(UNSUPPORTED_DATA, "A console takes binary frames only.");
+    held = text === HOLD;
+    if (held) vnc.pause();
+    else sent();
   };
 
   connection.onBytes = (bytes, done) => {
@@ -52,8 +60,8 @@ export function pipe(connection: VncConnection, ws: WebSocket): Promise<PipeEnd>
   else vnc.resume();
 
   ws.on("message", (data, isBinary) => {
-    if (!isBinary) return ws.close(UNSUPPORTED_DATA, "A console takes binary frames only.");
     const bytes = asBuffer(data);
+    if (!isBinary) return order(bytes.toString("latin1"));
     bytesUp += bytes.length;
     if (vnc.writable && !vnc.write(bytes)) ws.pause();
   });

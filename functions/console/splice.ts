@@ -4,12 +4,17 @@
  *   native   browser == near | far == agent          one pair; the runtime pumps, with backpressure, no JavaScript per frame
  *   relay    browser == near | far -> js -> far' | near' == agent      two pairs, both read here, bounded
  */
-import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode } from "../protocol/console.ts";
+import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode, GO, HOLD } from "../protocol/console.ts";
 
 export type Splice = "native" | "relay";
 
 /** A relay whose reader has this much unread is ended: without a bound it would fill the isolate's memory. */
 export const RELAY_MAX_BUFFERED_BYTES = 8 * 1024 * 1024;
+/** From here on the agent is asked to hold, and below this to go on: far enough apart not to flutter. */
+const RELAY_HOLD_BYTES = 1024 * 1024;
+const RELAY_GO_BYTES = 256 * 1024;
+/** How often a held relay looks whether its reader has caught up: there is no event for it. */
+const RELAY_POLL_MS = 10;
 
 /** The end that answers the agent's upgrade, given the far end of the browser's pair. */
 export function joinAgent(splice: Splice, far: WebSocket): WebSocket {
@@ -21,6 +26,7 @@ export function joinAgent(splice: Splice, far: WebSocket): WebSocket {
   }
   relay(far, other);
   relay(other, far);
+  holdWhenSlow(other, far);
   return near;
 }
 
@@ -28,6 +34,26 @@ export function joinAgent(splice: Splice, far: WebSocket): WebSocket {
 export function endHalf(far: WebSocket, code: ConsoleCloseCode): void {
   far.accept();
   far.close(code, CONSOLE_REASON[code]);
+}
+
+/** Keeps what waits for `browser` small by asking `agent` to hold: a relay has no backpressure of its own. */
+function holdWhenSlow(agent: WebSocket, browser: WebSocket): void {
+  let held = false;
+  const look = () => {
+    if (agent.readyState !== WebSocket.READY_STATE_OPEN) return;
+    if (browser.bufferedAmount > RELAY_GO_BYTES) {
+      setTimeout(look, RELAY_POLL_MS);
+      return;
+    }
+    held = false;
+    agent.send(GO);
+  };
+  agent.addEventListener("message", () => {
+    if (held || browser.bufferedAmount <= RELAY_HOLD_BYTES) return;
+    held = true;
+    agent.send(HOLD);
+    setTimeout(look, RELAY_POLL_MS);
+  });
 }
 
 function relay(from: WebSocket, to: WebSocket): void {

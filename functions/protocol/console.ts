@@ -17,6 +17,13 @@ export const CONSOLE_CLOSE = {
   /** The agent is shutting down. */
   AGENT_STOPPING: 4501,
 } as const;
+/**
+ * Text frames from the edge's relay to the agent: stop reading the screen, and read on. Everything else is binary.
+ * Between the two ends of one pair the runtime does this by itself, and neither is sent.
+ */
+export const HOLD = "hold";
+export const GO = "go";
+
 export type ConsoleCloseCode = (typeof CONSOLE_CLOSE)[keyof typeof CONSOLE_CLOSE];
 
 export const CONSOLE_REASON: Record<ConsoleCloseCode, string> = {

@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Consoles } from "../../agent/console/consoles.ts";
-import { CONSOLE_CLOSE, CONSOLE_REASON } from "../../functions/protocol/console.ts";
+import { CONSOLE_CLOSE, CONSOLE_REASON, GO, HOLD } from "../../functions/protocol/console.ts";
 import { type AgentConsole, ScriptedEdge } from "./agent-scripted-edge.ts";
 import { OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
@@ -119,6 +119,22 @@ describe("a stall", () => {
     expect(taken).toBeLessThan(32_000_000);
     viewer.socket.resume();
     await until(() => down(viewer).length === offered, "all bytes");
+  });
+
+  it("that the edge's relay asks for stops the VNC server until it says go", async () => {
+    const { screen, viewer } = await open();
+    screen.write("before");
+    await until(() => down(viewer).length === 6, "what came before");
+    viewer.socket.send(HOLD);
+    // Read once more: a write that was under way may still come.
+    const { offered, taken } = await fill(
+      (chunk) => screen.write(chunk),
+      () => screen.writableLength,
+    );
+    expect(taken).toBeLessThan(32_000_000);
+    expect(down(viewer).length).toBeLessThan(offered);
+    viewer.socket.send(GO);
+    await until(() => down(viewer).length === offered + 6, "all bytes");
   });
 
   it("of the VNC server stops the viewer, and all arrives when it goes on", async () => {
