@@ -2,8 +2,8 @@
 import type { Context, Hono } from "hono";
 import type { ServerRecord } from "../conductor/record.ts";
 import type { ActionError } from "../conductor/server.ts";
-import type { Status } from "../conductor/state.ts";
 import { config } from "../config.ts";
+import { allowed, wrongValue } from "../project/filters.ts";
 import { type BadQuery, type ListQuery, type Page, pageOf, SORT_KEYS, type SortKey } from "../project/listing.ts";
 import { quotaMessage } from "../project/quota.ts";
 import type { Result } from "../result.ts";
@@ -135,26 +135,45 @@ async function pageFor(c: Context<AppEnv>, asked: ListServers, wanted: ListQuery
   return result.value;
 }
 
-/** The query as the index takes it; null when nothing can match. Filters that are not the caller's are dropped. */
+/** The query as the index takes it; null when nothing can match. */
 function listQuery(c: Context<AppEnv>, asked: ListServers): ListQuery | null {
   const { MAX_LIMIT } = config(c.env);
-  const wanted: ListQuery = { sort: sortOf(c, asked), limit: Math.min(asked.limit ?? MAX_LIMIT, MAX_LIMIT) };
-  if (asked.name !== undefined) wanted.name = asked.name;
-  if (asked.image !== undefined) wanted.image = asked.image.split("/").at(-1) ?? "";
-  if (asked.flavor !== undefined) wanted.flavor = asked.flavor.split("/").at(-1) ?? "";
-  if (asked.marker !== undefined) wanted.marker = asked.marker;
-  if (c.var.actor.is_admin) {
-    if (asked.host !== undefined) wanted.host = asked.host;
-    if (asked.uuid !== undefined) wanted.uuid = asked.uuid;
+  const given = c.req.queries();
+  const filters = allowed(given, c.var.minor, c.var.actor.is_admin);
+  const wrong = wrongValue(filters);
+  if (wrong) {
+    throw badRequest(`Invalid input for query parameters ${wrong.name}. Value: ${wrong.value}. ${wrong.why}`);
   }
-  if (asked.status === undefined) return wanted;
-  const known = asked.status.map((one) => one.toUpperCase()).filter((one) => STATUSES.includes(one)) as Status[];
-  if (known.length < asked.status.length && c.var.minor >= 38) throw badRequest("Invalid status value");
-  return known.length === 0 ? null : { ...wanted, status: known };
+  const states = filters.find(({ name }) => name === "status")?.values ?? [];
+  const known = states.filter((one) => STATUSES.includes(one.toUpperCase()));
+  if (known.length < states.length && c.var.minor >= 38) throw badRequest("Invalid status value");
+  if (states.some((one) => one.toUpperCase() === "DELETED") && !c.var.actor.is_admin) {
+    throw forbidden("Only administrators may list deleted instances");
+  }
+  if (states.length > 0 && known.length === 0) return null;
+  const limit = Math.min(asked.limit ?? MAX_LIMIT, MAX_LIMIT);
+  return { filters, sort: sortOf(c, asked), limit, ...(asked.marker === undefined ? {} : { marker: asked.marker }) };
 }
 
+/** Columns of Nova's table that mean nothing here, or that Nova itself only pretends to sort by (≤ 2.74). */
+const IGNORED_SORT_KEYS = [
+  ...[
+    "access_ip_v4",
+    "access_ip_v6",
+    "auto_disk_config",
+    "cell_name",
+    "cleaned",
+    "config_drive",
+    "default_ephemeral_device",
+  ],
+  ...["default_swap_device", "deleted", "deleted_at", "disable_terminate", "display_description", "ephemeral_gb"],
+  ...["ephemeral_key_uuid", "id", "image_ref", "instance_type_id", "kernel_id", "key_name", "locked", "locked_by"],
+  ...["memory_mb", "os_type", "ramdisk_id", "reservation_id", "root_device_name", "root_gb", "shutdown_terminate"],
+  ...["vcpus", "vm_mode", "root_device_name"],
+];
+
 function sortOf(c: Context<AppEnv>, asked: ListServers): ListQuery["sort"] {
-  const keys = asked.sort_key ?? ["created_at"];
+  const keys = (asked.sort_key ?? ["created_at"]).filter((key) => !IGNORED_SORT_KEYS.includes(key));
   return keys.map((key, i) => {
     if ((key === "host" || key === "node") && !c.var.actor.is_admin) throw forbidden(`sort_key ${key} is for admins`);
     if (!(SORT_KEYS as readonly string[]).includes(key)) {

@@ -283,11 +283,31 @@ describe("GET /servers and /servers/detail (compute/servers.py index, detail)", 
     "host=one",
     "nonsense=1",
     "limit=1",
+    "not-tags=gold",
+    "not-tags-any=gold,silver",
+    "changes-since=2000-01-01T00:00:00Z",
+    "vm_state=active",
+    "power_state=1",
+    "locked=true",
+    "changes-before=2000-01-01T00:00:00Z",
+    "sort_key=memory_mb",
+    "sort_key=display_name&sort_key=uuid&sort_dir=asc",
   ])("%s finds it", async (query) => expect(await ids(query)).toEqual([server]));
-  it.each(["name=xx", "status=SHUTOFF", "flavor=2", "limit=0", `image=${NOBODY}`, "host=two"])(
-    "%s does not",
-    async (query) => expect(await ids(query)).toEqual([]),
-  );
+  it.each([
+    "name=xx",
+    "status=SHUTOFF",
+    "flavor=2",
+    "limit=0",
+    `image=${NOBODY}`,
+    "host=two",
+    "tags=gold",
+    "tags-any=gold,silver",
+    "changes-since=2999-01-01",
+    "ip=10.",
+    "vm_state=stopped",
+    "reservation_id=r-x",
+    "user_id=x",
+  ])("%s does not", async (query) => expect(await ids(query)).toEqual([]));
   it("an unknown status finds nothing up to 2.37, and is 400 from 2.38 on", async () => {
     expect(await ids("status=nope", { minor: 37 })).toEqual([]);
     expect((await ask("GET", `${V}/servers?status=nope`, { minor: 38 })).status).toBe(400);
@@ -299,7 +319,10 @@ describe("GET /servers and /servers/detail (compute/servers.py index, detail)", 
     ["sort_key=nope", "sort_key"],
     ["sort_dir=up", "sort_dir"],
     ["all_tenants=maybe", "all_tenants"],
-    ["name=(", "Invalid regular expression"],
+    ["name=(", "It is no regular expression."],
+    ["ip=(", "It is no regular expression."],
+    ["changes-since=yesterday", "It is not a time"],
+    ["config_drive=perhaps", "It is not a boolean."],
   ])("%s is 400", async (query, message) => {
     const { status, body } = await ask("GET", `${V}/servers?${query}`);
     expect(status).toBe(400);

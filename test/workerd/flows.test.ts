@@ -267,7 +267,7 @@ it("publishes a change that comes while the last word is on its way", async () =
   const tags = ["a", "b", "c", "d"];
   await Promise.all(tags.map((tag) => stub.change(actor(), { of: "tags", do: "add", tag })));
   const listed = async () => {
-    const page = await env.PROJECT.getByName(project).list({ sort: [], limit: 10 });
+    const page = await env.PROJECT.getByName(project).list({ filters: [], sort: [], limit: 10 });
     return page.ok ? (page.value.servers[0]?.tags ?? []) : [];
   };
   await until(async () => (await listed()).length === tags.length, "the list has them all");

@@ -43,7 +43,7 @@ it("drops a word that is older than what it has, and every word after the last",
   const name = "words";
   const record = newRecord(specOf({ project_id: name }));
   const listed = async () => {
-    const page = await project(name).list({ sort: [], limit: 10 });
+    const page = await project(name).list({ filters: [], sort: [], limit: 10 });
     return page.ok ? page.value.servers.map((one) => one.task_state) : [];
   };
   await project(name).index({ ...record, version: 3, task_state: null, vm_state: "active" });

@@ -10,30 +10,29 @@ const boolean = z.string().pipe(anyBoolean as z.ZodType<boolean, string>);
 
 const whole = last.pipe(z.string().regex(/^[0-9]{1,10}$/, "It is not a whole number.")).transform(Number);
 
-/** Unknown parameters are ignored, as Nova does up to 2.74. */
-export const listServers = z.object({
-  name: last.optional(),
-  status: z.array(z.string().max(64)).optional(),
-  image: last.optional(),
-  flavor: last.optional(),
-  host: last.optional(),
-  uuid: last.optional(),
-  /** Bare `all_tenants` means yes. */
-  all_tenants: last
-    .transform((text) => text || "true")
-    .pipe(boolean)
-    .optional(),
-  project_id: last.optional(),
-  tenant_id: last.optional(),
-  deleted: last.pipe(boolean).optional(),
-  sort_key: z.array(z.string().max(64)).max(16).optional(),
-  sort_dir: z
-    .array(z.enum(["asc", "desc"]))
-    .max(16)
-    .optional(),
-  limit: whole.optional(),
-  marker: last.optional(),
-});
+/**
+ * What a list of servers takes beside its filters (functions/project/filters.ts). Other parameters are ignored up to
+ * 2.74, as Nova ignores them.
+ */
+export const listServers = z
+  .object({
+    /** Bare `all_tenants` means yes. */
+    all_tenants: last
+      .transform((text) => text || "true")
+      .pipe(boolean)
+      .optional(),
+    project_id: last.optional(),
+    tenant_id: last.optional(),
+    deleted: last.pipe(boolean).optional(),
+    sort_key: z.array(z.string().max(64)).max(16).optional(),
+    sort_dir: z
+      .array(z.enum(["asc", "desc"]))
+      .max(16)
+      .optional(),
+    limit: whole.optional(),
+    marker: last.optional(),
+  })
+  .catchall(z.array(z.string().max(255)).max(100));
 export type ListServers = z.infer<typeof listServers>;
 
 /** From 2.58 on. */
