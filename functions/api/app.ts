@@ -12,8 +12,10 @@ import { consoles } from "./consoles.ts";
 import { Fault, notFound, unexpected } from "./fault.ts";
 import { flavors } from "./flavors.ts";
 import { instanceActions } from "./instance-actions.ts";
+import { limits } from "./limits.ts";
 import { microversion, versionHeaders } from "./microversion.ts";
 import { authenticated } from "./policy.ts";
+import { quotaSets } from "./quota-sets.ts";
 import { originOf } from "./resource.ts";
 import { serverActions } from "./server-actions.ts";
 import { serverDetails } from "./server-details.ts";
@@ -60,7 +62,8 @@ function computeRoutes(): Hono<AppEnv> {
   versions(compute);
   const resources = new Hono<AppEnv>();
   resources.use(authenticated, microversion);
-  for (const mount of [servers, serverDetails, serverActions, instanceActions, consoles, flavors]) mount(resources);
+  for (const mount of [servers, serverDetails, serverActions, instanceActions, consoles, flavors, quotaSets, limits])
+    mount(resources);
   // Both forms of Nova's URLs; a resource's name is never a project's id.
   compute.route("/v2.1", resources);
   compute.route("/v2.1/:project{[0-9a-f-]+}", resources);
