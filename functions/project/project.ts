@@ -20,6 +20,7 @@ import {
   type Usage,
 } from "./quota.ts";
 import { type ClassLimits, QUOTA_TABLES, QuotaStore, type SplitUsage } from "./quota-store.ts";
+import { keepUsage, readUsage, type ServerUsage, USAGE_TABLES } from "./usage.ts";
 
 const MIGRATIONS = [
   `CREATE TABLE server (
@@ -29,6 +30,7 @@ const MIGRATIONS = [
    CREATE INDEX server_reserved ON server (reserved_until) WHERE reserved_until IS NOT NULL;
    CREATE TABLE deleted (uuid TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;`,
   QUOTA_TABLES,
+  USAGE_TABLES,
 ] as const;
 
 /** A deleted server's late word must not bring its row back; words do not travel this long. */
@@ -86,6 +88,7 @@ export class Project extends DurableObject<Env> {
       sql.exec("DELETE FROM server WHERE uuid = ?", record.uuid);
       sql.exec("DELETE FROM deleted WHERE at < ?", now - DELETED_KEEP_MS);
       sql.exec("INSERT OR REPLACE INTO deleted VALUES (?, ?)", record.uuid, now);
+      keepUsage(sql, record, now);
       return;
     }
     const gone = sql.exec("SELECT 1 FROM deleted WHERE uuid = ?", record.uuid).toArray().length > 0;
@@ -159,6 +162,11 @@ export class Project extends DurableObject<Env> {
     const rows = this.ctx.storage.sql.exec<{ record: string }>("SELECT record FROM server");
     const records = [...rows].map((row) => JSON.parse(row.record) as ServerRecord);
     return pageOf(records, query);
+  }
+
+  /** The servers that ran at some time from `start` to `end` (ISO 8601 in UTC with milliseconds), also deleted ones. */
+  serverUsage(start: string, end: string): ServerUsage[] {
+    return readUsage(this.ctx.storage.sql, start, end);
   }
 
   /** Gives back reservations whose server never came to be: the API died between reserving and creating. */

@@ -31,6 +31,8 @@ const ROUTES = [
   ["GET", "/compute/v2.1/os-quota-class-sets/default"],
   ["PUT", "/compute/v2.1/os-quota-class-sets/default"],
   ["GET", "/compute/v2.1/limits"],
+  ["GET", "/compute/v2.1/os-simple-tenant-usage"],
+  ["GET", `/compute/v2.1/os-simple-tenant-usage/${NOBODY}`],
   ["GET", "/image/v2/images"],
   ["POST", "/image/v2/images"],
   ["GET", `/image/v2/images/${NOBODY}`],
@@ -129,6 +131,7 @@ it.each([
   `/compute/v2.1/os-quota-class-sets/${"x".repeat(300)}`,
   `/compute/v2.1/os-quota-class-sets/${encodeURIComponent("\u0000")}`,
   `/compute/v2.1/os-quota-sets/${NOBODY}?user_id=${"x".repeat(300)}`,
+  "/compute/v2.1/os-simple-tenant-usage?start=9999-99-99T99:99:99&detailed=x&limit=-1",
   `/compute/v2.1/limits?tenant_id=${"x".repeat(300)}`,
 ])("%s answers without a 500", async (path) => {
   const response = await edge.call("GET", path, { headers: {} });

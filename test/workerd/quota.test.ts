@@ -160,3 +160,26 @@ it("counts exactly the servers there are, whatever is reserved, built, deleted a
     { numRuns: 25 },
   );
 });
+
+it("remembers what a deleted server took, once, and forgets it after its time", async () => {
+  const name = "usage";
+  const record = newRecord(specOf({ project_id: name }));
+  const launched_at = "2026-01-01T00:00:00.000Z";
+  const deleted = { ...record, vm_state: "deleted" as const, launched_at, version: 9 };
+  const used = () => project(name).serverUsage("2026-01-01T12:00:00.000Z", "2099-01-01T00:00:00.000Z");
+  await project(name).index({ ...record, version: 2, vm_state: "active", launched_at });
+  expect(await used()).toMatchObject([{ uuid: record.uuid, state: "active", disk: 10, terminated_at: null }]);
+  for (let i = 0; i < 2; i++) await project(name).index({ ...deleted, terminated_at: "2026-01-02T00:00:00.000Z" });
+  expect(await used()).toMatchObject([{ uuid: record.uuid, state: "terminated", flavor: "f", vcpus: 1, ram: 1024 }]);
+  // A server that never ran took nothing.
+  const never = newRecord(specOf({ project_id: name }));
+  await project(name).index({ ...never, vm_state: "deleted", version: 2 });
+  expect(await used()).toHaveLength(1);
+  await runInDurableObject(project(name), (_, state) => {
+    state.storage.sql.exec("UPDATE usage SET terminated_at = '2020-01-01T00:00:00.000Z'");
+  });
+  await project(name).index({ ...never, vm_state: "deleted", version: 3 });
+  await runInDurableObject(project(name), (_, state) => {
+    expect(state.storage.sql.exec("SELECT * FROM usage").toArray()).toEqual([]);
+  });
+});

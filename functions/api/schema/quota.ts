@@ -68,7 +68,7 @@ export function updateQuotaClass(minor: number) {
 /** From 2.75 on a query with an unknown parameter is refused. */
 const STRICT_MINOR = 75;
 
-function parameters<S extends z.ZodRawShape>(minor: number, shape: S): z.ZodObject<S> {
+export function parameters<S extends z.ZodRawShape>(minor: number, shape: S): z.ZodObject<S> {
   return minor >= STRICT_MINOR ? (z.strictObject(shape) as unknown as z.ZodObject<S>) : z.object(shape);
 }
 
