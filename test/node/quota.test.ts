@@ -288,6 +288,21 @@ describe("creating", () => {
     await clear();
   });
 
+  it("is not stalled by a count that no cloud has", async () => {
+    const many = 2 ** 31 - 1;
+    const refused = await create({ min_count: many, max_count: many });
+    expect([refused.status, refused.body.badRequest.message]).toEqual([
+      400,
+      "min_count must be at most 500: ask for the rest in another request",
+    ]);
+    await put({ instances: 3 });
+    expect((await create({ min_count: 1, max_count: many })).status).toBe(202);
+    expect(await ids()).toHaveLength(3);
+    const over = await create({ min_count: 500, max_count: 500 });
+    expect(over.body.forbidden.message).toMatch(/^Quota exceeded for cores, instances, ram: Requested 500, 500, /);
+    await clear();
+  });
+
   it("200 at once against a quota of 50: exactly 50 servers, and 150 clean 403s", { timeout: 90_000 }, async () => {
     await put({ instances: 50, cores: -1, ram: -1 });
     const started = Date.now();
