@@ -3,6 +3,7 @@
  * A server's row is its reservation until the server has left `building`, and its usage until it is deleted.
  */
 import { DurableObject } from "cloudflare:workers";
+import { type TooManyItems, tooManyItems } from "../conductor/details.ts";
 import { type CreateSpec, newRecord, type ServerRecord } from "../conductor/record.ts";
 import { config } from "../config.ts";
 import { causeOf, log } from "../log.ts";
@@ -55,10 +56,13 @@ export class Project extends DurableObject<Env> {
   async reserve(
     specs: readonly CreateSpec[],
     least: number,
-  ): Promise<Result<{ count: number; until: number }, QuotaExceeded>> {
+  ): Promise<Result<{ count: number; until: number }, QuotaExceeded | TooManyItems>> {
     await this.#hearClass();
     // From here to the rows there is no await: the check and the reservation are one.
-    const bounds = this.#quotas.bounds(this.#limits(null), specs[0]?.user_id ?? "");
+    const { user_id = "", metadata = {} } = specs[0] ?? {};
+    const tooMany = tooManyItems(metadata, this.#limits(user_id).metadata_items);
+    if (tooMany !== null) return err(tooMany);
+    const bounds = this.#quotas.bounds(this.#limits(null), user_id);
     const fits = fitting(bounds, specs, least);
     if (!fits.ok) return fits;
     const count = fits.value;
@@ -118,6 +122,12 @@ export class Project extends DurableObject<Env> {
   async quota(user: string | null): Promise<Quota> {
     await this.#hearClass();
     return { limits: this.#limits(user), ...this.#quotas.splitUsage(user) };
+  }
+
+  /** The limits in force for one user. */
+  async limits(user: string): Promise<Limits> {
+    await this.#hearClass();
+    return this.#limits(user);
   }
 
   /** Sets limits of the project (null) or one user in it; unless forced, none below what is used or promised. */

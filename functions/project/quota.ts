@@ -1,4 +1,5 @@
 /** Quotas (nova: quota.py). A limit of -1 is none. Pure. */
+import type { TooManyItems } from "../conductor/details.ts";
 import type { CreateSpec } from "../conductor/record.ts";
 import type { Config } from "../config.ts";
 import { err, ok, type Result } from "../result.ts";
@@ -99,8 +100,10 @@ function exceeds(bounds: readonly Bound[], wanted: Usage): QuotaExceeded | null 
   return over.length === 0 ? null : { kind: "over_quota", over };
 }
 
-/** Nova's text (nova.exception.TooManyInstances). */
-export function quotaMessage({ over }: QuotaExceeded): string {
+/** Nova's texts (nova.exception: TooManyInstances, MetadataLimitExceeded). */
+export function quotaMessage(error: QuotaExceeded | TooManyItems): string {
+  if (error.kind === "too_many_items") return `Maximum number of metadata items exceeds ${error.limit}`;
+  const { over } = error;
   const list = (part: (row: QuotaExceeded["over"][number]) => number | string) => over.map(part).join(", ");
   const names = list((row) => row.resource);
   return (

@@ -288,6 +288,20 @@ describe("creating", () => {
     await clear();
   });
 
+  it("and writing later hold metadata to its quota", async () => {
+    await put({ metadata_items: 2 });
+    const { body } = await create({ metadata: { a: "1", b: "2" } });
+    await edge.cloud.built(body.server.id, 20_000);
+    const said = "Maximum number of metadata items exceeds 2";
+    expect((await create({ metadata: { a: "1", b: "2", c: "3" } })).body.forbidden.message).toBe(said);
+    const write = (metadata: object) => ask("POST", `/servers/${body.server.id}/metadata`, { body: { metadata } });
+    expect((await write({ c: "3" })).body.forbidden.message).toBe(said);
+    expect((await write({ b: "3" })).status).toBe(200);
+    await put({ metadata_items: -1 });
+    expect((await write({ c: "3" })).status).toBe(200);
+    await clear();
+  });
+
   it("is not stalled by a count that no cloud has", async () => {
     const many = 2 ** 31 - 1;
     const refused = await create({ min_count: many, max_count: many });

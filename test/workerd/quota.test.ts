@@ -3,6 +3,7 @@ import { env, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test"
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { newRecord, type ServerRecord } from "../../functions/conductor/record.ts";
+import { Project } from "../../functions/project/project.ts";
 import { quotaMessage, refusalMessage } from "../../functions/project/quota.ts";
 import { specOf } from "./specs.ts";
 
@@ -182,4 +183,17 @@ it("remembers what a deleted server took, once, and forgets it after its time", 
   await runInDurableObject(project(name), (_, state) => {
     expect(state.storage.sql.exec("SELECT * FROM usage").toArray()).toEqual([]);
   });
+});
+
+it("brings the servers of a project from before there were users' quotas along", async () => {
+  const name = "before";
+  const record = newRecord(specOf({ project_id: name, user_id: "old" }));
+  await runInDurableObject(project(name), (_, state) => {
+    const { sql, kv } = state.storage;
+    sql.exec("DROP TABLE quota; DROP TABLE usage; ALTER TABLE server DROP COLUMN user_id");
+    kv.put("schema", 1);
+    sql.exec("INSERT INTO server VALUES (?, 1, 1, 1024, ?, NULL)", record.uuid, JSON.stringify(record));
+    new Project(state, env);
+  });
+  expect((await project(name).quota("old")).in_use).toEqual({ instances: 1, cores: 1, ram: 1024 });
 });
