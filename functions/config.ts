@@ -23,6 +23,17 @@ const schema = z.object({
   QUOTA_CORES: quota,
   /** MiB. */
   QUOTA_RAM: quota,
+  /** Per server. */
+  QUOTA_METADATA_ITEMS: quota,
+  /** Per user. */
+  QUOTA_KEY_PAIRS: quota,
+  QUOTA_SERVER_GROUPS: quota,
+  QUOTA_SERVER_GROUP_MEMBERS: quota,
+  /** Per request, up to microversion 2.56. */
+  QUOTA_INJECTED_FILES: quota,
+  QUOTA_INJECTED_FILE_CONTENT_BYTES: quota,
+  /** Bytes. */
+  QUOTA_INJECTED_FILE_PATH_LENGTH: quota,
   /** Seconds after which a reservation without a server is given back. */
   RESERVATION_EXPIRE: seconds(1),
   /** Filters by name, in the order they run. */

@@ -9,6 +9,7 @@ export { Console } from "./console/console.ts";
 export { Identity } from "./identity/identity.ts";
 export { Images } from "./image/images.ts";
 export { Project } from "./project/project.ts";
+export { QuotaClass } from "./project/quota-class.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
 
 const app = createApp();

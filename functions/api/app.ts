@@ -13,14 +13,31 @@ import { consoles } from "./consoles.ts";
 import { Fault, notFound, unexpected } from "./fault.ts";
 import { flavors } from "./flavors.ts";
 import { instanceActions } from "./instance-actions.ts";
+import { limits } from "./limits.ts";
 import { microversion, versionHeaders } from "./microversion.ts";
 import { authenticated } from "./policy.ts";
+import { quotaSets } from "./quota-sets.ts";
 import { originOf } from "./resource.ts";
 import { serverActions } from "./server-actions.ts";
 import { serverDetails } from "./server-details.ts";
 import { servers } from "./servers.ts";
+import { tenantUsage } from "./tenant-usage.ts";
 import { MAX_BODY_BYTES } from "./validate.ts";
 import { versions } from "./versions.ts";
+
+/** What is under /compute/v2.1. */
+const MOUNTS = [
+  servers,
+  serverDetails,
+  serverActions,
+  instanceActions,
+  consoles,
+  flavors,
+  absent,
+  quotaSets,
+  limits,
+  tenantUsage,
+] as const;
 
 export function createApp(): Hono<AppEnv> {
   // A path with and without its last slash is one: clients of every age are among the callers.
@@ -61,8 +78,7 @@ function computeRoutes(): Hono<AppEnv> {
   versions(compute);
   const resources = new Hono<AppEnv>();
   resources.use(authenticated, microversion);
-  for (const mount of [servers, serverDetails, serverActions, instanceActions, consoles, flavors, absent])
-    mount(resources);
+  for (const mount of MOUNTS) mount(resources);
   // Both forms of Nova's URLs; a resource's name is never a project's id.
   compute.route("/v2.1", resources);
   compute.route("/v2.1/:project{[0-9a-f-]+}", resources);

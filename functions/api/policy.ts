@@ -29,6 +29,11 @@ export function requireAdmin(c: Context<AppEnv>, rule: string): void {
   if (!c.var.actor.is_admin) throw denied(rule);
 }
 
+/** For what readers of `project` may see, and admins of any. */
+export function requireReaderOf(c: Context<AppEnv>, project: string, rule: string): void {
+  if (!c.var.actor.is_admin && c.var.actor.project_id !== project) throw denied(rule);
+}
+
 function denied(rule: string): Fault {
   return forbidden(`Policy doesn't allow ${rule} to be performed.`);
 }

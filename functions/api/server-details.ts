@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { DetailsChange, DetailsError } from "../conductor/details.ts";
 import type { ServerRecord } from "../conductor/record.ts";
 import type { ActionError } from "../conductor/server.ts";
+import { quotaMessage } from "../project/quota.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, type Fault, forbidden, instanceNotFound, notFound } from "./fault.ts";
 import { requireMember } from "./policy.ts";
@@ -47,7 +48,7 @@ export function detailsFault(id: string, error: ActionError | DetailsError): Fau
     case "no_such_key":
       return notFound("Metadata item was not found");
     case "too_many_items":
-      return forbidden(`Maximum number of metadata items exceeds ${error.limit}`);
+      return forbidden(quotaMessage(error));
     case "too_many_tags":
       return badRequest(`The number of tags exceeded the per-server limit ${error.limit}`);
     default:

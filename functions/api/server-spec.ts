@@ -11,6 +11,9 @@ import type { CreateBody } from "./schema/server.ts";
 
 const GIB = 1024 ** 3;
 
+/** Servers made by one request: each is a call out of the Worker, which may make a thousand. */
+const MAX_SERVERS = 500;
+
 /** An image to boot, with what it asks of a flavor: MiB of memory, GiB of disk. */
 type BootImage = { ref: ImageRef; min_ram: number; min_disk: number };
 
@@ -81,7 +84,10 @@ function countOf(server: CreateBody["server"]): number {
   const min = server.min_count ?? 1;
   const max = server.max_count ?? min;
   if (min > max) throw badRequest("min_count must be <= max_count");
-  return max;
+  if (min > MAX_SERVERS)
+    throw badRequest(`min_count must be at most ${MAX_SERVERS}: ask for the rest in another request`);
+  // What is beyond is cut as a quota cuts it.
+  return Math.min(max, MAX_SERVERS);
 }
 
 async function flavorOf(c: Context<AppEnv>, ref: string): Promise<Flavor> {

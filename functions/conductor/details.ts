@@ -3,16 +3,13 @@ import { err, ok, type Result } from "../result.ts";
 import type { ServerRecord } from "./record.ts";
 import type { Conflict, VmState } from "./state.ts";
 
-/** nova: [quota]metadata_items, and MAX_TAG_COUNT of objects/instance.py. */
-export const MAX_METADATA_ITEMS = 128;
+/** nova: MAX_TAG_COUNT of objects/instance.py. */
 export const MAX_TAGS = 50;
 
 export type Details = Partial<Pick<ServerRecord, "display_name" | "description" | "metadata" | "tags" | "disk_config">>;
-export type DetailsError =
-  | Conflict
-  | { kind: "no_such_key" }
-  | { kind: "too_many_items"; limit: number }
-  | { kind: "too_many_tags"; limit: number };
+/** More metadata on one server than its owner may write. */
+export type TooManyItems = { kind: "too_many_items"; limit: number };
+export type DetailsError = Conflict | { kind: "no_such_key" } | TooManyItems | { kind: "too_many_tags"; limit: number };
 
 /** A change of the details, and whether the thing it names was new. */
 export type DetailsChange =
@@ -24,29 +21,37 @@ export type DetailsChange =
 
 const WRITABLE: readonly VmState[] = ["active", "stopped"];
 
-/** What `change` makes of the record; `isNew` tells whether a tag was not there before. */
+/**
+ * What `change` makes of the record; `isNew` tells whether a tag was not there before. `maxItems` is the quota of
+ * metadata, -1 for none.
+ */
 export function applyDetails(
   record: ServerRecord,
   change: DetailsChange,
+  maxItems: number,
 ): Result<{ details: Details; isNew: boolean }, DetailsError> {
   if (change.of === "server") return ok({ details: change.change, isNew: false });
   if (!WRITABLE.includes(record.vm_state)) {
     const verb = `${change.do === "delete" ? "delete" : "update"} ${change.of}`;
     return err({ kind: "invalid_state", verb, attr: "vm_state", state: record.vm_state });
   }
-  return change.of === "metadata" ? metadata(record, change) : tags(record, change);
+  return change.of === "metadata" ? metadata(record, change, maxItems) : tags(record, change);
 }
 
-function metadata(record: ServerRecord, change: Extract<DetailsChange, { of: "metadata" }>) {
+/** The refusal of so much metadata, if the quota of it refuses it; -1 is none. */
+export function tooManyItems(items: Record<string, string>, limit: number): TooManyItems | null {
+  return limit !== -1 && Object.keys(items).length > limit ? { kind: "too_many_items", limit } : null;
+}
+
+function metadata(record: ServerRecord, change: Extract<DetailsChange, { of: "metadata" }>, maxItems: number) {
   if (change.do === "delete") {
     if (!Object.hasOwn(record.metadata, change.key)) return err({ kind: "no_such_key" as const });
     const { [change.key]: _, ...left } = record.metadata;
     return ok({ details: { metadata: left }, isNew: false });
   }
   const items = change.do === "replace" ? change.items : { ...record.metadata, ...change.items };
-  if (Object.keys(items).length > MAX_METADATA_ITEMS) {
-    return err({ kind: "too_many_items" as const, limit: MAX_METADATA_ITEMS });
-  }
+  const tooMany = tooManyItems(items, maxItems);
+  if (tooMany !== null) return err(tooMany);
   return ok({ details: { metadata: items }, isNew: false });
 }
 

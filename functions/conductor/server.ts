@@ -112,10 +112,11 @@ export class Server extends DurableObject<Env> {
     actor: Actor,
     change: DetailsChange,
   ): Promise<Result<{ record: ServerRecord; isNew: boolean }, ActionError | DetailsError>> {
+    const maxItems = await this.#maxItems(actor, change);
     // Nova does not ask the lock about tags, or about the name (nova/compute/api.py).
     const found = change.of === "metadata" ? this.#changeable(actor) : this.#found(actor);
     if (!found.ok) return found;
-    const changed = applyDetails(found.value, change);
+    const changed = applyDetails(found.value, change, maxItems);
     if (!changed.ok) return changed;
     const record = await this.#touch(changed.value.details);
     return ok({ record, isNew: changed.value.isNew });
@@ -237,6 +238,13 @@ export class Server extends DurableObject<Env> {
   #changeable(actor: Actor): Result<ServerRecord, NotFound | Locked> {
     const found = this.#found(actor);
     return found.ok && found.value.locked_by && !actor.is_admin ? err({ kind: "locked" }) : found;
+  }
+
+  /** How much metadata the server may have; asked for only where `change` may add some. */
+  async #maxItems({ user_id }: Actor, change: DetailsChange): Promise<number> {
+    const record = this.#record();
+    if (record === null || change.of !== "metadata" || change.do === "delete") return -1;
+    return (await this.env.PROJECT.getByName(record.project_id).limits(user_id)).metadata_items;
   }
 
   #ownedEvenDeleted(actor: Actor): boolean {

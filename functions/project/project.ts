@@ -3,13 +3,25 @@
  * A server's row is its reservation until the server has left `building`, and its usage until it is deleted.
  */
 import { DurableObject } from "cloudflare:workers";
+import { type TooManyItems, tooManyItems } from "../conductor/details.ts";
 import { type CreateSpec, newRecord, type ServerRecord } from "../conductor/record.ts";
 import { config } from "../config.ts";
 import { causeOf, log } from "../log.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate } from "../store/migrate.ts";
 import { type BadQuery, type ListQuery, type Page, pageOf } from "./listing.ts";
-import { exceeds, type QuotaExceeded, type Usage } from "./quota.ts";
+import {
+  configuredLimits,
+  fitting,
+  type Limits,
+  type QuotaExceeded,
+  type QuotaRefused,
+  type Resource,
+  refusal,
+  type Usage,
+} from "./quota.ts";
+import { type ClassLimits, QUOTA_TABLES, QuotaStore, type SplitUsage } from "./quota-store.ts";
+import { keepUsage, readUsage, type ServerUsage, USAGE_TABLES } from "./usage.ts";
 
 const MIGRATIONS = [
   `CREATE TABLE server (
@@ -18,25 +30,23 @@ const MIGRATIONS = [
    ) WITHOUT ROWID;
    CREATE INDEX server_reserved ON server (reserved_until) WHERE reserved_until IS NOT NULL;
    CREATE TABLE deleted (uuid TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;`,
+  QUOTA_TABLES,
+  USAGE_TABLES,
 ] as const;
 
 /** A deleted server's late word must not bring its row back; words do not travel this long. */
 const DELETED_KEEP_MS = 60 * 60 * 1000;
 const RECHECK_MS = 60_000;
 
-function demand(specs: readonly CreateSpec[]): Usage {
-  const wanted: Usage = { instances: specs.length, cores: 0, ram: 0 };
-  for (const { flavor } of specs) {
-    wanted.cores += flavor.vcpus;
-    wanted.ram += flavor.ram;
-  }
-  return wanted;
-}
+export type Quota = SplitUsage & { limits: Limits };
 
 export class Project extends DurableObject<Env> {
+  readonly #quotas: QuotaStore;
+
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     migrate(ctx.storage, MIGRATIONS);
+    this.#quotas = new QuotaStore(ctx.storage);
   }
 
   /**
@@ -46,22 +56,23 @@ export class Project extends DurableObject<Env> {
   async reserve(
     specs: readonly CreateSpec[],
     least: number,
-  ): Promise<Result<{ count: number; until: number }, QuotaExceeded>> {
-    const { QUOTA_INSTANCES, QUOTA_CORES, QUOTA_RAM, RESERVATION_EXPIRE } = config(this.env);
-    const limits = { instances: QUOTA_INSTANCES, cores: QUOTA_CORES, ram: QUOTA_RAM };
-    const used = this.usage();
-    let count = specs.length;
-    for (; ; count--) {
-      const over = exceeds(limits, used, demand(specs.slice(0, count)));
-      if (over === null) break;
-      if (count <= least) return err(over);
-    }
+  ): Promise<Result<{ count: number; until: number }, QuotaExceeded | TooManyItems>> {
+    await this.#hearClass();
+    // From here to the rows there is no await: the check and the reservation are one.
+    const { user_id = "", metadata = {} } = specs[0] ?? {};
+    const tooMany = tooManyItems(metadata, this.#limits(user_id).metadata_items);
+    if (tooMany !== null) return err(tooMany);
+    const bounds = this.#quotas.bounds(this.#limits(null), user_id);
+    const fits = fitting(bounds, specs, least);
+    if (!fits.ok) return fits;
+    const count = fits.value;
     const now = Date.now();
-    const expires = now + RESERVATION_EXPIRE * 1000;
+    const expires = now + config(this.env).RESERVATION_EXPIRE * 1000;
     for (const spec of specs.slice(0, count)) {
       this.ctx.storage.sql.exec(
-        "INSERT INTO server VALUES (?, 0, ?, ?, ?, ?)",
+        `INSERT INTO server (uuid, user_id, version, vcpus, ram, record, reserved_until) VALUES (?, ?, 0, ?, ?, ?, ?)`,
         spec.uuid,
+        spec.user_id,
         spec.flavor.vcpus,
         spec.flavor.ram,
         JSON.stringify(newRecord(spec)),
@@ -81,13 +92,14 @@ export class Project extends DurableObject<Env> {
       sql.exec("DELETE FROM server WHERE uuid = ?", record.uuid);
       sql.exec("DELETE FROM deleted WHERE at < ?", now - DELETED_KEEP_MS);
       sql.exec("INSERT OR REPLACE INTO deleted VALUES (?, ?)", record.uuid, now);
+      keepUsage(sql, record, now);
       return;
     }
     const gone = sql.exec("SELECT 1 FROM deleted WHERE uuid = ?", record.uuid).toArray().length > 0;
     if (gone) return;
     const { uuid, version, flavor } = record;
     sql.exec(
-      `INSERT INTO server VALUES (?1, ?2, ?3, ?4, ?5, NULL)
+      `INSERT INTO server (uuid, version, vcpus, ram, record, user_id) VALUES (?1, ?2, ?3, ?4, ?5, ?7)
        ON CONFLICT (uuid) DO UPDATE SET version = ?2, vcpus = ?3, ram = ?4, record = ?5,
          reserved_until = CASE WHEN ?6 THEN reserved_until ELSE NULL END
        WHERE excluded.version > server.version`,
@@ -97,16 +109,62 @@ export class Project extends DurableObject<Env> {
       flavor.ram,
       JSON.stringify(record),
       record.vm_state === "building" ? 1 : 0,
+      record.user_id,
     );
   }
 
-  /** Usage of servers and reservations together. `ram` in MiB. */
+  /** Usage of servers and reservations together. */
   usage(): Usage {
-    return this.ctx.storage.sql
-      .exec<Usage>(
-        "SELECT count(*) AS instances, coalesce(sum(vcpus), 0) AS cores, coalesce(sum(ram), 0) AS ram FROM server",
-      )
-      .one();
+    return this.#quotas.usage(null);
+  }
+
+  /** The limits in force for the project (null) or one user in it, and what is used of them. */
+  async quota(user: string | null): Promise<Quota> {
+    await this.#hearClass();
+    return { limits: this.#limits(user), ...this.#quotas.splitUsage(user) };
+  }
+
+  /** The limits in force for one user. */
+  async limits(user: string): Promise<Limits> {
+    await this.#hearClass();
+    return this.#limits(user);
+  }
+
+  /** Sets limits of the project (null) or one user in it; unless forced, none below what is used or promised. */
+  async setQuota(
+    user: string | null,
+    change: Partial<Limits>,
+    force: boolean,
+  ): Promise<Result<undefined, QuotaRefused>> {
+    await this.#hearClass();
+    const used: Partial<Record<Resource, number>> = this.#quotas.usage(user);
+    const promised = (resource: Resource) => this.#quotas.promised(resource, user);
+    const project = this.#limits(null);
+    const refused =
+      user === null
+        ? refusal(
+            change,
+            (resource) => Math.max(used[resource] ?? 0, promised(resource)),
+            () => -1,
+          )
+        : refusal(
+            change,
+            (resource) => used[resource] ?? 0,
+            (resource) => (project[resource] === -1 ? -1 : Math.max(0, project[resource] - promised(resource))),
+          );
+    if (refused !== null && !force) return err(refused);
+    this.#quotas.set(user, change);
+    return ok();
+  }
+
+  /** Back to the defaults. */
+  dropQuota(user: string | null): void {
+    this.#quotas.remove(user);
+  }
+
+  /** Hears from the quota class `default` what it is now. */
+  takeClass(told: ClassLimits): void {
+    this.#quotas.takeClass(told);
   }
 
   /** One page of the project's servers, newest first unless asked otherwise. No server is woken. */
@@ -114,6 +172,11 @@ export class Project extends DurableObject<Env> {
     const rows = this.ctx.storage.sql.exec<{ record: string }>("SELECT record FROM server");
     const records = [...rows].map((row) => JSON.parse(row.record) as ServerRecord);
     return pageOf(records, query);
+  }
+
+  /** The servers that ran at some time from `start` to `end` (ISO 8601 in UTC with milliseconds), also deleted ones. */
+  serverUsage(start: string, end: string): ServerUsage[] {
+    return readUsage(this.ctx.storage.sql, start, end);
   }
 
   /** Gives back reservations whose server never came to be: the API died between reserving and creating. */
@@ -138,6 +201,23 @@ export class Project extends DurableObject<Env> {
       }
     }
     await this.#arm();
+  }
+
+  /** Asks for the quota class once; from then on it tells. */
+  async #hearClass(): Promise<void> {
+    const { name } = this.ctx.id;
+    if (this.#quotas.classLimits() !== undefined || name === undefined) return;
+    this.#quotas.takeClass(await this.env.QUOTA_CLASS.getByName("default").subscribe(name));
+  }
+
+  /** The limits in force: the user's, before the project's, before the class's, before the options. */
+  #limits(user: string | null): Limits {
+    return {
+      ...configuredLimits(config(this.env)),
+      ...this.#quotas.classLimits()?.limits,
+      ...this.#quotas.own(null),
+      ...(user === null ? {} : this.#quotas.own(user)),
+    };
   }
 
   async #arm(): Promise<void> {

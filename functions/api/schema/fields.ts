@@ -17,15 +17,11 @@ export const description = z
   .regex(/^[^\p{Cc}\p{Cs}]*$/u, "It has characters that cannot be printed.")
   .nullable();
 
-export const metadata = z
-  .record(
-    z.string().regex(/^[a-zA-Z0-9-_:. ]{1,255}$/, "A key has characters that are not allowed."),
-    z.string().max(255),
-  )
-  .refine((items) => Object.keys(items).length <= MAX_METADATA_ITEMS, `Maximum number of metadata items exceeds 128`);
-
-/** nova: [quota]metadata_items. */
-const MAX_METADATA_ITEMS = 128;
+/** How many there may be is a quota's matter. */
+export const metadata = z.record(
+  z.string().regex(/^[a-zA-Z0-9-_:. ]{1,255}$/, "A key has characters that are not allowed."),
+  z.string().max(255),
+);
 
 export const tag = z.string().regex(/^[^,/]{1,60}$/, "A tag is 1 to 60 characters without ',' and '/'.");
 

@@ -3,12 +3,12 @@ import { z } from "zod";
 import { boolean as anyBoolean } from "./fields.ts";
 
 /** A repeated parameter comes as a list; where one value is meant, the last is taken. */
-const last = z.array(z.string().max(255)).transform((values) => values.at(-1) ?? "");
+export const last = z.array(z.string().max(255)).transform((values) => values.at(-1) ?? "");
 
 /** As in a body, but a query has only strings. */
 const boolean = z.string().pipe(anyBoolean as z.ZodType<boolean, string>);
 
-const whole = last.pipe(z.string().regex(/^[0-9]{1,10}$/, "It is not a whole number.")).transform(Number);
+export const whole = last.pipe(z.string().regex(/^[0-9]{1,10}$/, "It is not a whole number.")).transform(Number);
 
 /**
  * What a list of servers takes beside its filters (functions/project/filters.ts). Other parameters are ignored up to

@@ -1,0 +1,116 @@
+/** /os-simple-tenant-usage (nova/api/openstack/compute/simple_tenant_usage.py). */
+import type { Context, Hono } from "hono";
+import { config } from "../config.ts";
+import { hoursWithin, type ServerUsage } from "../project/usage.ts";
+import type { AppEnv } from "./app-env.ts";
+import { badRequest } from "./fault.ts";
+import { requireAdmin, requireReaderOf } from "./policy.ts";
+import { checkProject } from "./projects.ts";
+import { nextLink, resource } from "./resource.ts";
+import { PAGES_MINOR, parseTime, usagePage, usagePeriod } from "./schema/tenant-usage.ts";
+import { query } from "./validate.ts";
+
+const PATH = "os-simple-tenant-usage";
+const RULE = "os_compute_api:os-simple-tenant-usage";
+
+/** From `start` to `end`, ms since the epoch, told at `now`. */
+type Period = { start: number; end: number; now: number; detailed: boolean };
+type Row = ServerUsage & { project: string };
+
+export function tenantUsage(app: Hono<AppEnv>): void {
+  resource(app, `/${PATH}`, { GET: list });
+  resource(app, `/${PATH}/:id`, { GET: show });
+}
+
+async function list(c: Context<AppEnv>): Promise<Response> {
+  requireAdmin(c, `${RULE}:list`);
+  const period = periodOf(c);
+  const projects = await c.env.IDENTITY.getByName("default").projects();
+  const parts = await Promise.all(projects.map(({ id }) => rowsOf(c, id, period)));
+  // Nova's pages run through the servers by project and uuid.
+  const rows = parts.flat().sort((a, b) => (a.project < b.project ? -1 : a.project > b.project ? 1 : 0));
+  const { page, last } = pageOf(c, rows);
+  const tenant_usages = [...Map.groupBy(page, (row) => row.project).values()].map((of) => summary(of, period));
+  return c.json({ tenant_usages, ...(last ? { tenant_usages_links: nextLink(c, PATH, last.uuid) } : {}) });
+}
+
+async function show(c: Context<AppEnv>): Promise<Response> {
+  const id = c.req.param("id") ?? "";
+  requireReaderOf(c, id, `${RULE}:show`);
+  const period = periodOf(c);
+  await checkProject(c, id);
+  const { page, last } = pageOf(c, await rowsOf(c, id, period));
+  const tenant_usage = page.length === 0 ? {} : summary(page, { ...period, detailed: true });
+  return c.json({ tenant_usage, ...(last ? { tenant_usage_links: nextLink(c, `${PATH}/${id}`, last.uuid) } : {}) });
+}
+
+/** The period asked for, which ends now at the latest; a time that is not given is now. */
+function periodOf(c: Context<AppEnv>): Period {
+  const asked = query(c, usagePeriod(c.var.minor));
+  const now = Date.now();
+  const time = (text: string | undefined) => {
+    const parsed = text ? parseTime(text) : now;
+    if (parsed === null) throw badRequest("Invalid datetime string: Datetime is in invalid format");
+    return parsed;
+  };
+  const [start, end] = [time(asked.start), time(asked.end)];
+  if (start > end || (start === end && asked.start)) {
+    throw badRequest("Invalid start time. The start time cannot occur after the end time.");
+  }
+  return { start, end: Math.min(end, now), now, detailed: asked.detailed === "1" };
+}
+
+async function rowsOf(c: Context<AppEnv>, project: string, { start, end }: Period): Promise<Row[]> {
+  const [from, to] = [new Date(start).toISOString(), new Date(end).toISOString()];
+  const rows = await c.env.PROJECT.getByName(project).serverUsage(from, to);
+  return rows.map((row) => ({ ...row, project }));
+}
+
+/** The page asked for, and its last row if there may be more. */
+function pageOf(c: Context<AppEnv>, rows: Row[]): { page: Row[]; last: Row | undefined } {
+  if (c.var.minor < PAGES_MINOR) return { page: rows, last: undefined };
+  const { limit: asked, marker } = query(c, usagePage);
+  const { MAX_LIMIT } = config(c.env);
+  const limit = Math.min(asked ?? MAX_LIMIT, MAX_LIMIT);
+  const from = marker === undefined ? 0 : rows.findIndex((row) => row.uuid === marker) + 1;
+  if (marker !== undefined && from === 0) throw badRequest(`marker [${marker}] not found`);
+  const page = rows.slice(from, from + limit);
+  return { page, last: page.length === limit ? page.at(-1) : undefined };
+}
+
+/** One project's sums over its servers, at least one of them. */
+function summary(rows: readonly Row[], period: Period): object {
+  const usages = rows.map((row) => ({ row, hours: hoursWithin(row, period.start, period.end) }));
+  const sum = (of: (row: Row) => number) => usages.reduce((total, { row, hours }) => total + of(row) * hours, 0);
+  return {
+    tenant_id: rows[0]?.project,
+    total_hours: sum(() => 1),
+    total_vcpus_usage: sum((row) => row.vcpus),
+    total_memory_mb_usage: sum((row) => row.ram),
+    total_local_gb_usage: sum((row) => row.disk),
+    start: microseconds(new Date(period.start).toISOString()),
+    stop: microseconds(new Date(period.end).toISOString()),
+    ...(period.detailed ? { server_usages: usages.map(({ row, hours }) => server(row, hours, period.now)) } : {}),
+  };
+}
+
+function server(row: Row, hours: number, now: number): object {
+  const ended = row.terminated_at === null ? now : Date.parse(row.terminated_at);
+  return {
+    instance_id: row.uuid,
+    name: row.name,
+    hours,
+    flavor: row.flavor,
+    memory_mb: row.ram,
+    local_gb: row.disk,
+    vcpus: row.vcpus,
+    tenant_id: row.project,
+    started_at: microseconds(row.launched_at),
+    ended_at: row.terminated_at && microseconds(row.terminated_at),
+    state: row.state,
+    uptime: Math.max(0, Math.floor((ended - Date.parse(row.launched_at)) / 1000)),
+  };
+}
+
+/** As Nova writes a time here: in UTC without saying so. */
+const microseconds = (iso: string) => `${iso.slice(0, 23)}000`;
