@@ -3,7 +3,7 @@ import type { Context, Handler, Hono } from "hono";
 import type { AppEnv } from "./app-env.ts";
 import { Fault } from "./fault.ts";
 
-type Method = "GET" | "POST" | "PUT" | "DELETE";
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
 export function resource(app: Hono<AppEnv>, path: string, handlers: Partial<Record<Method, Handler<AppEnv>>>): void {
   for (const [method, handler] of Object.entries(handlers)) app.on(method, path, handler);

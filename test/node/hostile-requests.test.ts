@@ -30,11 +30,30 @@ const ROUTES = [
   ["GET", `/image/v2/images/${NOBODY}/file`],
   ["PUT", `/image/v2/images/${NOBODY}/file`],
   ["POST", "/agent/v1/join-tokens"],
+  ["GET", "/identity/v3/auth/tokens"],
+  ["DELETE", "/identity/v3/auth/tokens"],
+  ["GET", "/identity/v3/auth/projects"],
+  ["GET", "/identity/v3/auth/catalog"],
+  ...["users", "projects", "roles"].flatMap((plural) => [
+    ["GET", `/identity/v3/${plural}`] as const,
+    ["POST", `/identity/v3/${plural}`] as const,
+    ["GET", `/identity/v3/${plural}/${NOBODY}`] as const,
+    ["PATCH", `/identity/v3/${plural}/${NOBODY}`] as const,
+    ["DELETE", `/identity/v3/${plural}/${NOBODY}`] as const,
+  ]),
+  ["GET", `/identity/v3/users/${NOBODY}/projects`],
+  ["GET", `/identity/v3/projects/${NOBODY}/users/${NOBODY}/roles`],
+  ["GET", `/identity/v3/projects/${NOBODY}/users/${NOBODY}/roles/${NOBODY}`],
+  ["PUT", `/identity/v3/projects/${NOBODY}/users/${NOBODY}/roles/${NOBODY}`],
+  ["DELETE", `/identity/v3/projects/${NOBODY}/users/${NOBODY}/roles/${NOBODY}`],
+  ["GET", "/identity/v3/role_assignments"],
+  ["GET", "/identity/v3/domains"],
+  ["GET", `/identity/v3/domains/${NOBODY}`],
 ] as const;
 /** Without a user's token. */
 const OPEN = [
   ["POST", "/identity/v3/auth/tokens"],
-  ["GET", "/identity/v3/auth/tokens"],
+  ["POST", `/identity/v3/users/${NOBODY}/password`],
   ["POST", "/agent/v1/enroll"],
   ["GET", "/agent/v1/link"],
   ["GET", `/agent/v1/console/${"a".repeat(64)}`],
@@ -55,6 +74,7 @@ const BODIES: Record<string, string> = {
     remote_console: [],
     join_token: {},
     name: {},
+    ...Object.fromEntries(["user", "project", "role"].map((kind) => [kind, { name: {}, enabled: "x", password: 7 }])),
   }),
   "a prototype": '{"__proto__":{"server":{}},"server":{"__proto__":{"name":"x"}}}',
   "an unpaired surrogate": '{"server":{"name":"\\ud800","flavorRef":"1","imageRef":""}}',
@@ -79,7 +99,7 @@ async function expectFault(response: Response) {
 
 /** Routes that read a JSON body; an image's bytes are whatever they are. */
 const READERS = [...ROUTES, ...OPEN].filter(
-  ([method, path]) => method === "POST" || (method === "PUT" && path.startsWith("/compute")),
+  ([method, path]) => method === "POST" || method === "PATCH" || (method === "PUT" && path.startsWith("/compute")),
 );
 
 describe.each(READERS)("%s %s", (method, path) => {
@@ -92,7 +112,7 @@ describe.each(READERS)("%s %s", (method, path) => {
 });
 
 it.each([...ROUTES, ...OPEN])("%s %s, asked with a method that it has not", async (_, path) => {
-  const response = await edge.call("PATCH", path);
+  const response = await edge.call("OPTIONS", path);
   expect(response.status).toBe(405);
   await expectFault(response);
 });

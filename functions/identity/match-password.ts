@@ -1,0 +1,34 @@
+/** Whether a password is a user's, with the limits on guessing. */
+import type { Context } from "hono";
+import type { AppEnv } from "../api/app-env.ts";
+import { Fault } from "../api/fault.ts";
+import { config } from "../config.ts";
+import type { Named } from "./directory.ts";
+import type { Proof } from "./identity.ts";
+import { sameSecret, verifyPassword } from "./password.ts";
+import { WRONG } from "./valid-token.ts";
+
+export function addressOf(c: Context<AppEnv>): string {
+  return c.req.header("cf-connecting-ip") ?? "unknown";
+}
+
+/** Stops an address that tries too often, before an object is woken or a password hashed. */
+export async function limitAddress(c: Context<AppEnv>): Promise<void> {
+  if (!(await c.env.AUTH_RATE.limit({ key: addressOf(c) })).success) throw tooMany(60);
+}
+
+/** The user whose password this is; 401 when it is nobody's, 429 after too many wrong ones. */
+export async function matchPassword(c: Context<AppEnv>, user: Partial<Named>, password: string): Promise<Proof> {
+  const asked = await c.env.IDENTITY.getByName("default").challenge({ user, address: addressOf(c) });
+  if (!asked.ok) throw tooMany(asked.error);
+  const { user_id, stored } = asked.value;
+  const operator = stored === "operator";
+  const good = operator ? sameSecret(password, config(c.env).ADMIN_PASSWORD) : await verifyPassword(stored, password);
+  if (!good || user_id === null || stored === null) throw new Fault(401, WRONG);
+  return { user_id, stored };
+}
+
+function tooMany(seconds: number): Fault {
+  const after = { "Retry-After": String(seconds) };
+  return new Fault(429, `Too many log-ins from your address. Try again in ${seconds} seconds.`, after);
+}
