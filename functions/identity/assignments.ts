@@ -32,7 +32,11 @@ export class Assignments {
 
   /** The roles that count: those assigned, and those that they imply. */
   effective(userId: string, projectId: string): Named[] {
-    const assigned = this.list({ user_id: userId, project_id: projectId }).map(({ role }) => role);
+    return this.implied(this.list({ user_id: userId, project_id: projectId }).map(({ role }) => role));
+  }
+
+  /** The roles of these names, and those that they imply. */
+  implied(assigned: readonly string[]): Named[] {
     const names = JSON.stringify(withImplied(assigned));
     const text = "SELECT id, name FROM role WHERE name IN (SELECT value FROM json_each(?)) ORDER BY name";
     return this.#sql.exec<Named>(text, names).toArray();

@@ -4,6 +4,7 @@ import { config } from "../config.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate } from "../store/migrate.ts";
 import { Agents, type Enrolment, type EnrolmentError } from "./agents.ts";
+import { type AppCredential, AppCredentials, type NewAppCredential, within } from "./app-credentials.ts";
 import { type Assignment, type AssignmentNames, Assignments } from "./assignments.ts";
 import { Attempts } from "./attempts.ts";
 import { Directory, type Entity, type Fields, type Filter, type Kind, type Named, type Refusal } from "./directory.ts";
@@ -17,6 +18,8 @@ export type Login = { user: Partial<Named>; address: string };
 export type Challenge = { user_id: string | null; who: string; stored: string | "operator" | null };
 /** A challenge that was met. */
 export type Proof = { user_id: string; stored: string };
+/** An application credential by its id, or by its name and whose it is. */
+export type AppLogin = { id: string } | { name: string; user: Partial<Named> };
 /** A project; null: none; "default": the user's own default, if he has one. */
 export type Scope = Partial<Named> | null | "default";
 
@@ -25,6 +28,7 @@ export class Identity extends DurableObject<Env> {
   readonly #assignments: Assignments;
   readonly #attempts: Attempts;
   readonly #revocations: Revocations;
+  readonly #appCredentials: AppCredentials;
   readonly #agents: Agents;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -35,6 +39,7 @@ export class Identity extends DurableObject<Env> {
     this.#assignments = new Assignments(sql);
     this.#attempts = new Attempts(sql);
     this.#revocations = new Revocations(sql);
+    this.#appCredentials = new AppCredentials(sql);
     this.#agents = new Agents(sql);
   }
 
@@ -59,7 +64,51 @@ export class Identity extends DurableObject<Env> {
 
   /** A token for another scope, for who holds one. Asked here: a copy of the revocations may be seconds old. */
   rescope(said: TokenClaims, scope: Scope): Result<Grant, "unauthorized"> {
-    return this.#revocations.revoked(said) ? err("unauthorized") : this.#grant(said.user.id, scope);
+    // An application credential is for one project, and a token of it opens no other.
+    if (this.#revocations.revoked(said) || said.app_credential) return err("unauthorized");
+    return this.#grant(said.user.id, scope);
+  }
+
+  /** As `challenge`, for an application credential's secret: `user_id` is the credential's id. */
+  appChallenge(login: AppLogin, address: string): Result<Challenge, number> {
+    const found = this.#findAppCredential(login);
+    const who = found ? found.id : `?${"id" in login ? login.id : `${login.user.id ?? login.user.name}/${login.name}`}`;
+    const wait = this.#attempts.begin(who, address, Date.now());
+    if (wait !== null) return err(wait);
+    return ok({ user_id: found?.id ?? null, who, stored: found ? this.#appCredentials.secret(found.id) : null });
+  }
+
+  /** The secret matched: what the credential gives. `until`: seconds since the epoch when that ends. */
+  appLoggedIn(id: string, address: string): Result<{ grant: Grant; until: number | null }, "unauthorized"> {
+    const found = this.#appCredentials.find(id);
+    if (found === null || (found.expires_at ?? Number.POSITIVE_INFINITY) <= Date.now()) return err("unauthorized");
+    this.#attempts.succeeded(id, address);
+    const granted = this.#grant(found.user_id, { id: found.project_id });
+    if (!granted.ok || !within(found.roles, granted.value.roles)) return err("unauthorized");
+    const app_credential = { id, name: found.name, restricted: !found.unrestricted };
+    const roles = this.#assignments.implied(found.roles.map(({ name }) => name));
+    const until = found.expires_at === null ? null : Math.floor(found.expires_at / 1000);
+    return ok({ grant: { ...granted.value, roles, app_credential }, until });
+  }
+
+  /** Makes one for the token's user and project; the revocations are asked here, as it outlives the token. */
+  createAppCredential(
+    said: TokenClaims,
+    given: NewAppCredential,
+  ): Result<AppCredential, "conflict" | "too_many" | "unauthorized"> {
+    return this.#revocations.revoked(said) ? err("unauthorized") : this.#appCredentials.create(given);
+  }
+
+  appCredentials(userId: string): AppCredential[] {
+    return this.#appCredentials.list(userId);
+  }
+
+  /** Whether there was one. Its tokens are void. */
+  removeAppCredential(userId: string, id: string): boolean {
+    if (this.#appCredentials.find(id)?.user_id !== userId) return false;
+    this.#appCredentials.remove(id);
+    this.#void(subjectOf.appCredential(id));
+    return true;
   }
 
   /** Takes one token back. */
@@ -95,8 +144,11 @@ export class Identity extends DurableObject<Env> {
     const held = kind === "role" ? this.#assignments.list({ role_id: id }) : [];
     const removed = this.#directory.remove(kind, id);
     if (!removed.ok) return removed;
-    if (kind !== "role") this.#void(subjectOf[kind](id));
-    for (const { user_id, project_id } of held) this.#void(subjectOf.member(user_id, project_id));
+    if (kind !== "role") {
+      this.#void(subjectOf[kind](id));
+      this.#appCredentials.removeOf(kind, id);
+    }
+    for (const one of held) this.#fewerRoles(one);
     return removed;
   }
 
@@ -115,7 +167,7 @@ export class Identity extends DurableObject<Env> {
 
   unassign(one: Assignment): Result<undefined, "not_found" | "protected"> {
     const removed = this.#assignments.remove(one);
-    if (removed.ok) this.#void(subjectOf.member(one.user_id, one.project_id));
+    if (removed.ok) this.#fewerRoles(one);
     return removed;
   }
 
@@ -155,6 +207,17 @@ export class Identity extends DurableObject<Env> {
     const roles = project?.enabled ? this.#assignments.effective(user.id, project.id) : [];
     if (project && roles.length > 0) return ok({ ...who, project: { id: project.id, name: project.name }, roles });
     return scope === "default" ? unscoped : err("unauthorized");
+  }
+
+  #findAppCredential(login: AppLogin): AppCredential | null {
+    if ("id" in login) return this.#appCredentials.find(login.id);
+    const user = this.#directory.find("user", login.user);
+    return (user && this.#appCredentials.list(user.id).find(({ name }) => name === login.name)) ?? null;
+  }
+
+  #fewerRoles({ user_id, project_id }: Assignment): void {
+    this.#void(subjectOf.member(user_id, project_id));
+    this.#appCredentials.shrink(user_id, project_id, this.#assignments.effective(user_id, project_id));
   }
 
   #void(subject: string): void {

@@ -8,7 +8,7 @@ import { jsonBody } from "../api/validate.ts";
 import type { Named } from "./directory.ts";
 import { projectView } from "./entity-views.ts";
 import type { Scope } from "./identity.ts";
-import { addressOf, limitAddress, matchPassword } from "./match-password.ts";
+import { addressOf, limitAddress, matchPassword, matchSecret } from "./match-password.ts";
 import { revocationsOf } from "./revocation-cache.ts";
 import { DEFAULT_DOMAIN } from "./tables.ts";
 import { type Grant, issueToken, type TokenClaims } from "./token.ts";
@@ -24,6 +24,10 @@ const auth = z.object({
       methods: z.array(short).min(1).max(8),
       password: z.object({ user: reference.extend({ password: z.string().max(4096) }) }).optional(),
       token: z.object({ id: z.string().max(8192) }).optional(),
+      application_credential: reference
+        .omit({ domain: true })
+        .extend({ user: reference.optional(), secret: z.string().max(4096) })
+        .optional(),
     }),
     scope: z
       .union([
@@ -44,6 +48,7 @@ type Granted = { grant: Grant; methods: string[]; exp?: number };
 const METHODS: Record<string, (c: Context<AppEnv>, asked: Auth) => Promise<Granted>> = {
   password: byPassword,
   token: byToken,
+  application_credential: byAppCredential,
 };
 
 export function authRoutes(app: Hono<AppEnv>): void {
@@ -81,6 +86,19 @@ async function byToken(c: Context<AppEnv>, { identity, scope }: Auth): Promise<G
   const granted = await c.env.IDENTITY.getByName("default").rescope(said, scopeOf(scope));
   if (!granted.ok) throw new Fault(401, WRONG);
   return { grant: granted.value, methods: [...new Set(["token", ...said.methods])], exp: said.exp };
+}
+
+/** A key to one project: it cannot ask for another. */
+async function byAppCredential(c: Context<AppEnv>, { identity, scope }: Auth): Promise<Granted> {
+  const { id, name, user, secret } = identity.application_credential ?? {};
+  if (secret === undefined || scope !== undefined) throw new Fault(401, WRONG);
+  if (user?.domain && !isDefault(user.domain)) throw new Fault(401, WRONG);
+  const login = id !== undefined ? { id } : { name: name ?? "", user: named(user ?? {}) };
+  const matched = await matchSecret(c, login, secret);
+  const granted = await c.env.IDENTITY.getByName("default").appLoggedIn(matched, addressOf(c));
+  if (!granted.ok) throw new Fault(401, WRONG);
+  const { grant, until } = granted.value;
+  return { grant, methods: ["application_credential"], ...(until === null ? {} : { exp: until }) };
 }
 
 /** GET /v3/auth/tokens: what a token says, for who holds one. */

@@ -4,7 +4,7 @@ import type { AppEnv } from "../api/app-env.ts";
 import { Fault } from "../api/fault.ts";
 import { config } from "../config.ts";
 import type { Named } from "./directory.ts";
-import type { Proof } from "./identity.ts";
+import type { AppLogin, Challenge, Proof } from "./identity.ts";
 import { sameSecret, verifyPassword } from "./password.ts";
 import { WRONG } from "./valid-token.ts";
 
@@ -21,7 +21,17 @@ export async function limitAddress(c: Context<AppEnv>): Promise<void> {
 export async function matchPassword(c: Context<AppEnv>, user: Partial<Named>, password: string): Promise<Proof> {
   const asked = await c.env.IDENTITY.getByName("default").challenge({ user, address: addressOf(c) });
   if (!asked.ok) throw tooMany(asked.error);
-  const { user_id, stored } = asked.value;
+  return meet(c, asked.value, password);
+}
+
+/** The id of the application credential whose secret this is; faults as `matchPassword`. */
+export async function matchSecret(c: Context<AppEnv>, login: AppLogin, secret: string): Promise<string> {
+  const asked = await c.env.IDENTITY.getByName("default").appChallenge(login, addressOf(c));
+  if (!asked.ok) throw tooMany(asked.error);
+  return (await meet(c, asked.value, secret)).user_id;
+}
+
+async function meet(c: Context<AppEnv>, { user_id, stored }: Challenge, password: string): Promise<Proof> {
   const operator = stored === "operator";
   const good = operator ? sameSecret(password, config(c.env).ADMIN_PASSWORD) : await verifyPassword(stored, password);
   if (!good || user_id === null || stored === null) throw new Fault(401, WRONG);

@@ -15,6 +15,7 @@ export const subjectOf = {
   token: (jti: string) => `token:${jti}`,
   user: (id: string) => `user:${id}`,
   project: (id: string) => `project:${id}`,
+  appCredential: (id: string) => `app_credential:${id}`,
   /** A user's tokens on one project: a role of his was taken away there. */
   member: (userId: string, projectId: string) => `member:${userId}:${projectId}`,
 };
@@ -25,6 +26,7 @@ export function subjectsOf(said: TokenClaims): string[] {
   if (said.project) {
     subjects.push(subjectOf.project(said.project.id), subjectOf.member(said.user.id, said.project.id));
   }
+  if (said.app_credential) subjects.push(subjectOf.appCredential(said.app_credential.id));
   return subjects;
 }
 

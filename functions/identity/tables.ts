@@ -1,5 +1,6 @@
 /** The Identity object's tables, and the rows that every deployment begins with. */
 
+import { APP_CREDENTIAL_TABLE } from "./app-credentials.ts";
 import { REVOCATION_TABLE } from "./revocations.ts";
 
 /** The first project and the first user; fixed, so that every deployment's clouds.yaml reads alike. */
@@ -48,4 +49,5 @@ export const MIGRATIONS = [
    CREATE INDEX attempt_of ON attempt (who, address);
    CREATE INDEX attempt_at ON attempt (at);`,
   REVOCATION_TABLE,
+  APP_CREDENTIAL_TABLE,
 ] as const;

@@ -21,6 +21,7 @@ export function tokenBody(c: Context<AppEnv>, said: TokenClaims): object {
       issued_at: new Date(said.iat * 1000).toISOString(),
       expires_at: new Date(said.exp * 1000).toISOString(),
       ...scoped,
+      ...(said.app_credential ? { application_credential: said.app_credential } : {}),
     },
   };
 }

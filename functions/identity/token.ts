@@ -12,6 +12,7 @@ const claims = z.object({
   project: named.nullable(),
   roles: z.array(named),
   methods: z.array(z.string()),
+  app_credential: named.extend({ restricted: z.boolean() }).optional(),
   jti: z.string(),
   iat: z.number(),
   exp: z.number(),
@@ -19,7 +20,7 @@ const claims = z.object({
 /** What a token says. `iat` (to the millisecond) and `exp` in seconds since the epoch. */
 export type TokenClaims = z.infer<typeof claims>;
 /** What the Identity object lets a caller have; `at` is its own time, milliseconds, which orders revocations. */
-export type Grant = Pick<TokenClaims, "user" | "project" | "roles"> & { at: number };
+export type Grant = Pick<TokenClaims, "user" | "project" | "roles" | "app_credential"> & { at: number };
 
 const keys = new WeakMap<object, Uint8Array>();
 

@@ -47,6 +47,10 @@ const ROUTES = [
   ["PUT", `/identity/v3/projects/${NOBODY}/users/${NOBODY}/roles/${NOBODY}`],
   ["DELETE", `/identity/v3/projects/${NOBODY}/users/${NOBODY}/roles/${NOBODY}`],
   ["GET", "/identity/v3/role_assignments"],
+  ["GET", `/identity/v3/users/${NOBODY}/application_credentials`],
+  ["POST", `/identity/v3/users/${NOBODY}/application_credentials`],
+  ["GET", `/identity/v3/users/${NOBODY}/application_credentials/${NOBODY}`],
+  ["DELETE", `/identity/v3/users/${NOBODY}/application_credentials/${NOBODY}`],
   ["GET", "/identity/v3/domains"],
   ["GET", `/identity/v3/domains/${NOBODY}`],
 ] as const;

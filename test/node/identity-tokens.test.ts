@@ -60,7 +60,7 @@ describe("a log-in", () => {
     const { name } = await someone();
     const user = { name, domain: { id: "default" }, password: PASSWORD, ...change };
     const { status, body } = await people.auth("password", { user }, scope);
-    expect([status, body.unauthorized.message]).toEqual([401, "The request you have made requires authentication."]);
+    expect([status, body.error.message]).toEqual([401, "The request you have made requires authentication."]);
   });
   it("of a user without a password, of a disabled one, or to a disabled project: 401", async () => {
     await people.make("user", { name: "no password" });
