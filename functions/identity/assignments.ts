@@ -42,6 +42,18 @@ export class Assignments {
     return this.#sql.exec<Named>(text, names).toArray();
   }
 
+  /** Assignments to one user by names; a name that there is none of gives nothing. */
+  named(userId: string, roles: readonly { project: string; role: string }[]): Assignment[] {
+    return this.#sql
+      .exec<Assignment>(
+        `SELECT DISTINCT ?1 AS user_id, project.id AS project_id, role.id AS role_id FROM json_each(?2) AS asked
+         JOIN project ON project.name = asked.value ->> 'project' JOIN role ON role.name = asked.value ->> 'role'`,
+        userId,
+        JSON.stringify(roles),
+      )
+      .toArray();
+  }
+
   add({ user_id, project_id, role_id }: Assignment): void {
     this.#sql.exec("INSERT OR IGNORE INTO assignment VALUES (?, ?, ?)", user_id, project_id, role_id);
   }

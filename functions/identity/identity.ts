@@ -20,6 +20,8 @@ export type Challenge = { user_id: string | null; who: string; stored: string | 
 export type Proof = { user_id: string; stored: string };
 /** An application credential by its id, or by its name and whose it is. */
 export type AppLogin = { id: string } | { name: string; user: Partial<Named> };
+/** A user of the outside issuer, and the names of what its claims give him. */
+export type Stranger = Named & { roles: { project: string; role: string }[] };
 /** A project; null: none; "default": the user's own default, if he has one. */
 export type Scope = Partial<Named> | null | "default";
 
@@ -67,6 +69,27 @@ export class Identity extends DurableObject<Env> {
     // An application credential is for one project, and a token of it opens no other.
     if (this.#revocations.revoked(said) || said.app_credential) return err("unauthorized");
     return this.#grant(said.user.id, scope);
+  }
+
+  /**
+   * Somebody whom the outside issuer vouches for. Its word is the whole of his roles: those it no longer gives go.
+   * The token is unscoped; he asks for a project with it.
+   */
+  federate({ id, name, roles }: Stranger): Result<Grant, "unauthorized"> {
+    const wanted = this.#assignments.named(id, roles);
+    if (wanted.length === 0) return err("unauthorized");
+    if (this.show("user", id) === null) {
+      const taken = this.#directory.find("user", { name }) !== null;
+      const made = this.#directory.create("user", id, { name: taken ? `${name} (${id})` : name });
+      if (!made.ok) return err("unauthorized");
+    }
+    // First what is new: an application credential that both give stays.
+    for (const one of wanted) this.#assignments.add(one);
+    for (const one of this.#assignments.list({ user_id: id })) {
+      if (!wanted.some((kept) => kept.project_id === one.project_id && kept.role_id === one.role_id))
+        this.unassign(one);
+    }
+    return this.#grant(id, null);
   }
 
   /** As `challenge`, for an application credential's secret: `user_id` is the credential's id. */
@@ -166,7 +189,8 @@ export class Identity extends DurableObject<Env> {
   }
 
   unassign(one: Assignment): Result<undefined, "not_found" | "protected"> {
-    const removed = this.#assignments.remove(one);
+    const { user_id, project_id, role_id } = one;
+    const removed = this.#assignments.remove({ user_id, project_id, role_id });
     if (removed.ok) this.#fewerRoles(one);
     return removed;
   }

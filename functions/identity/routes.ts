@@ -6,6 +6,7 @@ import { originOf } from "../api/resource.ts";
 import { appCredentialRoutes } from "./app-credential-routes.ts";
 import { assignmentRoutes } from "./assignment-routes.ts";
 import { entityRoutes } from "./entity-routes.ts";
+import { federationRoutes } from "./federation-routes.ts";
 import { authRoutes } from "./login.ts";
 import { userRoutes } from "./user-routes.ts";
 
@@ -17,7 +18,8 @@ export function identityRoutes(): Hono<AppEnv> {
     if (!(error instanceof Fault)) throw error;
     return c.json(keystoneBody(error), error.status, error.headers);
   });
-  for (const mount of [authRoutes, entityRoutes, userRoutes, assignmentRoutes, appCredentialRoutes]) mount(app);
+  for (const mount of [authRoutes, entityRoutes, userRoutes, assignmentRoutes, appCredentialRoutes, federationRoutes])
+    mount(app);
   return app;
 }
 

@@ -58,6 +58,8 @@ const ROUTES = [
 const OPEN = [
   ["POST", "/identity/v3/auth/tokens"],
   ["POST", `/identity/v3/users/${NOBODY}/password`],
+  ["GET", "/identity/v3/OS-FEDERATION/identity_providers/oidc/protocols/openid/auth"],
+  ["POST", "/identity/v3/OS-FEDERATION/identity_providers/oidc/protocols/openid/auth"],
   ["POST", "/agent/v1/enroll"],
   ["GET", "/agent/v1/link"],
   ["GET", `/agent/v1/console/${"a".repeat(64)}`],
