@@ -77,11 +77,10 @@ const KINDS: readonly Of[] = [
 export function entityRoutes(app: Hono<AppEnv>): void {
   for (const of of KINDS) {
     resource(app, `/v3/${of.kind}s`, { GET: (c) => list(c, of), POST: (c) => create(c, of) });
-    const one = { GET: show, PATCH: update, DELETE: remove };
     resource(app, `/v3/${of.kind}s/:id`, {
-      GET: (c) => one.GET(c, of),
-      PATCH: (c) => one.PATCH(c, of),
-      DELETE: (c) => one.DELETE(c, of),
+      GET: (c) => show(c, of),
+      PATCH: (c) => update(c, of),
+      DELETE: (c) => remove(c, of),
     });
   }
 }

@@ -15,7 +15,7 @@ import type { Grant, TokenClaims } from "./token.ts";
 /** Whose password is asked about, and from where. */
 export type Login = { user: Partial<Named>; address: string };
 /** `stored`: scrypt's text; null when there is none, and "operator" when it is the deployment's secret. */
-export type Challenge = { user_id: string | null; who: string; stored: string | "operator" | null };
+export type Challenge = { user_id: string | null; stored: string | "operator" | null };
 /** A challenge that was met. */
 export type Proof = { user_id: string; stored: string };
 /** An application credential by its id, or by its name and whose it is. */
@@ -51,9 +51,9 @@ export class Identity extends DurableObject<Env> {
     const who = found?.id ?? `?${user.id ?? user.name}`;
     const wait = this.#attempts.begin(who, address, Date.now());
     if (wait !== null) return err(wait);
-    if (!found?.enabled) return ok({ user_id: null, who, stored: null });
+    if (!found?.enabled) return ok({ user_id: null, stored: null });
     const stored = found.id === ADMIN_USER.id ? "operator" : this.#directory.password(found.id);
-    return ok({ user_id: found.id, who, stored });
+    return ok({ user_id: found.id, stored });
   }
 
   /** The password matched: a user's name and roles on the scope, if he may still have them. */
@@ -98,7 +98,7 @@ export class Identity extends DurableObject<Env> {
     const who = found ? found.id : `?${"id" in login ? login.id : `${login.user.id ?? login.user.name}/${login.name}`}`;
     const wait = this.#attempts.begin(who, address, Date.now());
     if (wait !== null) return err(wait);
-    return ok({ user_id: found?.id ?? null, who, stored: found ? this.#appCredentials.secret(found.id) : null });
+    return ok({ user_id: found?.id ?? null, stored: found ? this.#appCredentials.secret(found.id) : null });
   }
 
   /** The secret matched: what the credential gives. `until`: seconds since the epoch when that ends. */

@@ -3,14 +3,12 @@ import type { Context } from "hono";
 import type { AppEnv } from "../api/app-env.ts";
 import { Fault } from "../api/fault.ts";
 import { config } from "../config.ts";
+import { log } from "../log.ts";
+import { addressOf } from "./address.ts";
 import type { Named } from "./directory.ts";
 import type { AppLogin, Challenge, Proof } from "./identity.ts";
 import { sameSecret, verifyPassword } from "./password.ts";
 import { WRONG } from "./valid-token.ts";
-
-export function addressOf(c: Context<AppEnv>): string {
-  return c.req.header("cf-connecting-ip") ?? "unknown";
-}
 
 /** Stops an address that tries too often, before an object is woken or a password hashed. */
 export async function limitAddress(c: Context<AppEnv>): Promise<void> {
@@ -34,7 +32,11 @@ export async function matchSecret(c: Context<AppEnv>, login: AppLogin, secret: s
 async function meet(c: Context<AppEnv>, { user_id, stored }: Challenge, password: string): Promise<Proof> {
   const operator = stored === "operator";
   const good = operator ? sameSecret(password, config(c.env).ADMIN_PASSWORD) : await verifyPassword(stored, password);
-  if (!good || user_id === null || stored === null) throw new Fault(401, WRONG);
+  if (!good || user_id === null || stored === null) {
+    // Who was named, if there is one: an unknown name may be a password typed into the wrong field.
+    log("login.refused", { request: c.var.requestId, user: user_id, address: addressOf(c) });
+    throw new Fault(401, WRONG);
+  }
   return { user_id, stored };
 }
 
