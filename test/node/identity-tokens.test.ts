@@ -207,3 +207,30 @@ describe("a token is void", () => {
     expect(await works(token)).toBe(true);
   });
 });
+
+describe("text that no client sends is no 500", () => {
+  const odd = ["\u0000", "\ud800", "a\u0000b", "\ud800\udc00", "'; DROP TABLE user; --", "%", "x".repeat(255)];
+  it.each(odd)("%j in a log-in", async (text) => {
+    const user = (given: object) => ({ user: { password: text, ...given } });
+    for (const given of [{ name: text, domain: { id: "default" } }, { id: text }]) {
+      expect((await people.auth("password", user(given), { project: { name: text } })).status).toBe(401);
+    }
+    expect((await people.auth("token", { id: text })).status).toBe(401);
+    expect((await people.auth("application_credential", { id: text, secret: text })).status).toBe(401);
+  });
+  it.each(odd)("%j in a body and in a query", async (text) => {
+    const { id } = await someone();
+    const fields = { name: text, description: text, email: text, default_project_id: text, password: text };
+    for (const [key, value] of Object.entries(fields)) {
+      const { status } = await ask("PATCH", `${V3}/users/${id}`, { body: { user: { [key]: value } } });
+      expect([200, 400, 409], key).toContain(status);
+    }
+    for (const name of ["name", "user.id", "scope.project.id"]) {
+      const query = `${name}=${encodeURIComponent(text.toWellFormed())}`;
+      for (const plural of ["users", "role_assignments"]) {
+        expect((await ask("GET", `${V3}/${plural}?${query}`)).status).toBe(200);
+      }
+    }
+    expect((await ask("GET", `${V3}/users/${encodeURIComponent(text.toWellFormed())}`)).status).toBe(404);
+  });
+});
