@@ -85,6 +85,12 @@ export class Directory {
     return this.#sql.exec<{ password: string | null }>(text, userId).toArray()[0]?.password ?? null;
   }
 
+  /** Every project that ever was: where servers may be. */
+  everyProject(): Named[] {
+    const text = "SELECT id, name FROM project UNION ALL SELECT id, name FROM gone_project ORDER BY name";
+    return this.#sql.exec<Named>(text).toArray();
+  }
+
   create(kind: Kind, id: string, fields: Fields & { name: string }): Result<Entity, Refusal> {
     if (this.find(kind, { name: fields.name })) return err("conflict");
     const given = present(kind, fields);
@@ -113,6 +119,7 @@ export class Directory {
   remove(kind: Kind, id: string): Result<undefined, Refusal> {
     if (this.find(kind, { id }) === null) return err("not_found");
     if (FIXED[kind].includes(id)) return err("protected");
+    if (kind === "project") this.#sql.exec("INSERT INTO gone_project SELECT id, name FROM project WHERE id = ?", id);
     this.#sql.exec(`DELETE FROM ${kind} WHERE id = ?`, id);
     this.#sql.exec(`DELETE FROM assignment WHERE ${kind}_id = ?`, id);
     if (kind === "project")

@@ -201,8 +201,9 @@ export class Identity extends DurableObject<Env> {
     return this.#directory.list("project", {}).filter(({ id }) => ids.has(id));
   }
 
+  /** Where servers may be: every project that is, or was. */
   projects(): Named[] {
-    return this.#directory.list("project", {}).map(({ id, name }) => ({ id, name }));
+    return this.#directory.everyProject();
   }
 
   /** Stores a join token's hash. `host`: the only name it may enrol; null: any. */

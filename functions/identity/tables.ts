@@ -50,4 +50,6 @@ export const MIGRATIONS = [
    CREATE INDEX attempt_at ON attempt (at);`,
   REVOCATION_TABLE,
   APP_CREDENTIAL_TABLE,
+  // A project's servers outlive it, as in Keystone: an admin's list of all projects still asks there.
+  "CREATE TABLE gone_project (id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;",
 ] as const;

@@ -245,6 +245,21 @@ describe("roles imply those below", () => {
   });
 });
 
+it("a project that is deleted leaves no server out of an admin's sight", async () => {
+  const image = await (await import("../edge.ts")).demoImage(edge.cloud, "for a project that goes");
+  const name = "going";
+  const project = await people.make("project", { name });
+  const user = await people.make("user", { name, password: PASSWORD });
+  await people.give("member", user, project);
+  const wanted = { name, imageRef: image, flavorRef: "1", networks: "none" };
+  const token = await people.token(name, PASSWORD, project);
+  const made = await ask("POST", "/compute/v2.1/servers", { token, body: { server: wanted } });
+  expect((await ask("DELETE", `${V3}/projects/${project}`)).status).toBe(204);
+  const { servers } = (await ask("GET", `/compute/v2.1/servers?all_tenants=1&name=${name}`)).body;
+  expect(servers.map(({ id }: { id: string }) => id)).toEqual([made.body.server.id]);
+  expect((await ask("DELETE", `/compute/v2.1/servers/${made.body.server.id}`)).status).toBe(204);
+});
+
 it("a project that is deleted leaves no assignment and is no default", async () => {
   const gone = await people.make("project", { name: "gone" });
   const id = await people.make("user", { name: "leftover", password: PASSWORD, default_project_id: gone });

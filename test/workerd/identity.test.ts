@@ -1,7 +1,8 @@
 import { env, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 import { hashPassword, verifyPassword } from "../../functions/identity/password.ts";
-import { ADMIN_USER, DEFAULT_PROJECT } from "../../functions/identity/tables.ts";
+import { ADMIN_USER, DEFAULT_PROJECT, MIGRATIONS } from "../../functions/identity/tables.ts";
+import { migrate } from "../../functions/store/migrate.ts";
 
 const identity = (name: string) => env.IDENTITY.getByName(name);
 
@@ -23,6 +24,25 @@ it("keeps users, and what was revoked, when it is evicted", async () => {
   await evictDurableObject(stub);
   expect(await stub.show("user", id)).toMatchObject({ name: "ann", enabled: false });
   expect(await stub.revocations(0)).toEqual([expect.objectContaining({ subject: `user:${id}` })]);
+});
+
+it("takes along what a deployment had before there were other users", async () => {
+  await runInDurableObject(identity("upgraded"), async (_, { storage }) => {
+    await storage.deleteAll();
+    migrate(storage, MIGRATIONS.slice(0, 1));
+    storage.sql.exec("INSERT INTO project VALUES ('p', 'old')");
+    storage.sql.exec("INSERT INTO agent VALUES ('host', 'key', 'then')");
+  });
+  await evictDurableObject(identity("upgraded"));
+  expect(await identity("upgraded").show("project", "p")).toMatchObject({
+    name: "old",
+    enabled: true,
+    description: "",
+  });
+  expect(await identity("upgraded").agentKey("host")).toBe("key");
+  expect(await identity("upgraded").challenge({ user: { name: "admin" }, address: "here" })).toMatchObject({
+    value: { user_id: ADMIN_USER.id, stored: "operator" },
+  });
 });
 
 it("gives no token for a password that changed while it was hashed", async () => {
