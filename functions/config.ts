@@ -8,7 +8,36 @@ const ratio = z.coerce.number().gt(0).max(1000);
 const quota = count(-1);
 const names = z.string().transform((text) => text.split(/[\s,]+/).filter((name) => name !== ""));
 
-const schema = z.object({
+/** An address that keys are fetched from: nobody on the way may change them. */
+const trusted = z.url({ protocol: /^https?$/ }).refine((text) => {
+  const { protocol, hostname } = new URL(text);
+  return protocol === "https:" || ["127.0.0.1", "[::1]", "localhost"].includes(hostname);
+}, "It is neither https nor on this machine.");
+
+const rule = z.strictObject({
+  /** A claim's name, or a path to one inside others: `realm_access.roles`. */
+  claim: z.string().min(1),
+  /** What the claim is, or has in its list; left out: whatever it is. */
+  value: z.string().optional(),
+  /** Names of what there is here. */
+  project: z.string().min(1),
+  role: z.string().min(1),
+});
+/** Who has this claim has this role. */
+export type ClaimRule = z.infer<typeof rule>;
+const rules = z
+  .string()
+  .transform((text, context): unknown => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      context.addIssue({ code: "custom", message: "It is not JSON." });
+      return z.NEVER;
+    }
+  })
+  .pipe(z.array(rule));
+
+const options = z.object({
   /** Where console links point; empty: `/vnc_auto.html` on the origin that the API was called at. */
   NOVNCPROXY_BASE_URL: z.union([z.literal(""), z.url({ protocol: /^https?$/ })]),
   /** Origins (or bare host names, as in Nova) whose pages may open consoles, besides our own. */
@@ -59,10 +88,26 @@ const schema = z.object({
   MAX_LIMIT: count(1, 10_000),
   DEFAULT_AVAILABILITY_ZONE: z.string().min(1).max(255),
   REGION_NAME: z.string().min(1).max(255),
+  /** `iss` of the JWTs that are taken instead of a password; empty: none are. */
+  OIDC_ISSUER: z.string(),
+  /** What their `aud` must name. */
+  OIDC_AUDIENCE: z.string(),
+  /** Where the issuer's public keys are. */
+  OIDC_JWKS_URL: z.union([z.literal(""), trusted]),
+  /** The issuer's name in Keystone's URLs; the protocol is `openid`. */
+  OIDC_IDENTITY_PROVIDER: z.string().regex(/^[\w.-]{1,64}$/),
+  /** The claim that names a user. */
+  OIDC_USERNAME_CLAIM: z.string().min(1),
+  /** A list of rules as JSON; whom none fits is refused. */
+  OIDC_MAPPING: rules,
   ADMIN_PASSWORD: z.string().min(8),
   /** At least 32 bytes in base64url; signs users' tokens and console tickets. */
   TOKEN_KEY: z.base64url().min(43),
 });
+const schema = options.refine(
+  (all) => all.OIDC_ISSUER === "" || (all.OIDC_AUDIENCE !== "" && all.OIDC_JWKS_URL !== ""),
+  { path: ["OIDC_ISSUER"], message: "OIDC_AUDIENCE and OIDC_JWKS_URL must be given with it." },
+);
 export type Config = z.infer<typeof schema>;
 
 const parsed = new WeakMap<object, Config>();

@@ -1,7 +1,8 @@
 /** Who may do what (nova/policies): readers read, members change, admins do the rest. */
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
-import { actorOf, readToken } from "../identity/token.ts";
+import { actorOf } from "../identity/token.ts";
+import { validToken } from "../identity/valid-token.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, Fault, forbidden } from "./fault.ts";
 
@@ -9,7 +10,7 @@ const UNAUTHORIZED = "The request you have made requires authentication.";
 
 /** Turns X-Auth-Token into the actor; 401 without a good one, 400 when the URL names another project. */
 export const authenticated = createMiddleware<AppEnv>(async (c, next) => {
-  const said = await readToken(c.env, c.req.header("x-auth-token") ?? "");
+  const said = await validToken(c, c.req.header("x-auth-token") ?? "");
   const actor = said && actorOf(said, c.var.requestId);
   if (!actor)
     throw new Fault(401, UNAUTHORIZED, { "WWW-Authenticate": `Keystone uri="${new URL(c.req.url).origin}/identity"` });
@@ -18,6 +19,7 @@ export const authenticated = createMiddleware<AppEnv>(async (c, next) => {
   if (project !== undefined && project !== actor.project_id) {
     throw badRequest("Malformed request URL: URL's project_id doesn't match context's project_id");
   }
+  if (!actor.may_read) throw denied("this request");
   await next();
 });
 

@@ -5,6 +5,8 @@ export type Actor = {
   user_id: string;
   project_id: string;
   is_admin: boolean;
-  /** Has the member role, or one that implies it. */
+  /** Has the member role, or one that implies it: a token names implied roles too. */
   may_write: boolean;
+  /** Has the reader role; a role of the operator's own making alone gives nothing here. */
+  may_read: boolean;
 };

@@ -11,13 +11,16 @@ const claims = z.object({
   user: named,
   project: named.nullable(),
   roles: z.array(named),
-  method: z.string(),
+  methods: z.array(z.string()),
+  app_credential: named.extend({ restricted: z.boolean() }).optional(),
   jti: z.string(),
   iat: z.number(),
   exp: z.number(),
 });
-/** What a token says. `iat` and `exp` in seconds since the epoch. */
+/** What a token says. `iat` (to the millisecond) and `exp` in seconds since the epoch. */
 export type TokenClaims = z.infer<typeof claims>;
+/** What the Identity object lets a caller have; `at` is its own time, milliseconds, which orders revocations. */
+export type Grant = Pick<TokenClaims, "user" | "project" | "roles" | "app_credential"> & { at: number };
 
 const keys = new WeakMap<object, Uint8Array>();
 
@@ -30,14 +33,15 @@ export function signingKey(options: Config): Uint8Array {
   return key;
 }
 
-/** A new token and what it says. */
+/** A new token and what it says. `exp`: seconds since the epoch after which it may not live. */
 export async function issueToken(
   env: Env,
-  who: Pick<TokenClaims, "user" | "project" | "roles" | "method">,
+  { at, ...who }: Grant,
+  { methods, exp = Number.POSITIVE_INFINITY }: { methods: string[]; exp?: number },
 ): Promise<{ token: string; claims: TokenClaims }> {
   const options = config(env);
-  const iat = Math.floor(Date.now() / 1000);
-  const said = { ...who, jti: crypto.randomUUID(), iat, exp: iat + options.TOKEN_EXPIRATION };
+  const end = Math.min(Math.floor(at / 1000) + options.TOKEN_EXPIRATION, exp);
+  const said = { ...who, methods, jti: crypto.randomUUID(), iat: at / 1000, exp: end };
   const token = await new SignJWT(said)
     .setProtectedHeader({ alg: "HS256" })
     .setAudience(AUDIENCE)
@@ -45,7 +49,7 @@ export async function issueToken(
   return { token, claims: said };
 }
 
-/** What a token says; null when it is not ours, was changed, or has expired. */
+/** What a token says; null when it is not ours, was changed, or has expired. It may have been taken back since. */
 export async function readToken(env: Env, token: string): Promise<TokenClaims | null> {
   try {
     const options = { audience: AUDIENCE, algorithms: ["HS256"] };
@@ -65,6 +69,7 @@ export function actorOf(said: TokenClaims, request_id: string): Actor | null {
     user_id: said.user.id,
     project_id: said.project.id,
     is_admin: roles.includes("admin"),
-    may_write: ["admin", "manager", "member"].some((role) => roles.includes(role)),
+    may_write: roles.includes("member"),
+    may_read: roles.includes("reader"),
   };
 }

@@ -44,11 +44,36 @@ const ROUTES = [
   ["GET", "/image/v2/schemas/image"],
   ["GET", "/image/v2/schemas/images"],
   ["POST", "/agent/v1/join-tokens"],
+  ["GET", "/identity/v3/auth/tokens"],
+  ["DELETE", "/identity/v3/auth/tokens"],
+  ["GET", "/identity/v3/auth/projects"],
+  ["GET", "/identity/v3/auth/catalog"],
+  ...["users", "projects", "roles"].flatMap((plural) => [
+    ["GET", `/identity/v3/${plural}`] as const,
+    ["POST", `/identity/v3/${plural}`] as const,
+    ["GET", `/identity/v3/${plural}/${NOBODY}`] as const,
+    ["PATCH", `/identity/v3/${plural}/${NOBODY}`] as const,
+    ["DELETE", `/identity/v3/${plural}/${NOBODY}`] as const,
+  ]),
+  ["GET", `/identity/v3/users/${NOBODY}/projects`],
+  ["GET", `/identity/v3/projects/${NOBODY}/users/${NOBODY}/roles`],
+  ["GET", `/identity/v3/projects/${NOBODY}/users/${NOBODY}/roles/${NOBODY}`],
+  ["PUT", `/identity/v3/projects/${NOBODY}/users/${NOBODY}/roles/${NOBODY}`],
+  ["DELETE", `/identity/v3/projects/${NOBODY}/users/${NOBODY}/roles/${NOBODY}`],
+  ["GET", "/identity/v3/role_assignments"],
+  ["GET", `/identity/v3/users/${NOBODY}/application_credentials`],
+  ["POST", `/identity/v3/users/${NOBODY}/application_credentials`],
+  ["GET", `/identity/v3/users/${NOBODY}/application_credentials/${NOBODY}`],
+  ["DELETE", `/identity/v3/users/${NOBODY}/application_credentials/${NOBODY}`],
+  ["GET", "/identity/v3/domains"],
+  ["GET", `/identity/v3/domains/${NOBODY}`],
 ] as const;
 /** Without a user's token. */
 const OPEN = [
   ["POST", "/identity/v3/auth/tokens"],
-  ["GET", "/identity/v3/auth/tokens"],
+  ["POST", `/identity/v3/users/${NOBODY}/password`],
+  ["GET", "/identity/v3/OS-FEDERATION/identity_providers/oidc/protocols/openid/auth"],
+  ["POST", "/identity/v3/OS-FEDERATION/identity_providers/oidc/protocols/openid/auth"],
   ["POST", "/agent/v1/enroll"],
   ["GET", "/agent/v1/link"],
   ["GET", `/agent/v1/console/${"a".repeat(64)}`],
@@ -71,6 +96,7 @@ const BODIES: Record<string, string> = {
     quota_class_set: 7,
     join_token: {},
     name: {},
+    ...Object.fromEntries(["user", "project", "role"].map((kind) => [kind, { name: {}, enabled: "x", password: 7 }])),
   }),
   "a prototype": '{"__proto__":{"server":{}},"server":{"__proto__":{"name":"x"}}}',
   "an unpaired surrogate": '{"server":{"name":"\\ud800","flavorRef":"1","imageRef":""}}',
@@ -95,7 +121,7 @@ async function expectFault(response: Response) {
 
 /** Routes that read a JSON body; an image's bytes are whatever they are. */
 const READERS = [...ROUTES, ...OPEN].filter(
-  ([method, path]) => method === "POST" || (method === "PUT" && path.startsWith("/compute")),
+  ([method, path]) => method === "POST" || method === "PATCH" || (method === "PUT" && path.startsWith("/compute")),
 );
 
 describe.each(READERS)("%s %s", (method, path) => {

@@ -1,7 +1,14 @@
 import type { CreateSpec } from "../../functions/conductor/record.ts";
 import type { Actor } from "../../functions/identity/actor.ts";
 
-export const ADMIN: Actor = { request_id: "req-0", user_id: "u", project_id: "p", is_admin: true, may_write: true };
+export const ADMIN: Actor = {
+  request_id: "req-0",
+  user_id: "u",
+  project_id: "p",
+  is_admin: true,
+  may_write: true,
+  may_read: true,
+};
 export const MEMBER: Actor = { ...ADMIN, is_admin: false };
 
 /** A server of 1 vcpu, 1024 MiB and 10 GiB. */
