@@ -4,11 +4,17 @@ import { TEST_SECRETS } from "./secrets.ts";
 
 export type TestUser = { user: string; project: string; roles: string[] };
 
+/** Each role with what stands below it, as a token carries them. */
+const RANKS = ["reader", "member", "manager", "admin"];
+const expanded = (roles: string[]) => [
+  ...new Set(roles.flatMap((role) => (RANKS.includes(role) ? RANKS.slice(0, RANKS.indexOf(role) + 1) : [role]))),
+];
+
 export function tokenOf({ user, project, roles }: TestUser): Promise<string> {
   const iat = Math.floor(Date.now() / 1000);
   const named = (name: string) => ({ id: name, name });
-  const said = { user: named(user), project: named(project), roles: roles.map(named), method: "password", jti: user };
-  return new SignJWT({ ...said, iat, exp: iat + 3600 })
+  const who = { user: named(user), project: named(project), roles: expanded(roles).map(named) };
+  return new SignJWT({ ...who, methods: ["password"], jti: user, iat, exp: iat + 3600 })
     .setProtectedHeader({ alg: "HS256" })
     .setAudience("edgenova")
     .sign(base64url.decode(TEST_SECRETS.TOKEN_KEY));
