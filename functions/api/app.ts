@@ -8,9 +8,11 @@ import { identityRoutes } from "../identity/routes.ts";
 import { imageRoutes } from "../image/routes.ts";
 import { causeOf, log } from "../log.ts";
 import type { AppEnv } from "./app-env.ts";
+import { availabilityZones } from "./availability-zones.ts";
 import { consoles } from "./consoles.ts";
 import { Fault, notFound, unexpected } from "./fault.ts";
 import { flavors } from "./flavors.ts";
+import { hypervisors } from "./hypervisors.ts";
 import { instanceActions } from "./instance-actions.ts";
 import { microversion, versionHeaders } from "./microversion.ts";
 import { authenticated } from "./policy.ts";
@@ -18,6 +20,7 @@ import { originOf } from "./resource.ts";
 import { serverActions } from "./server-actions.ts";
 import { serverDetails } from "./server-details.ts";
 import { servers } from "./servers.ts";
+import { services } from "./services.ts";
 import { MAX_BODY_BYTES } from "./validate.ts";
 import { versions } from "./versions.ts";
 
@@ -60,7 +63,8 @@ function computeRoutes(): Hono<AppEnv> {
   versions(compute);
   const resources = new Hono<AppEnv>();
   resources.use(authenticated, microversion);
-  for (const mount of [servers, serverDetails, serverActions, instanceActions, consoles, flavors]) mount(resources);
+  for (const mount of [servers, serverDetails, serverActions, instanceActions, consoles]) mount(resources);
+  for (const mount of [flavors, hypervisors, services, availabilityZones]) mount(resources);
   // Both forms of Nova's URLs; a resource's name is never a project's id.
   compute.route("/v2.1", resources);
   compute.route("/v2.1/:project{[0-9a-f-]+}", resources);

@@ -7,6 +7,7 @@ import { config } from "../config.ts";
 import { type BadQuery, type ListQuery, type Page, pageOf, SORT_KEYS, type SortKey } from "../project/listing.ts";
 import { quotaMessage } from "../project/quota.ts";
 import type { Result } from "../result.ts";
+import type { KnownHost } from "../scheduler/host-state.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, conflict, Fault, forbidden, instanceNotFound } from "./fault.ts";
 import { requireAdmin, requireMember } from "./policy.ts";
@@ -164,9 +165,11 @@ function sortOf(c: Context<AppEnv>, asked: ListServers): ListQuery["sort"] {
   });
 }
 
-/** Of each host: UP, UNKNOWN or MAINTENANCE (nova: get_instance_host_status). Asked for only where it is shown. */
+/** Of each host: DOWN, MAINTENANCE, UP or UNKNOWN (nova: get_instance_host_status). Asked for only where it is shown. */
 async function hostStatus(c: Context<AppEnv>): Promise<ReadonlyMap<string, string>> {
   if (!c.var.actor.is_admin || c.var.minor < 16) return new Map();
   const hosts = await c.env.SCHEDULER.getByName("default").hosts();
-  return new Map(hosts.map(({ host, up, enabled }) => [host, enabled ? (up ? "UP" : "UNKNOWN") : "MAINTENANCE"]));
+  const statusOf = ({ up, enabled, forced_down }: KnownHost) =>
+    forced_down ? "DOWN" : enabled ? (up ? "UP" : "UNKNOWN") : "MAINTENANCE";
+  return new Map(hosts.map((host) => [host.host, statusOf(host)]));
 }

@@ -97,6 +97,10 @@ export class Identity extends DurableObject<Env> {
     return row?.public_key ?? null;
   }
 
+  removeAgent(host: string): void {
+    this.ctx.storage.sql.exec("DELETE FROM agent WHERE host = ?", host);
+  }
+
   #named(table: "user" | "project", given: Partial<Named>): Named | null {
     const [column, value] = given.id !== undefined ? ["id", given.id] : ["name", given.name ?? ""];
     return (

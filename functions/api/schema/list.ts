@@ -3,12 +3,12 @@ import { z } from "zod";
 import { boolean as anyBoolean } from "./fields.ts";
 
 /** A repeated parameter comes as a list; where one value is meant, the last is taken. */
-const last = z.array(z.string().max(255)).transform((values) => values.at(-1) ?? "");
+export const last = z.array(z.string().max(255)).transform((values) => values.at(-1) ?? "");
 
 /** As in a body, but a query has only strings. */
-const boolean = z.string().pipe(anyBoolean as z.ZodType<boolean, string>);
+export const truth = z.string().pipe(anyBoolean as z.ZodType<boolean, string>);
 
-const whole = last.pipe(z.string().regex(/^[0-9]{1,10}$/, "It is not a whole number.")).transform(Number);
+export const whole = last.pipe(z.string().regex(/^[0-9]{1,10}$/, "It is not a whole number.")).transform(Number);
 
 /** Unknown parameters are ignored, as Nova does up to 2.74. */
 export const listServers = z.object({
@@ -21,11 +21,11 @@ export const listServers = z.object({
   /** Bare `all_tenants` means yes. */
   all_tenants: last
     .transform((text) => text || "true")
-    .pipe(boolean)
+    .pipe(truth)
     .optional(),
   project_id: last.optional(),
   tenant_id: last.optional(),
-  deleted: last.pipe(boolean).optional(),
+  deleted: last.pipe(truth).optional(),
   sort_key: z.array(z.string().max(64)).max(16).optional(),
   sort_dir: z
     .array(z.enum(["asc", "desc"]))
