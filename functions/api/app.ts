@@ -11,6 +11,7 @@ import type { AppEnv } from "./app-env.ts";
 import { availabilityZones } from "./availability-zones.ts";
 import { consoles } from "./consoles.ts";
 import { Fault, notFound, unexpected } from "./fault.ts";
+import { flavorDetails } from "./flavor-details.ts";
 import { flavors } from "./flavors.ts";
 import { hypervisors } from "./hypervisors.ts";
 import { instanceActions } from "./instance-actions.ts";
@@ -64,7 +65,7 @@ function computeRoutes(): Hono<AppEnv> {
   const resources = new Hono<AppEnv>();
   resources.use(authenticated, microversion);
   for (const mount of [servers, serverDetails, serverActions, instanceActions, consoles]) mount(resources);
-  for (const mount of [flavors, hypervisors, services, availabilityZones]) mount(resources);
+  for (const mount of [flavors, flavorDetails, hypervisors, services, availabilityZones]) mount(resources);
   // Both forms of Nova's URLs; a resource's name is never a project's id.
   compute.route("/v2.1", resources);
   compute.route("/v2.1/:project{[0-9a-f-]+}", resources);

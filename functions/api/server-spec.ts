@@ -5,7 +5,7 @@ import type { CreateSpec } from "../conductor/record.ts";
 import { config } from "../config.ts";
 import type { ImageRef } from "../protocol/methods.ts";
 import type { AppEnv } from "./app-env.ts";
-import { badRequest } from "./fault.ts";
+import { badRequest, forbidden } from "./fault.ts";
 import { requireAdmin } from "./policy.ts";
 import type { CreateBody } from "./schema/server.ts";
 
@@ -86,8 +86,14 @@ function countOf(server: CreateBody["server"]): number {
 
 async function flavorOf(c: Context<AppEnv>, ref: string): Promise<Flavor> {
   const id = ref.split("/").at(-1) ?? ref;
-  const flavor = await c.env.FLAVORS.getByName("default").get(id);
+  const flavor = await c.env.FLAVORS.getByName("default").get(id, c.var.actor);
   if (flavor === null) throw badRequest(`Flavor ${id} could not be found.`);
+  if (flavor.swap > 0 || flavor.ephemeral > 0) {
+    throw badRequest(`Flavor ${id} asks for swap or ephemeral disks, which no host makes here.`);
+  }
+  if (flavor.disk === 0 && !c.var.actor.is_admin) {
+    throw forbidden("Only volume-backed servers are allowed for flavors with zero disk.");
+  }
   return flavor;
 }
 
