@@ -23,6 +23,8 @@ const schema = z.object({
   QUOTA_CORES: quota,
   /** MiB. */
   QUOTA_RAM: quota,
+  /** Per user. */
+  QUOTA_KEY_PAIRS: quota,
   /** Seconds after which a reservation without a server is given back. */
   RESERVATION_EXPIRE: seconds(1),
   /** Filters by name, in the order they run. */

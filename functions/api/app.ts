@@ -15,6 +15,7 @@ import { flavorDetails } from "./flavor-details.ts";
 import { flavors } from "./flavors.ts";
 import { hypervisors } from "./hypervisors.ts";
 import { instanceActions } from "./instance-actions.ts";
+import { keypairs } from "./keypairs.ts";
 import { microversion, versionHeaders } from "./microversion.ts";
 import { authenticated } from "./policy.ts";
 import { originOf } from "./resource.ts";
@@ -65,7 +66,7 @@ function computeRoutes(): Hono<AppEnv> {
   const resources = new Hono<AppEnv>();
   resources.use(authenticated, microversion);
   for (const mount of [servers, serverDetails, serverActions, instanceActions, consoles]) mount(resources);
-  for (const mount of [flavors, flavorDetails, hypervisors, services, availabilityZones]) mount(resources);
+  for (const mount of [flavors, flavorDetails, hypervisors, services, availabilityZones, keypairs]) mount(resources);
   // Both forms of Nova's URLs; a resource's name is never a project's id.
   compute.route("/v2.1", resources);
   compute.route("/v2.1/:project{[0-9a-f-]+}", resources);

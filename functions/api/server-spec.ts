@@ -19,7 +19,11 @@ export async function specsOf(c: Context<AppEnv>, body: CreateBody): Promise<Cre
   const { server } = body;
   refuseWhatIsNotHere(body);
   const count = countOf(server);
-  const [flavor, image] = await Promise.all([flavorOf(c, server.flavorRef), imageOf(c, server.imageRef)]);
+  const [flavor, image, key_name] = await Promise.all([
+    flavorOf(c, server.flavorRef),
+    imageOf(c, server.imageRef),
+    keyOf(c, server.key_name),
+  ]);
   checkFits(flavor, image);
   const place = placeOf(c, server.availability_zone);
   const { actor } = c.var;
@@ -32,6 +36,7 @@ export async function specsOf(c: Context<AppEnv>, body: CreateBody): Promise<Cre
     flavor,
     image: image.ref,
     ...place,
+    key_name,
     disk_config: server["OS-DCF:diskConfig"] ?? "MANUAL",
     reservation_id: `r-${crypto.randomUUID().slice(0, 8)}`,
     created_at: new Date().toISOString(),
@@ -69,7 +74,6 @@ function refuseWhatIsNotHere({ server }: CreateBody): void {
     throw badRequest("There is no volume service here: the only block device is the image's own disk.");
   }
   if (server.block_device_mapping?.length) throw badRequest("There is no volume service here.");
-  if (server.key_name) throw badRequest("Invalid key_name provided.");
   const absent = (["user_data", "personality", "adminPass", "accessIPv4", "accessIPv6"] as const).find(
     (field) => server[field] !== undefined && server[field] !== null && server[field].length > 0,
   );
@@ -95,6 +99,14 @@ async function flavorOf(c: Context<AppEnv>, ref: string): Promise<Flavor> {
     throw forbidden("Only volume-backed servers are allowed for flavors with zero disk.");
   }
   return flavor;
+}
+
+/** The name of a key of the caller's. */
+async function keyOf(c: Context<AppEnv>, name: string | null | undefined): Promise<string | null> {
+  if (!name) return null;
+  const pair = await c.env.KEYPAIRS.getByName(c.var.actor.user_id).get(name);
+  if (pair === null) throw badRequest("Invalid key_name provided.");
+  return name;
 }
 
 async function imageOf(c: Context<AppEnv>, id: string | undefined): Promise<BootImage> {

@@ -39,7 +39,7 @@ const FIELDS: readonly Field[] = [
   { name: "fault", value: fault },
   { name: "OS-EXT-AZ:availability_zone", value: (r) => (r.host === null ? "" : (r.availability_zone ?? "nova")) },
   { name: "config_drive", value: () => "" },
-  { name: "key_name", value: () => null },
+  { name: "key_name", value: (r) => r.key_name ?? null },
   { name: "OS-SRV-USG:launched_at", value: (r) => microseconds(r.launched_at) },
   { name: "OS-SRV-USG:terminated_at", value: (r) => microseconds(r.terminated_at) },
   { name: "OS-EXT-STS:task_state", value: (r) => r.task_state },

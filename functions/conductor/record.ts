@@ -21,6 +21,8 @@ export type CreateSpec = {
   availability_zone: string | null;
   /** nova: requested_destination; null lets the scheduler choose. */
   requested_host: string | null;
+  /** nova: instance.key_name; the key itself stays with its user. */
+  key_name: string | null;
   disk_config: "AUTO" | "MANUAL";
   reservation_id: string;
   launch_index: number;
