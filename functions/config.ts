@@ -25,12 +25,17 @@ const schema = z.object({
   QUOTA_RAM: quota,
   /** Per user. */
   QUOTA_KEY_PAIRS: quota,
+  QUOTA_SERVER_GROUPS: quota,
+  /** Per group and user. */
+  QUOTA_SERVER_GROUP_MEMBERS: quota,
   /** Seconds after which a reservation without a server is given back. */
   RESERVATION_EXPIRE: seconds(1),
   /** Filters by name, in the order they run. */
   ENABLED_FILTERS: names,
   WEIGHT_CLASSES: names,
   RAM_WEIGHT_MULTIPLIER: z.coerce.number(),
+  SOFT_AFFINITY_WEIGHT_MULTIPLIER: z.coerce.number(),
+  SOFT_ANTI_AFFINITY_WEIGHT_MULTIPLIER: z.coerce.number(),
   HOST_SUBSET_SIZE: count(1),
   /** Hosts tried for one build: the best and MAX_ATTEMPTS - 1 alternates. */
   MAX_ATTEMPTS: count(1, 100),

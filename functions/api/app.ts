@@ -21,6 +21,7 @@ import { authenticated } from "./policy.ts";
 import { originOf } from "./resource.ts";
 import { serverActions } from "./server-actions.ts";
 import { serverDetails } from "./server-details.ts";
+import { serverGroups } from "./server-groups.ts";
 import { servers } from "./servers.ts";
 import { services } from "./services.ts";
 import { MAX_BODY_BYTES } from "./validate.ts";
@@ -66,7 +67,8 @@ function computeRoutes(): Hono<AppEnv> {
   const resources = new Hono<AppEnv>();
   resources.use(authenticated, microversion);
   for (const mount of [servers, serverDetails, serverActions, instanceActions, consoles]) mount(resources);
-  for (const mount of [flavors, flavorDetails, hypervisors, services, availabilityZones, keypairs]) mount(resources);
+  for (const mount of [flavors, flavorDetails, hypervisors, services, availabilityZones, keypairs, serverGroups])
+    mount(resources);
   // Both forms of Nova's URLs; a resource's name is never a project's id.
   compute.route("/v2.1", resources);
   compute.route("/v2.1/:project{[0-9a-f-]+}", resources);

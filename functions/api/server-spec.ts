@@ -1,5 +1,6 @@
 /** From the body of POST /servers to what is to be built: names, image, flavor, zone (nova/compute/api.py create). */
 import type { Context } from "hono";
+import { z } from "zod";
 import type { Flavor } from "../compute/flavor.ts";
 import type { CreateSpec } from "../conductor/record.ts";
 import { config } from "../config.ts";
@@ -8,6 +9,7 @@ import type { AppEnv } from "./app-env.ts";
 import { badRequest, forbidden } from "./fault.ts";
 import { requireAdmin } from "./policy.ts";
 import type { CreateBody } from "./schema/server.ts";
+import { parse } from "./validate.ts";
 
 const GIB = 1024 ** 3;
 
@@ -37,6 +39,7 @@ export async function specsOf(c: Context<AppEnv>, body: CreateBody): Promise<Cre
     image: image.ref,
     ...place,
     key_name,
+    server_group: groupOf(body),
     disk_config: server["OS-DCF:diskConfig"] ?? "MANUAL",
     reservation_id: `r-${crypto.randomUUID().slice(0, 8)}`,
     created_at: new Date().toISOString(),
@@ -99,6 +102,12 @@ async function flavorOf(c: Context<AppEnv>, ref: string): Promise<Flavor> {
     throw forbidden("Only volume-backed servers are allowed for flavors with zero disk.");
   }
   return flavor;
+}
+
+/** The group that the hints name; the project says whether there is one. */
+function groupOf(body: CreateBody): string | null {
+  const hints = body["os:scheduler_hints"] ?? body["OS-SCH-HNT:scheduler_hints"] ?? {};
+  return hints.group === undefined ? null : parse(z.object({ group: z.uuid() }), hints).group;
 }
 
 /** The name of a key of the caller's. */

@@ -5,7 +5,8 @@ import type { ActionError } from "../conductor/server.ts";
 import type { Status } from "../conductor/state.ts";
 import { config } from "../config.ts";
 import { type BadQuery, type ListQuery, type Page, pageOf, SORT_KEYS, type SortKey } from "../project/listing.ts";
-import { quotaMessage } from "../project/quota.ts";
+import type { GroupRefusal } from "../project/project.ts";
+import { type QuotaExceeded, quotaMessage } from "../project/quota.ts";
 import type { Result } from "../result.ts";
 import type { KnownHost } from "../scheduler/host-state.ts";
 import type { AppEnv } from "./app-env.ts";
@@ -79,7 +80,7 @@ async function create(c: Context<AppEnv>) {
   const specs = await specsOf(c, body);
   const project = c.env.PROJECT.getByName(c.var.actor.project_id);
   const reserved = await project.reserve(specs, body.server.min_count ?? 1);
-  if (!reserved.ok) throw forbidden(quotaMessage(reserved.error));
+  if (!reserved.ok) throw reserveFault(reserved.error);
   const { count, until } = reserved.value;
   const made = await Promise.all(
     specs.slice(0, count).map((spec) => c.env.SERVER.getByName(spec.uuid).create(c.var.actor, spec, until)),
@@ -96,6 +97,12 @@ async function create(c: Context<AppEnv>) {
     security_groups: [{ name: "default" }],
   };
   return c.json({ server }, 202, { Location: href[0]?.href ?? "" });
+}
+
+function reserveFault(error: QuotaExceeded | GroupRefusal): Fault {
+  if (error.kind === "over_quota") return forbidden(quotaMessage(error));
+  if (error.kind === "group_full") return forbidden("Quota exceeded, too many servers in group");
+  return badRequest(`Instance group ${error.id} could not be found.`);
 }
 
 async function list(c: Context<AppEnv>, path: "servers" | "servers/detail") {

@@ -1,12 +1,21 @@
 /** Booting a server (nova: conductor build_instances, compute build_and_run_instance). */
 
 import { err, ok } from "../result.ts";
-import { callHost, type ServerFlow } from "./context.ts";
+import { type Context, callHost, type ServerFlow } from "./context.ts";
 import { powered } from "./power.ts";
 import { faultOf, instanceName } from "./record.ts";
 
 /** Deliberately vague, as Nova's is: which filter removed whom is the admin's to know. */
 const NO_VALID_HOST = "No valid host was found. There are not enough hosts available.";
+
+/**
+ * Whether the server's group has it on `host`: asked after the claim, in the one place that knows all of the group, as
+ * two builds at once may have been sent to one host (nova: _validate_instance_group_policy).
+ */
+async function placed(context: Context, host: string | null): Promise<boolean> {
+  const { uuid, server_group } = context.record();
+  return !server_group || (await context.project().placeMember(uuid, host));
+}
 
 export const build: ServerFlow = {
   name: "build",
@@ -15,7 +24,8 @@ export const build: ServerFlow = {
     {
       name: "schedule",
       async run(context, memo) {
-        const { uuid, flavor, availability_zone, requested_host } = context.record();
+        const { uuid, flavor, availability_zone, requested_host, server_group } = context.record();
+        const group = server_group ? await context.project().groupPlacement(uuid) : null;
         const chosen = await context.scheduler().select({
           server: uuid,
           vcpus: flavor.vcpus,
@@ -23,6 +33,7 @@ export const build: ServerFlow = {
           disk_gb: flavor.disk,
           availability_zone,
           requested_host,
+          group,
         });
         return chosen.ok ? ok({ ...memo, hosts: chosen.value, at: 0 }) : err({ code: 500, message: NO_VALID_HOST });
       },
@@ -44,6 +55,10 @@ export const build: ServerFlow = {
             disk_gb: flavor.disk,
           });
           if (!claimed.ok) continue;
+          if (!(await placed(context, host))) {
+            await context.host(host).dismiss({ server: uuid, generation });
+            continue;
+          }
           context.patch({ host, node: claimed.value.node, task_state: "spawning" });
           return ok({ ...memo, at });
         }
@@ -53,6 +68,7 @@ export const build: ServerFlow = {
         const { uuid, generation } = context.record();
         for (const host of memo.hosts.slice(0, memo.at + 1))
           await context.host(host).dismiss({ server: uuid, generation });
+        await placed(context, null);
         context.patch({ host: null, node: null });
       },
     },

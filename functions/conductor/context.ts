@@ -3,6 +3,7 @@
 import type { CallReply, CallRequest } from "../compute/call.ts";
 import type { Host } from "../compute/host.ts";
 import type { Config } from "../config.ts";
+import type { Project } from "../project/project.ts";
 import type { Outcome } from "../protocol/frames.ts";
 import type { Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
@@ -32,6 +33,7 @@ export interface Context {
   note(memo: Memo): void;
   host(name: string): DurableObjectStub<Host>;
   scheduler(): DurableObjectStub<Scheduler>;
+  project(): DurableObjectStub<Project>;
 }
 
 /**

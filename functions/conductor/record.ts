@@ -23,6 +23,8 @@ export type CreateSpec = {
   requested_host: string | null;
   /** nova: instance.key_name; the key itself stays with its user. */
   key_name: string | null;
+  /** The server group that it was made in. */
+  server_group: string | null;
   disk_config: "AUTO" | "MANUAL";
   reservation_id: string;
   launch_index: number;

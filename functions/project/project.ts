@@ -8,6 +8,7 @@ import { config } from "../config.ts";
 import { causeOf, log } from "../log.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate } from "../store/migrate.ts";
+import { MIGRATION as GROUPS, type GroupPlacement, type NewGroup, type ServerGroup, ServerGroups } from "./groups.ts";
 import { type BadQuery, type ListQuery, type Page, pageOf } from "./listing.ts";
 import { exceeds, type QuotaExceeded, type Usage } from "./quota.ts";
 
@@ -18,6 +19,7 @@ const MIGRATIONS = [
    ) WITHOUT ROWID;
    CREATE INDEX server_reserved ON server (reserved_until) WHERE reserved_until IS NOT NULL;
    CREATE TABLE deleted (uuid TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;`,
+  GROUPS,
 ] as const;
 
 /** A deleted server's late word must not bring its row back; words do not travel this long. */
@@ -33,10 +35,15 @@ function demand(specs: readonly CreateSpec[]): Usage {
   return wanted;
 }
 
+export type GroupRefusal = { kind: "no_such_group"; id: string } | { kind: "group_full" };
+
 export class Project extends DurableObject<Env> {
+  readonly #groups: ServerGroups;
+
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     migrate(ctx.storage, MIGRATIONS);
+    this.#groups = new ServerGroups(ctx.storage.sql);
   }
 
   /**
@@ -46,7 +53,7 @@ export class Project extends DurableObject<Env> {
   async reserve(
     specs: readonly CreateSpec[],
     least: number,
-  ): Promise<Result<{ count: number; until: number }, QuotaExceeded>> {
+  ): Promise<Result<{ count: number; until: number }, QuotaExceeded | GroupRefusal>> {
     const { QUOTA_INSTANCES, QUOTA_CORES, QUOTA_RAM, RESERVATION_EXPIRE } = config(this.env);
     const limits = { instances: QUOTA_INSTANCES, cores: QUOTA_CORES, ram: QUOTA_RAM };
     const used = this.usage();
@@ -56,6 +63,8 @@ export class Project extends DurableObject<Env> {
       if (over === null) break;
       if (count <= least) return err(over);
     }
+    const refused = this.#join(specs.slice(0, count));
+    if (refused !== null) return err(refused);
     const now = Date.now();
     const expires = now + RESERVATION_EXPIRE * 1000;
     for (const spec of specs.slice(0, count)) {
@@ -79,6 +88,7 @@ export class Project extends DurableObject<Env> {
     if (record.vm_state === "deleted") {
       const now = Date.now();
       sql.exec("DELETE FROM server WHERE uuid = ?", record.uuid);
+      this.#groups.leave(record.uuid);
       sql.exec("DELETE FROM deleted WHERE at < ?", now - DELETED_KEEP_MS);
       sql.exec("INSERT OR REPLACE INTO deleted VALUES (?, ?)", record.uuid, now);
       return;
@@ -116,6 +126,32 @@ export class Project extends DurableObject<Env> {
     return pageOf(records, query);
   }
 
+  groups(): ServerGroup[] {
+    return this.#groups.list();
+  }
+
+  group(id: string): ServerGroup | null {
+    return this.#groups.get(id);
+  }
+
+  createGroup(group: NewGroup): Result<ServerGroup, { kind: "over_quota" }> {
+    return this.#groups.create(group, config(this.env).QUOTA_SERVER_GROUPS);
+  }
+
+  removeGroup(id: string): boolean {
+    return this.#groups.remove(id);
+  }
+
+  /** What placing a server has to keep to; null when it is in no group. */
+  groupPlacement(server: string): GroupPlacement | null {
+    return this.#groups.placement(server);
+  }
+
+  /** Writes down where a member of a group is; false, and nothing written, when the group's policy forbids it. */
+  placeMember(server: string, host: string | null): boolean {
+    return this.#groups.place(server, host);
+  }
+
   /** Gives back reservations whose server never came to be: the API died between reserving and creating. */
   override async alarm(): Promise<void> {
     const { sql } = this.ctx.storage;
@@ -131,6 +167,7 @@ export class Project extends DurableObject<Env> {
         } else {
           log("reservation.expired", { project: this.ctx.id.name, server: uuid });
           sql.exec("DELETE FROM server WHERE uuid = ? AND reserved_until IS NOT NULL", uuid);
+          this.#groups.leave(uuid);
         }
       } catch (error) {
         log("reservation.unchecked", { server: uuid, cause: causeOf(error) });
@@ -138,6 +175,18 @@ export class Project extends DurableObject<Env> {
       }
     }
     await this.#arm();
+  }
+
+  /** Makes new servers members of the group that they name, all of them or none. */
+  #join(specs: readonly CreateSpec[]): GroupRefusal | null {
+    const [first] = specs;
+    if (!first?.server_group) return null;
+    const { server_group: id, user_id } = first;
+    if (this.#groups.get(id) === null) return { kind: "no_such_group", id };
+    const limit = config(this.env).QUOTA_SERVER_GROUP_MEMBERS;
+    if (limit !== -1 && this.#groups.membersOf(id, user_id) + specs.length > limit) return { kind: "group_full" };
+    for (const { uuid } of specs) this.#groups.join(id, uuid, user_id);
+    return null;
   }
 
   async #arm(): Promise<void> {

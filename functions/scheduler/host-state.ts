@@ -1,5 +1,6 @@
 /** A host as the scheduler sees it (nova: scheduler/host_manager.py HostState). */
 import type { Resources } from "../compute/claims.ts";
+import type { GroupPlacement } from "../project/groups.ts";
 import type { Inventory } from "../protocol/guest.ts";
 
 /** What an operator says of a host's service (nova: objects.Service). */
@@ -32,4 +33,6 @@ export type RequestSpec = Resources & {
   server: string;
   availability_zone: string | null;
   requested_host: string | null;
+  /** Where the others of the server's group are; null when it has none. */
+  group: GroupPlacement | null;
 };

@@ -35,6 +35,7 @@ const spec = (change: Partial<RequestSpec> = {}): RequestSpec => ({
   disk_gb: 1,
   availability_zone: null,
   requested_host: null,
+  group: null,
   ...change,
 });
 const names = (hosts: HostState[]) => hosts.map((one) => one.host);
@@ -49,6 +50,24 @@ describe("filters", () => {
       host("disabled", { enabled: false }),
     ];
     expect(names(filterHosts(hosts, ALL_FILTERS, spec()))).toEqual(["fits", "exactly"]);
+  });
+
+  it.each([
+    ["anti-affinity", 1, ["c"]],
+    ["anti-affinity", 2, ["b", "c"]],
+    ["affinity", 1, []],
+    ["soft-anti-affinity", 1, ["a", "b", "c"]],
+  ] as const)("of %s with at most %i on a host leave %j", (policy, max_server_per_host, left) => {
+    const group = { policy, max_server_per_host, hosts: { a: 2, b: 1 } };
+    const hosts = [host("a"), host("b"), host("c")];
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ group })))).toEqual(left);
+  });
+
+  it("of affinity leave the host where the group is, or all while it is nowhere", () => {
+    const hosts = [host("a"), host("b")];
+    const group = (on: Record<string, number>) => ({ policy: "affinity" as const, max_server_per_host: 1, hosts: on });
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ group: group({ b: 3 }) })))).toEqual(["b"]);
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ group: group({}) })))).toEqual(["a", "b"]);
   });
 
   it("see only the host that was named, unfiltered: naming it skips the choice", () => {

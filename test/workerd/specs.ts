@@ -34,6 +34,7 @@ export function specOf(change: Partial<CreateSpec> = {}): CreateSpec {
     availability_zone: null,
     requested_host: null,
     key_name: null,
+    server_group: null,
     disk_config: "MANUAL",
     reservation_id: "r-1",
     launch_index: 0,
