@@ -7,6 +7,7 @@ import { agentRoutes } from "../compute/routes.ts";
 import { identityRoutes } from "../identity/routes.ts";
 import { imageRoutes } from "../image/routes.ts";
 import { causeOf, log } from "../log.ts";
+import { aggregates } from "./aggregates.ts";
 import type { AppEnv } from "./app-env.ts";
 import { availabilityZones } from "./availability-zones.ts";
 import { consoles } from "./consoles.ts";
@@ -67,7 +68,16 @@ function computeRoutes(): Hono<AppEnv> {
   const resources = new Hono<AppEnv>();
   resources.use(authenticated, microversion);
   for (const mount of [servers, serverDetails, serverActions, instanceActions, consoles]) mount(resources);
-  for (const mount of [flavors, flavorDetails, hypervisors, services, availabilityZones, keypairs, serverGroups])
+  for (const mount of [
+    flavors,
+    flavorDetails,
+    hypervisors,
+    services,
+    availabilityZones,
+    keypairs,
+    serverGroups,
+    aggregates,
+  ])
     mount(resources);
   // Both forms of Nova's URLs; a resource's name is never a project's id.
   compute.route("/v2.1", resources);

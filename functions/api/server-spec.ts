@@ -27,7 +27,7 @@ export async function specsOf(c: Context<AppEnv>, body: CreateBody): Promise<Cre
     keyOf(c, server.key_name),
   ]);
   checkFits(flavor, image);
-  const place = placeOf(c, server.availability_zone);
+  const place = await placeOf(c, server.availability_zone);
   const { actor } = c.var;
   const shared = {
     project_id: actor.project_id,
@@ -150,11 +150,19 @@ function checkFits(flavor: Flavor, { ref, min_ram, min_disk }: BootImage): void 
 }
 
 /** `zone`, or `zone:host` to force a host (admins only; nova: parse_availability_zone). */
-function placeOf(c: Context<AppEnv>, text: string | undefined) {
+async function placeOf(c: Context<AppEnv>, text: string | undefined) {
   const [zone = "", host = "", node = ""] = (text ?? "").split(":");
   const known = config(c.env).DEFAULT_AVAILABILITY_ZONE;
-  if (zone !== "" && zone !== known) throw badRequest("The requested availability zone is not available");
+  if (zone !== "" && zone !== known && !(await zoneIsOpen(c, zone))) {
+    throw badRequest("The requested availability zone is not available");
+  }
   const requested_host = host || node || null;
   if (requested_host !== null) requireAdmin(c, "os_compute_api:servers:create:forced_host");
   return { availability_zone: zone || null, requested_host };
+}
+
+/** nova: get_availability_zones lists a zone while one of its hosts is enabled. */
+async function zoneIsOpen(c: Context<AppEnv>, zone: string): Promise<boolean> {
+  const hosts = await c.env.SCHEDULER.getByName("default").hosts();
+  return hosts.some((host) => host.enabled && host.zone === zone);
 }

@@ -37,7 +37,10 @@ const FIELDS: readonly Field[] = [
   { name: "OS-DCF:diskConfig", value: (r) => r.disk_config },
   { name: "progress", value: (r) => (PROGRESS_STATUS.includes(status(r)) ? r.progress : undefined) },
   { name: "fault", value: fault },
-  { name: "OS-EXT-AZ:availability_zone", value: (r) => (r.host === null ? "" : (r.availability_zone ?? "nova")) },
+  {
+    name: "OS-EXT-AZ:availability_zone",
+    value: (r) => (r.host === null ? "" : (r.zone ?? r.availability_zone ?? "nova")),
+  },
   { name: "config_drive", value: () => "" },
   { name: "key_name", value: (r) => r.key_name ?? null },
   { name: "OS-SRV-USG:launched_at", value: (r) => microseconds(r.launched_at) },

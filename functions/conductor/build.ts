@@ -35,7 +35,9 @@ export const build: ServerFlow = {
           requested_host,
           group,
         });
-        return chosen.ok ? ok({ ...memo, hosts: chosen.value, at: 0 }) : err({ code: 500, message: NO_VALID_HOST });
+        if (!chosen.ok) return err({ code: 500, message: NO_VALID_HOST });
+        const [hosts, zones] = [chosen.value.map((one) => one.host), chosen.value.map((one) => one.zone)];
+        return ok({ ...memo, hosts, zones, at: 0 });
       },
       // No undo: a choice holds nothing.
     },
@@ -59,7 +61,8 @@ export const build: ServerFlow = {
             await context.host(host).dismiss({ server: uuid, generation });
             continue;
           }
-          context.patch({ host, node: claimed.value.node, task_state: "spawning" });
+          const zone = memo.zones?.[at] ?? null;
+          context.patch({ host, node: claimed.value.node, zone, task_state: "spawning" });
           return ok({ ...memo, at });
         }
         return err({ code: 500, message: NO_VALID_HOST });

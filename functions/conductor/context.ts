@@ -15,6 +15,8 @@ import { type Failure, type Flow, Wait } from "./saga.ts";
 export type Memo = {
   /** Hosts that may hold a claim or a guest: the best first, then the alternates. */
   hosts: string[];
+  /** Their availability zones, while a build chooses among them. */
+  zones?: string[];
   /** The one of them in use or on trial. */
   at: number;
   reboot?: "SOFT" | "HARD";

@@ -37,6 +37,8 @@ export type ServerRecord = CreateSpec &
     version: number;
     host: string | null;
     node: string | null;
+    /** The availability zone that its host was in when it came there. */
+    zone: string | null;
     updated_at: string;
     launched_at: string | null;
     terminated_at: string | null;
@@ -55,6 +57,7 @@ export function newRecord(spec: CreateSpec): ServerRecord {
     version: 1,
     host: null,
     node: null,
+    zone: null,
     updated_at: spec.created_at,
     launched_at: null,
     terminated_at: null,

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { capacity, lacking } from "../../functions/compute/claims.ts";
 import { config } from "../../functions/config.ts";
 import { ALL_FILTERS } from "../../functions/scheduler/filters/all.ts";
-import type { HostState, RequestSpec } from "../../functions/scheduler/host-state.ts";
+import type { KnownHost, RequestSpec } from "../../functions/scheduler/host-state.ts";
 import { byName, filterHosts, pick, weighHosts } from "../../functions/scheduler/select.ts";
 import { ALL_WEIGHERS } from "../../functions/scheduler/weighers/all.ts";
 import type { Weigher } from "../../functions/scheduler/weighers/weigher.ts";
@@ -11,9 +11,11 @@ import { INVENTORY } from "./scripted-agent.ts";
 
 const options = config(env);
 
-function host(name: string, change: Partial<HostState> & { free?: number } = {}): HostState {
+function host(name: string, change: Partial<KnownHost> & { free?: number } = {}): KnownHost {
   const { free = 4096, ...rest } = change;
   return {
+    id: 1,
+    zone: "nova",
     host: name,
     uuid: name,
     seq: 1,
@@ -38,7 +40,7 @@ const spec = (change: Partial<RequestSpec> = {}): RequestSpec => ({
   group: null,
   ...change,
 });
-const names = (hosts: HostState[]) => hosts.map((one) => one.host);
+const names = (hosts: KnownHost[]) => hosts.map((one) => one.host);
 
 describe("filters", () => {
   it("let through hosts that are up, enabled and have the memory", () => {
@@ -50,6 +52,12 @@ describe("filters", () => {
       host("disabled", { enabled: false }),
     ];
     expect(names(filterHosts(hosts, ALL_FILTERS, spec()))).toEqual(["fits", "exactly"]);
+  });
+
+  it("let through hosts of the zone that was asked for, or all", () => {
+    const hosts = [host("a"), host("b", { zone: "east" })];
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ availability_zone: "east" })))).toEqual(["b"]);
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec()))).toEqual(["a", "b"]);
   });
 
   it.each([
@@ -82,7 +90,7 @@ describe("filters", () => {
       "ComputeFilter",
     ]);
     expect(() => byName("ENABLED_FILTERS", ALL_FILTERS, ["RamFiltre"])).toThrow(
-      "ENABLED_FILTERS: RamFiltre is not one of ComputeFilter, RamFilter",
+      "ENABLED_FILTERS: RamFiltre is not one of ComputeFilter, AvailabilityZoneFilter, RamFilter",
     );
   });
 });
