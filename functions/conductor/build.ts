@@ -1,21 +1,13 @@
 /** Booting a server (nova: conductor build_instances, compute build_and_run_instance). */
 
 import { err, ok } from "../result.ts";
-import { type Context, callHost, type ServerFlow } from "./context.ts";
+import { callHost, type ServerFlow } from "./context.ts";
+import { choose, claimFirst, NO_VALID_HOST, placed } from "./placement.ts";
 import { powered } from "./power.ts";
 import { faultOf, instanceName } from "./record.ts";
 
-/** Deliberately vague, as Nova's is: which filter removed whom is the admin's to know. */
-const NO_VALID_HOST = "No valid host was found. There are not enough hosts available.";
-
-/**
- * Whether the server's group has it on `host`: asked after the claim, in the one place that knows all of the group, as
- * two builds at once may have been sent to one host (nova: _validate_instance_group_policy).
- */
-async function placed(context: Context, host: string | null): Promise<boolean> {
-  const { uuid, server_group } = context.record();
-  return !server_group || (await context.project().placeMember(uuid, host));
-}
+/** How often a build asks for other hosts when its group forbade those it was given: more builds than that rarely race. */
+const MAX_ROUNDS = 10;
 
 export const build: ServerFlow = {
   name: "build",
@@ -23,49 +15,28 @@ export const build: ServerFlow = {
   steps: [
     {
       name: "schedule",
-      async run(context, memo) {
-        const { uuid, flavor, availability_zone, requested_host, server_group } = context.record();
-        const group = server_group ? await context.project().groupPlacement(uuid) : null;
-        const chosen = await context.scheduler().select({
-          server: uuid,
-          vcpus: flavor.vcpus,
-          memory_mb: flavor.ram,
-          disk_gb: flavor.disk,
-          availability_zone,
-          requested_host,
-          group,
-        });
-        if (!chosen.ok) return err({ code: 500, message: NO_VALID_HOST });
-        const [hosts, zones] = [chosen.value.map((one) => one.host), chosen.value.map((one) => one.zone)];
-        return ok({ ...memo, hosts, zones, at: 0 });
-      },
+      run: choose,
       // No undo: a choice holds nothing.
     },
     {
       name: "claim",
       async run(context, memo) {
-        const { uuid, generation, flavor } = context.record();
-        for (let at = memo.at; at < memo.hosts.length; at++) {
-          const host = memo.hosts[at] as string;
-          // Written down before it is asked: a claim that this object never hears of must still be undone.
-          if (at !== memo.at) context.note({ ...memo, at });
-          const claimed = await context.host(host).claim({
-            server: uuid,
-            generation,
-            vcpus: flavor.vcpus,
-            memory_mb: flavor.ram,
-            disk_gb: flavor.disk,
-          });
-          if (!claimed.ok) continue;
-          if (!(await placed(context, host))) {
-            await context.host(host).dismiss({ server: uuid, generation });
-            continue;
+        let trying = memo;
+        for (let round = 0; round < MAX_ROUNDS; round++) {
+          const claimed = await claimFirst(context, trying);
+          if (claimed.ok) {
+            const { node, memo: done } = claimed.value;
+            const [host, zone] = [done.hosts[done.at] ?? null, done.zones?.[done.at] ?? null];
+            context.patch({ host, node, zone, task_state: "spawning" });
+            return ok(done);
           }
-          const zone = memo.zones?.[at] ?? null;
-          context.patch({ host, node: claimed.value.node, zone, task_state: "spawning" });
-          return ok({ ...memo, at });
+          if (claimed.error === "lacking") break;
+          const more = await choose(context, trying);
+          if (!more.ok) return more;
+          trying = more.value;
+          context.note(trying);
         }
-        return err({ code: 500, message: NO_VALID_HOST });
+        return err(NO_VALID_HOST);
       },
       async undo(context, memo) {
         const { uuid, generation } = context.record();
