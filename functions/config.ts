@@ -69,6 +69,8 @@ const options = z.object({
   ENABLED_FILTERS: names,
   WEIGHT_CLASSES: names,
   RAM_WEIGHT_MULTIPLIER: z.coerce.number(),
+  SOFT_AFFINITY_WEIGHT_MULTIPLIER: z.coerce.number(),
+  SOFT_ANTI_AFFINITY_WEIGHT_MULTIPLIER: z.coerce.number(),
   HOST_SUBSET_SIZE: count(1),
   /** Hosts tried for one build: the best and MAX_ATTEMPTS - 1 alternates. */
   MAX_ATTEMPTS: count(1, 100),

@@ -8,6 +8,7 @@ export { Server } from "./conductor/server.ts";
 export { Console } from "./console/console.ts";
 export { Identity } from "./identity/identity.ts";
 export { Images } from "./image/images.ts";
+export { Keypairs } from "./keypair/keypairs.ts";
 export { Project } from "./project/project.ts";
 export { QuotaClass } from "./project/quota-class.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";

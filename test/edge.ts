@@ -36,6 +36,9 @@ export type CallOptions = {
 export type TestAgentOptions = { vcpus?: number; memory_mb?: number; local_gb?: number; stateDir?: string };
 export type TestAgent = { host: string; stateDir: string; logs: Record<string, unknown>[]; agent: RunningAgent };
 
+/** The project that the admin's token is for. */
+export const DEMO_PROJECT = "6d0f4ac1b2f94d0f9d5c3c1a7e5b2a10";
+
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
 export async function startTestEdge(vars: Record<string, string> = {}): Promise<TestEdge> {
@@ -114,6 +117,13 @@ async function startTestAgent(url: string, cloud: Cloud, host: string, options: 
 /** An active public image that every driver can boot. */
 export function demoImage(cloud: Cloud, name = "demo"): Promise<string> {
   return cloud.createImage(name, "raw", demoDisk());
+}
+
+/** Asks with JSON and reads the answer's. */
+export async function ask(edge: TestEdge, method: string, path: string, options: CallOptions = {}) {
+  const response = await edge.call(method, path, options);
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, body: text === "" ? null : JSON.parse(text) };
 }
 
 /** Waits until `holds` gives something true, and returns it; rejects after `timeoutMs` with what was waited for. */

@@ -8,11 +8,16 @@ import { identityRoutes } from "../identity/routes.ts";
 import { imageRoutes } from "../image/routes.ts";
 import { causeOf, log } from "../log.ts";
 import { absent } from "./absent.ts";
+import { aggregates } from "./aggregates.ts";
 import type { AppEnv } from "./app-env.ts";
+import { availabilityZones } from "./availability-zones.ts";
 import { consoles } from "./consoles.ts";
 import { Fault, notFound, unexpected } from "./fault.ts";
+import { flavorDetails } from "./flavor-details.ts";
 import { flavors } from "./flavors.ts";
+import { hypervisors } from "./hypervisors.ts";
 import { instanceActions } from "./instance-actions.ts";
+import { keypairs } from "./keypairs.ts";
 import { limits } from "./limits.ts";
 import { microversion, versionHeaders } from "./microversion.ts";
 import { authenticated } from "./policy.ts";
@@ -20,7 +25,9 @@ import { quotaSets } from "./quota-sets.ts";
 import { originOf } from "./resource.ts";
 import { serverActions } from "./server-actions.ts";
 import { serverDetails } from "./server-details.ts";
+import { serverGroups } from "./server-groups.ts";
 import { servers } from "./servers.ts";
+import { services } from "./services.ts";
 import { tenantUsage } from "./tenant-usage.ts";
 import { MAX_BODY_BYTES } from "./validate.ts";
 import { versions } from "./versions.ts";
@@ -33,6 +40,13 @@ const MOUNTS = [
   instanceActions,
   consoles,
   flavors,
+  flavorDetails,
+  hypervisors,
+  services,
+  availabilityZones,
+  keypairs,
+  serverGroups,
+  aggregates,
   absent,
   quotaSets,
   limits,

@@ -1,13 +1,15 @@
 /** From the body of POST /servers to what is to be built: names, image, flavor, zone (nova/compute/api.py create). */
 import type { Context } from "hono";
+import { z } from "zod";
 import type { Flavor } from "../compute/flavor.ts";
 import type { CreateSpec } from "../conductor/record.ts";
 import { config } from "../config.ts";
 import type { ImageRef } from "../protocol/methods.ts";
 import type { AppEnv } from "./app-env.ts";
-import { badRequest } from "./fault.ts";
+import { badRequest, forbidden } from "./fault.ts";
 import { requireAdmin } from "./policy.ts";
 import type { CreateBody } from "./schema/server.ts";
+import { parse } from "./validate.ts";
 
 const GIB = 1024 ** 3;
 
@@ -22,9 +24,13 @@ export async function specsOf(c: Context<AppEnv>, body: CreateBody): Promise<Cre
   const { server } = body;
   refuseWhatIsNotHere(body);
   const count = countOf(server);
-  const [flavor, image] = await Promise.all([flavorOf(c, server.flavorRef), imageOf(c, server.imageRef)]);
+  const [flavor, image, key_name] = await Promise.all([
+    flavorOf(c, server.flavorRef),
+    imageOf(c, server.imageRef),
+    keyOf(c, server.key_name),
+  ]);
   checkFits(flavor, image);
-  const place = placeOf(c, server.availability_zone);
+  const place = await placeOf(c, server.availability_zone);
   const { actor } = c.var;
   const shared = {
     project_id: actor.project_id,
@@ -35,6 +41,8 @@ export async function specsOf(c: Context<AppEnv>, body: CreateBody): Promise<Cre
     flavor,
     image: image.ref,
     ...place,
+    key_name,
+    server_group: groupOf(body),
     disk_config: server["OS-DCF:diskConfig"] ?? "MANUAL",
     reservation_id: `r-${crypto.randomUUID().slice(0, 8)}`,
     created_at: new Date().toISOString(),
@@ -72,7 +80,6 @@ function refuseWhatIsNotHere({ server }: CreateBody): void {
     throw badRequest("There is no volume service here: the only block device is the image's own disk.");
   }
   if (server.block_device_mapping?.length) throw badRequest("There is no volume service here.");
-  if (server.key_name) throw badRequest("Invalid key_name provided.");
   const absent = (["user_data", "personality", "adminPass", "accessIPv4", "accessIPv6"] as const).find(
     (field) => server[field] !== undefined && server[field] !== null && server[field].length > 0,
   );
@@ -92,9 +99,29 @@ function countOf(server: CreateBody["server"]): number {
 
 async function flavorOf(c: Context<AppEnv>, ref: string): Promise<Flavor> {
   const id = ref.split("/").at(-1) ?? ref;
-  const flavor = await c.env.FLAVORS.getByName("default").get(id);
+  const flavor = await c.env.FLAVORS.getByName("default").get(id, c.var.actor);
   if (flavor === null) throw badRequest(`Flavor ${id} could not be found.`);
+  if (flavor.swap > 0 || flavor.ephemeral > 0) {
+    throw badRequest(`Flavor ${id} asks for swap or ephemeral disks, which no host makes here.`);
+  }
+  if (flavor.disk === 0 && !c.var.actor.is_admin) {
+    throw forbidden("Only volume-backed servers are allowed for flavors with zero disk.");
+  }
   return flavor;
+}
+
+/** The group that the hints name; the project says whether there is one. */
+function groupOf(body: CreateBody): string | null {
+  const hints = body["os:scheduler_hints"] ?? body["OS-SCH-HNT:scheduler_hints"] ?? {};
+  return hints.group === undefined ? null : parse(z.object({ group: z.uuid() }), hints).group;
+}
+
+/** The name of a key of the caller's. */
+async function keyOf(c: Context<AppEnv>, name: string | null | undefined): Promise<string | null> {
+  if (!name) return null;
+  const pair = await c.env.KEYPAIRS.getByName(c.var.actor.user_id).get(name);
+  if (pair === null) throw badRequest("Invalid key_name provided.");
+  return name;
 }
 
 async function imageOf(c: Context<AppEnv>, id: string | undefined): Promise<BootImage> {
@@ -129,11 +156,19 @@ function checkFits(flavor: Flavor, { ref, min_ram, min_disk }: BootImage): void 
 }
 
 /** `zone`, or `zone:host` to force a host (admins only; nova: parse_availability_zone). */
-function placeOf(c: Context<AppEnv>, text: string | undefined) {
+async function placeOf(c: Context<AppEnv>, text: string | undefined) {
   const [zone = "", host = "", node = ""] = (text ?? "").split(":");
   const known = config(c.env).DEFAULT_AVAILABILITY_ZONE;
-  if (zone !== "" && zone !== known) throw badRequest("The requested availability zone is not available");
+  if (zone !== "" && zone !== known && !(await zoneIsOpen(c, zone))) {
+    throw badRequest("The requested availability zone is not available");
+  }
   const requested_host = host || node || null;
   if (requested_host !== null) requireAdmin(c, "os_compute_api:servers:create:forced_host");
   return { availability_zone: zone || null, requested_host };
+}
+
+/** nova: get_availability_zones lists a zone while one of its hosts is enabled. */
+async function zoneIsOpen(c: Context<AppEnv>, zone: string): Promise<boolean> {
+  const hosts = await c.env.SCHEDULER.getByName("default").hosts();
+  return hosts.some((host) => host.enabled && host.zone === zone);
 }

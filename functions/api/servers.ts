@@ -1,12 +1,15 @@
 /** /servers and /servers/{id} (nova/api/openstack/compute/servers.py). */
 import type { Context, Hono } from "hono";
+import type { TooManyItems } from "../conductor/details.ts";
 import type { ServerRecord } from "../conductor/record.ts";
 import type { ActionError } from "../conductor/server.ts";
 import { config } from "../config.ts";
 import { allowed, wrongValue } from "../project/filters.ts";
 import { type BadQuery, type ListQuery, type Page, pageOf, SORT_KEYS, type SortKey } from "../project/listing.ts";
-import { quotaMessage } from "../project/quota.ts";
+import type { GroupRefusal } from "../project/project.ts";
+import { type QuotaExceeded, quotaMessage } from "../project/quota.ts";
 import type { Result } from "../result.ts";
+import type { KnownHost } from "../scheduler/host-state.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, conflict, Fault, forbidden, instanceNotFound } from "./fault.ts";
 import { requireAdmin, requireMember } from "./policy.ts";
@@ -78,7 +81,7 @@ async function create(c: Context<AppEnv>) {
   const specs = await specsOf(c, body);
   const project = c.env.PROJECT.getByName(c.var.actor.project_id);
   const reserved = await project.reserve(specs, body.server.min_count ?? 1);
-  if (!reserved.ok) throw forbidden(quotaMessage(reserved.error));
+  if (!reserved.ok) throw reserveFault(reserved.error);
   const { count, until } = reserved.value;
   const made = await Promise.all(
     specs.slice(0, count).map((spec) => c.env.SERVER.getByName(spec.uuid).create(c.var.actor, spec, until)),
@@ -95,6 +98,12 @@ async function create(c: Context<AppEnv>) {
     security_groups: [{ name: "default" }],
   };
   return c.json({ server }, 202, { Location: href[0]?.href ?? "" });
+}
+
+function reserveFault(error: QuotaExceeded | TooManyItems | GroupRefusal): Fault {
+  if (error.kind === "over_quota" || error.kind === "too_many_items") return forbidden(quotaMessage(error));
+  if (error.kind === "group_full") return forbidden("Quota exceeded, too many servers in group");
+  return badRequest(`Instance group ${error.id} could not be found.`);
 }
 
 async function list(c: Context<AppEnv>, path: "servers" | "servers/detail") {
@@ -183,9 +192,11 @@ function sortOf(c: Context<AppEnv>, asked: ListServers): ListQuery["sort"] {
   });
 }
 
-/** Of each host: UP, UNKNOWN or MAINTENANCE (nova: get_instance_host_status). Asked for only where it is shown. */
+/** Of each host: DOWN, MAINTENANCE, UP or UNKNOWN (nova: get_instance_host_status). Asked for only where it is shown. */
 async function hostStatus(c: Context<AppEnv>): Promise<ReadonlyMap<string, string>> {
   if (!c.var.actor.is_admin || c.var.minor < 16) return new Map();
   const hosts = await c.env.SCHEDULER.getByName("default").hosts();
-  return new Map(hosts.map(({ host, up, enabled }) => [host, enabled ? (up ? "UP" : "UNKNOWN") : "MAINTENANCE"]));
+  const statusOf = ({ up, enabled, forced_down }: KnownHost) =>
+    forced_down ? "DOWN" : enabled ? (up ? "UP" : "UNKNOWN") : "MAINTENANCE";
+  return new Map(hosts.map((host) => [host.host, statusOf(host)]));
 }

@@ -26,7 +26,7 @@ import {
 } from "../protocol/guest.ts";
 import type { Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
-import type { HostState } from "../scheduler/host-state.ts";
+import type { HostState, ServiceStatus } from "../scheduler/host-state.ts";
 import { migrate, migrateExisting } from "../store/migrate.ts";
 import type { CallReply, CallRequest } from "./call.ts";
 import { Calls, type Settled } from "./calls.ts";
@@ -35,7 +35,7 @@ import { HostStore, MIGRATIONS } from "./host-store.ts";
 import { Link, send } from "./link.ts";
 
 type Hello = Extract<FromAgent, { t: "hello" }>;
-type Service = { uuid: string; created_at: string; inventory: Inventory };
+type Service = { uuid: string; created_at: string; inventory: Inventory } & Partial<ServiceStatus>;
 
 export type ClaimRequest = Resources & { server: string; generation: number };
 export type ClaimRefused = { kind: "down" } | { kind: "dismissed" } | { kind: "lacking"; classes: string[] };
@@ -126,12 +126,41 @@ export class Host extends DurableObject<Env> {
       host: this.#name(),
       uuid: service.uuid,
       seq: this.#nextSeq(),
-      up: this.#link.current() !== null,
-      enabled: true,
+      up: this.#link.current() !== null && !service.forced_down,
+      enabled: service.enabled ?? true,
+      disabled_reason: service.disabled_reason ?? null,
+      forced_down: service.forced_down ?? false,
+      updated_at: new Date().toISOString(),
       inventory: service.inventory,
       capacity: capacity(service.inventory, config(this.env)),
       used: this.#store.used(),
     };
+  }
+
+  /** What an operator says of the service; null when there is none. The scheduler knows it when this returns. */
+  async updateService(change: Partial<ServiceStatus>): Promise<HostState | null> {
+    const service = this.#service();
+    if (service === null) return null;
+    this.ctx.storage.kv.put("service", { ...service, ...change } satisfies Service);
+    log("service.updated", { host: this.#name(), ...change });
+    await this.#publish();
+    return this.state();
+  }
+
+  /** Forgets the service, unless servers are here, and its agent's key with it: the host comes back by enrolling. */
+  async deleteService(): Promise<Result<undefined, { kind: "in_use" }>> {
+    if (this.#store.used().instances > 0) return err({ kind: "in_use" });
+    this.ctx.storage.kv.delete("service");
+    await this.env.IDENTITY.getByName("default").removeAgent(this.#name());
+    this.#link.close(CLOSE.REVOKED, "the host was removed");
+    log("service.deleted", { host: this.#name() });
+    await this.env.SCHEDULER.getByName("default").removeHost(this.#name(), this.#nextSeq());
+    return ok();
+  }
+
+  /** The servers that have a claim here. */
+  servers(): string[] {
+    return this.#service() === null ? [] : this.#store.allocations().map(({ server }) => server);
   }
 
   override webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void {

@@ -18,11 +18,15 @@ export class Link {
 
   /** Answers the agent's upgrade. A newer socket replaces the old ones. */
   accept(): Response {
-    for (const old of this.#ctx.getWebSockets()) old.close(CLOSE.REPLACED, "another link of this host came");
+    this.close(CLOSE.REPLACED, "another link of this host came");
     const { 0: client, 1: server } = new WebSocketPair();
     this.#ctx.acceptWebSocket(server);
     server.serializeAttachment({ linked_at: Date.now(), ready: false } satisfies Attachment);
     return new Response(null, { status: 101, webSocket: client });
+  }
+
+  close(code: number, reason: string): void {
+    for (const ws of this.#ctx.getWebSockets()) ws.close(code, reason);
   }
 
   /** From now on the socket carries calls. */

@@ -2,11 +2,12 @@
 
 import { err, ok } from "../result.ts";
 import { callHost, type ServerFlow } from "./context.ts";
+import { choose, claimFirst, NO_VALID_HOST, placed } from "./placement.ts";
 import { powered } from "./power.ts";
 import { faultOf, instanceName } from "./record.ts";
 
-/** Deliberately vague, as Nova's is: which filter removed whom is the admin's to know. */
-const NO_VALID_HOST = "No valid host was found. There are not enough hosts available.";
+/** How often a build asks for other hosts when its group forbade those it was given: more builds than that rarely race. */
+const MAX_ROUNDS = 10;
 
 export const build: ServerFlow = {
   name: "build",
@@ -14,45 +15,34 @@ export const build: ServerFlow = {
   steps: [
     {
       name: "schedule",
-      async run(context, memo) {
-        const { uuid, flavor, availability_zone, requested_host } = context.record();
-        const chosen = await context.scheduler().select({
-          server: uuid,
-          vcpus: flavor.vcpus,
-          memory_mb: flavor.ram,
-          disk_gb: flavor.disk,
-          availability_zone,
-          requested_host,
-        });
-        return chosen.ok ? ok({ ...memo, hosts: chosen.value, at: 0 }) : err({ code: 500, message: NO_VALID_HOST });
-      },
+      run: choose,
       // No undo: a choice holds nothing.
     },
     {
       name: "claim",
       async run(context, memo) {
-        const { uuid, generation, flavor } = context.record();
-        for (let at = memo.at; at < memo.hosts.length; at++) {
-          const host = memo.hosts[at] as string;
-          // Written down before it is asked: a claim that this object never hears of must still be undone.
-          if (at !== memo.at) context.note({ ...memo, at });
-          const claimed = await context.host(host).claim({
-            server: uuid,
-            generation,
-            vcpus: flavor.vcpus,
-            memory_mb: flavor.ram,
-            disk_gb: flavor.disk,
-          });
-          if (!claimed.ok) continue;
-          context.patch({ host, node: claimed.value.node, task_state: "spawning" });
-          return ok({ ...memo, at });
+        let trying = memo;
+        for (let round = 0; round < MAX_ROUNDS; round++) {
+          const claimed = await claimFirst(context, trying);
+          if (claimed.ok) {
+            const { node, memo: done } = claimed.value;
+            const [host, zone] = [done.hosts[done.at] ?? null, done.zones?.[done.at] ?? null];
+            context.patch({ host, node, zone, task_state: "spawning" });
+            return ok(done);
+          }
+          if (claimed.error === "lacking") break;
+          const more = await choose(context, trying);
+          if (!more.ok) return more;
+          trying = more.value;
+          context.note(trying);
         }
-        return err({ code: 500, message: NO_VALID_HOST });
+        return err(NO_VALID_HOST);
       },
       async undo(context, memo) {
         const { uuid, generation } = context.record();
         for (const host of memo.hosts.slice(0, memo.at + 1))
           await context.host(host).dismiss({ server: uuid, generation });
+        await placed(context, null);
         context.patch({ host: null, node: null });
       },
     },

@@ -3,6 +3,7 @@
 import type { CallReply, CallRequest } from "../compute/call.ts";
 import type { Host } from "../compute/host.ts";
 import type { Config } from "../config.ts";
+import type { Project } from "../project/project.ts";
 import type { Outcome } from "../protocol/frames.ts";
 import type { Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
@@ -14,6 +15,8 @@ import { type Failure, type Flow, Wait } from "./saga.ts";
 export type Memo = {
   /** Hosts that may hold a claim or a guest: the best first, then the alternates. */
   hosts: string[];
+  /** Their availability zones, while a build chooses among them. */
+  zones?: string[];
   /** The one of them in use or on trial. */
   at: number;
   reboot?: "SOFT" | "HARD";
@@ -32,6 +35,7 @@ export interface Context {
   note(memo: Memo): void;
   host(name: string): DurableObjectStub<Host>;
   scheduler(): DurableObjectStub<Scheduler>;
+  project(): DurableObjectStub<Project>;
 }
 
 /**

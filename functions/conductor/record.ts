@@ -21,6 +21,10 @@ export type CreateSpec = {
   availability_zone: string | null;
   /** nova: requested_destination; null lets the scheduler choose. */
   requested_host: string | null;
+  /** nova: instance.key_name; the key itself stays with its user. */
+  key_name: string | null;
+  /** The server group that it was made in. */
+  server_group: string | null;
   disk_config: "AUTO" | "MANUAL";
   reservation_id: string;
   launch_index: number;
@@ -33,6 +37,8 @@ export type ServerRecord = CreateSpec &
     version: number;
     host: string | null;
     node: string | null;
+    /** The availability zone that its host was in when it came there. */
+    zone: string | null;
     updated_at: string;
     launched_at: string | null;
     terminated_at: string | null;
@@ -51,6 +57,7 @@ export function newRecord(spec: CreateSpec): ServerRecord {
     version: 1,
     host: null,
     node: null,
+    zone: null,
     updated_at: spec.created_at,
     launched_at: null,
     terminated_at: null,

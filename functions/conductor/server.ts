@@ -273,15 +273,16 @@ export class Server extends DurableObject<Env> {
   }
 
   #context(saga: SagaRow<Memo>, mine: () => SagaRow<Memo>): Context {
+    const record = () => {
+      const known = this.#store.record();
+      if (known === null) throw new Error("a saga without a server");
+      return known;
+    };
     return {
       config: config(this.env),
       saga: saga.id,
       startedAt: saga.started_at,
-      record: () => {
-        const record = this.#store.record();
-        if (record === null) throw new Error("a saga without a server");
-        return record;
-      },
+      record,
       patch: (change) => {
         mine();
         this.#change(change);
@@ -290,6 +291,7 @@ export class Server extends DurableObject<Env> {
       note: (memo) => this.#store.saveSaga({ ...mine(), memo }),
       host: (name) => this.env.HOST.getByName(name),
       scheduler: () => this.env.SCHEDULER.getByName("default"),
+      project: () => this.env.PROJECT.getByName(record().project_id),
     };
   }
 

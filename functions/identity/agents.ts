@@ -32,6 +32,10 @@ export class Agents {
     return ok();
   }
 
+  remove(host: string): void {
+    this.#sql.exec("DELETE FROM agent WHERE host = ?", host);
+  }
+
   key(host: string): string | null {
     const row = this.#sql
       .exec<{ public_key: string }>("SELECT public_key FROM agent WHERE host = ?", host)

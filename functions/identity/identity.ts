@@ -221,6 +221,11 @@ export class Identity extends DurableObject<Env> {
     return this.#agents.key(host);
   }
 
+  /** Forgets a host's key: its agent must be enrolled anew. */
+  removeAgent(host: string): void {
+    this.#agents.remove(host);
+  }
+
   #grant(userId: string, scope: Scope): Result<Grant, "unauthorized"> {
     const user = this.#directory.find("user", { id: userId });
     if (!user?.enabled) return err("unauthorized");

@@ -9,6 +9,7 @@ import { config } from "../config.ts";
 import { causeOf, log } from "../log.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate } from "../store/migrate.ts";
+import { MIGRATION as GROUPS, type GroupPlacement, type NewGroup, type ServerGroup, ServerGroups } from "./groups.ts";
 import { type BadQuery, type ListQuery, type Page, pageOf } from "./listing.ts";
 import {
   configuredLimits,
@@ -20,7 +21,7 @@ import {
   refusal,
   type Usage,
 } from "./quota.ts";
-import { type ClassLimits, QUOTA_TABLES, QuotaStore, type SplitUsage } from "./quota-store.ts";
+import { type ClassLimits, QUOTA_TABLES, QuotaStore } from "./quota-store.ts";
 import { keepUsage, readUsage, type ServerUsage, USAGE_TABLES } from "./usage.ts";
 
 const MIGRATIONS = [
@@ -32,21 +33,26 @@ const MIGRATIONS = [
    CREATE TABLE deleted (uuid TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;`,
   QUOTA_TABLES,
   USAGE_TABLES,
+  GROUPS,
 ] as const;
 
 /** A deleted server's late word must not bring its row back; words do not travel this long. */
 const DELETED_KEEP_MS = 60 * 60 * 1000;
 const RECHECK_MS = 60_000;
 
-export type Quota = SplitUsage & { limits: Limits };
+export type Quota = { limits: Limits; in_use: Usage & { server_groups: number }; reserved: Usage };
+
+export type GroupRefusal = { kind: "no_such_group"; id: string } | { kind: "group_full" };
 
 export class Project extends DurableObject<Env> {
   readonly #quotas: QuotaStore;
+  readonly #groups: ServerGroups;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     migrate(ctx.storage, MIGRATIONS);
     this.#quotas = new QuotaStore(ctx.storage);
+    this.#groups = new ServerGroups(ctx.storage.sql);
   }
 
   /**
@@ -56,7 +62,7 @@ export class Project extends DurableObject<Env> {
   async reserve(
     specs: readonly CreateSpec[],
     least: number,
-  ): Promise<Result<{ count: number; until: number }, QuotaExceeded | TooManyItems>> {
+  ): Promise<Result<{ count: number; until: number }, QuotaExceeded | TooManyItems | GroupRefusal>> {
     await this.#hearClass();
     // From here to the rows there is no await: the check and the reservation are one.
     const { user_id = "", metadata = {} } = specs[0] ?? {};
@@ -66,6 +72,8 @@ export class Project extends DurableObject<Env> {
     const fits = fitting(bounds, specs, least);
     if (!fits.ok) return fits;
     const count = fits.value;
+    const refused = this.#join(specs.slice(0, count));
+    if (refused !== null) return err(refused);
     const now = Date.now();
     const expires = now + config(this.env).RESERVATION_EXPIRE * 1000;
     for (const spec of specs.slice(0, count)) {
@@ -90,6 +98,7 @@ export class Project extends DurableObject<Env> {
     if (record.vm_state === "deleted") {
       const now = Date.now();
       sql.exec("DELETE FROM server WHERE uuid = ?", record.uuid);
+      this.#groups.leave(record.uuid);
       sql.exec("DELETE FROM deleted WHERE at < ?", now - DELETED_KEEP_MS);
       sql.exec("INSERT OR REPLACE INTO deleted VALUES (?, ?)", record.uuid, now);
       keepUsage(sql, record, now);
@@ -121,7 +130,9 @@ export class Project extends DurableObject<Env> {
   /** The limits in force for the project (null) or one user in it, and what is used of them. */
   async quota(user: string | null): Promise<Quota> {
     await this.#hearClass();
-    return { limits: this.#limits(user), ...this.#quotas.splitUsage(user) };
+    const { in_use, reserved } = this.#quotas.splitUsage(user);
+    const groups = this.#groups.list().filter((group) => user === null || group.user_id === user);
+    return { limits: this.#limits(user), in_use: { ...in_use, server_groups: groups.length }, reserved };
   }
 
   /** The limits in force for one user. */
@@ -179,6 +190,33 @@ export class Project extends DurableObject<Env> {
     return readUsage(this.ctx.storage.sql, start, end);
   }
 
+  groups(): ServerGroup[] {
+    return this.#groups.list();
+  }
+
+  group(id: string): ServerGroup | null {
+    return this.#groups.get(id);
+  }
+
+  async createGroup(group: NewGroup): Promise<Result<ServerGroup, { kind: "over_quota" }>> {
+    await this.#hearClass();
+    return this.#groups.create(group, this.#limits(group.user_id).server_groups);
+  }
+
+  removeGroup(id: string): boolean {
+    return this.#groups.remove(id);
+  }
+
+  /** What placing a server has to keep to; null when it is in no group. */
+  groupPlacement(server: string): GroupPlacement | null {
+    return this.#groups.placement(server);
+  }
+
+  /** Writes down where a member of a group is; false, and nothing written, when the group's policy forbids it. */
+  placeMember(server: string, host: string | null): boolean {
+    return this.#groups.place(server, host);
+  }
+
   /** Gives back reservations whose server never came to be: the API died between reserving and creating. */
   override async alarm(): Promise<void> {
     const { sql } = this.ctx.storage;
@@ -194,6 +232,7 @@ export class Project extends DurableObject<Env> {
         } else {
           log("reservation.expired", { project: this.ctx.id.name, server: uuid });
           sql.exec("DELETE FROM server WHERE uuid = ? AND reserved_until IS NOT NULL", uuid);
+          this.#groups.leave(uuid);
         }
       } catch (error) {
         log("reservation.unchecked", { server: uuid, cause: causeOf(error) });
@@ -218,6 +257,18 @@ export class Project extends DurableObject<Env> {
       ...this.#quotas.own(null),
       ...(user === null ? {} : this.#quotas.own(user)),
     };
+  }
+
+  /** Makes new servers members of the group that they name, all of them or none. */
+  #join(specs: readonly CreateSpec[]): GroupRefusal | null {
+    const [first] = specs;
+    if (!first?.server_group) return null;
+    const { server_group: id, user_id } = first;
+    if (this.#groups.get(id) === null) return { kind: "no_such_group", id };
+    const limit = this.#limits(user_id).server_group_members;
+    if (limit !== -1 && this.#groups.membersOf(id, user_id) + specs.length > limit) return { kind: "group_full" };
+    for (const { uuid } of specs) this.#groups.join(id, uuid, user_id);
+    return null;
   }
 
   async #arm(): Promise<void> {

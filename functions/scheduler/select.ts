@@ -1,11 +1,11 @@
 /** Choosing a host: filter, weigh, pick among the best (nova: scheduler/manager.py, host_manager.py, weights.py). Pure. */
 import type { Config } from "../config.ts";
 import type { Filter } from "./filters/filter.ts";
-import type { HostState, RequestSpec } from "./host-state.ts";
+import type { HostState, KnownHost, RequestSpec } from "./host-state.ts";
 import type { Weigher } from "./weighers/weigher.ts";
 
 /** The hosts that every filter lets through, each seeing the survivors of the one before; or the one that was named. */
-export function filterHosts(hosts: readonly HostState[], filters: readonly Filter[], spec: RequestSpec): HostState[] {
+export function filterHosts(hosts: readonly KnownHost[], filters: readonly Filter[], spec: RequestSpec): KnownHost[] {
   // nova: force_hosts. The host's own claim still decides.
   if (spec.requested_host !== null) return hosts.filter((host) => host.host === spec.requested_host);
   let left = [...hosts];
@@ -14,12 +14,12 @@ export function filterHosts(hosts: readonly HostState[], filters: readonly Filte
 }
 
 /** Best first. Each weigher's values are scaled to 0 … 1 over these hosts, times its multiplier, and summed. */
-export function weighHosts(
-  hosts: readonly HostState[],
+export function weighHosts<H extends HostState>(
+  hosts: readonly H[],
   weighers: readonly Weigher[],
   spec: RequestSpec,
   config: Config,
-): HostState[] {
+): H[] {
   const totals = hosts.map(() => 0);
   for (const weigher of weighers) {
     const raw = hosts.map((host) => weigher.weigh(host, spec));
@@ -40,12 +40,12 @@ export function weighHosts(
  * One of the first `subset` at random, then the others in their order, `attempts` in all.
  * @param random 0 ≤ x < 1
  */
-export function pick(
-  ranked: readonly HostState[],
+export function pick<H extends HostState>(
+  ranked: readonly H[],
   subset: number,
   attempts: number,
   random: () => number,
-): HostState[] {
+): H[] {
   const chosen = ranked[Math.floor(random() * Math.min(subset, ranked.length))];
   if (!chosen) return [];
   return [chosen, ...ranked.filter((host) => host !== chosen)].slice(0, attempts);

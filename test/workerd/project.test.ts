@@ -13,7 +13,7 @@ it("reserves no more than the quota, however many ask at once", async () => {
   expect(answers.filter((answer) => answer.ok)).toHaveLength(10);
   expect(await project(name).usage()).toEqual({ instances: 10, cores: 10, ram: 10_240 });
   const refused = answers.find((answer) => !answer.ok);
-  expect(refused && !refused.ok && quotaMessage(refused.error)).toBe(
+  expect(refused?.ok === false && refused.error.kind === "over_quota" && quotaMessage(refused.error)).toBe(
     "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances",
   );
 });

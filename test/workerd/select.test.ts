@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { capacity, lacking } from "../../functions/compute/claims.ts";
 import { config } from "../../functions/config.ts";
 import { ALL_FILTERS } from "../../functions/scheduler/filters/all.ts";
-import type { HostState, RequestSpec } from "../../functions/scheduler/host-state.ts";
+import type { KnownHost, RequestSpec } from "../../functions/scheduler/host-state.ts";
 import { byName, filterHosts, pick, weighHosts } from "../../functions/scheduler/select.ts";
 import { ALL_WEIGHERS } from "../../functions/scheduler/weighers/all.ts";
 import type { Weigher } from "../../functions/scheduler/weighers/weigher.ts";
@@ -11,14 +11,19 @@ import { INVENTORY } from "./scripted-agent.ts";
 
 const options = config(env);
 
-function host(name: string, change: Partial<HostState> & { free?: number } = {}): HostState {
+function host(name: string, change: Partial<KnownHost> & { free?: number } = {}): KnownHost {
   const { free = 4096, ...rest } = change;
   return {
+    id: 1,
+    zone: "nova",
     host: name,
     uuid: name,
     seq: 1,
     up: true,
     enabled: true,
+    disabled_reason: null,
+    forced_down: false,
+    updated_at: null,
     inventory: INVENTORY,
     capacity: { vcpus: 16, memory_mb: 8192, disk_gb: 100 },
     used: { vcpus: 0, memory_mb: 8192 - free, disk_gb: 0, instances: 0 },
@@ -32,9 +37,10 @@ const spec = (change: Partial<RequestSpec> = {}): RequestSpec => ({
   disk_gb: 1,
   availability_zone: null,
   requested_host: null,
+  group: null,
   ...change,
 });
-const names = (hosts: HostState[]) => hosts.map((one) => one.host);
+const names = (hosts: KnownHost[]) => hosts.map((one) => one.host);
 
 describe("filters", () => {
   it("let through hosts that are up, enabled and have the memory", () => {
@@ -46,6 +52,30 @@ describe("filters", () => {
       host("disabled", { enabled: false }),
     ];
     expect(names(filterHosts(hosts, ALL_FILTERS, spec()))).toEqual(["fits", "exactly"]);
+  });
+
+  it("let through hosts of the zone that was asked for, or all", () => {
+    const hosts = [host("a"), host("b", { zone: "east" })];
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ availability_zone: "east" })))).toEqual(["b"]);
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec()))).toEqual(["a", "b"]);
+  });
+
+  it.each([
+    ["anti-affinity", 1, ["c"]],
+    ["anti-affinity", 2, ["b", "c"]],
+    ["affinity", 1, []],
+    ["soft-anti-affinity", 1, ["a", "b", "c"]],
+  ] as const)("of %s with at most %i on a host leave %j", (policy, max_server_per_host, left) => {
+    const group = { policy, max_server_per_host, hosts: { a: 2, b: 1 } };
+    const hosts = [host("a"), host("b"), host("c")];
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ group })))).toEqual(left);
+  });
+
+  it("of affinity leave the host where the group is, or all while it is nowhere", () => {
+    const hosts = [host("a"), host("b")];
+    const group = (on: Record<string, number>) => ({ policy: "affinity" as const, max_server_per_host: 1, hosts: on });
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ group: group({ b: 3 }) })))).toEqual(["b"]);
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ group: group({}) })))).toEqual(["a", "b"]);
   });
 
   it("see only the host that was named, unfiltered: naming it skips the choice", () => {
@@ -60,7 +90,7 @@ describe("filters", () => {
       "ComputeFilter",
     ]);
     expect(() => byName("ENABLED_FILTERS", ALL_FILTERS, ["RamFiltre"])).toThrow(
-      "ENABLED_FILTERS: RamFiltre is not one of ComputeFilter, RamFilter",
+      "ENABLED_FILTERS: RamFiltre is not one of ComputeFilter, AvailabilityZoneFilter, RamFilter",
     );
   });
 });

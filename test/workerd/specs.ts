@@ -40,6 +40,8 @@ export function specOf(change: Partial<CreateSpec> = {}): CreateSpec {
     image: { id: crypto.randomUUID(), disk_format: "raw", size: 512, sha512: "0".repeat(128) },
     availability_zone: null,
     requested_host: null,
+    key_name: null,
+    server_group: null,
     disk_config: "MANUAL",
     reservation_id: "r-1",
     launch_index: 0,

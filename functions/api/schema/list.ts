@@ -6,7 +6,7 @@ import { boolean as anyBoolean } from "./fields.ts";
 export const last = z.array(z.string().max(255)).transform((values) => values.at(-1) ?? "");
 
 /** As in a body, but a query has only strings. */
-const boolean = z.string().pipe(anyBoolean as z.ZodType<boolean, string>);
+export const truth = z.string().pipe(anyBoolean as z.ZodType<boolean, string>);
 
 export const whole = last.pipe(z.string().regex(/^[0-9]{1,10}$/, "It is not a whole number.")).transform(Number);
 
@@ -19,11 +19,11 @@ export const listServers = z
     /** Bare `all_tenants` means yes. */
     all_tenants: last
       .transform((text) => text || "true")
-      .pipe(boolean)
+      .pipe(truth)
       .optional(),
     project_id: last.optional(),
     tenant_id: last.optional(),
-    deleted: last.pipe(boolean).optional(),
+    deleted: last.pipe(truth).optional(),
     sort_key: z.array(z.string().max(64)).max(16).optional(),
     sort_dir: z
       .array(z.enum(["asc", "desc"]))

@@ -53,7 +53,12 @@ type Created = { [K in keyof typeof CREATE]?: z.infer<(typeof CREATE)[K]["schema
   name: string;
   flavorRef: string;
 };
-export type CreateBody = { server: Created; "os:scheduler_hints"?: Record<string, unknown> };
+type Hints = Record<string, unknown>;
+export type CreateBody = {
+  server: Created;
+  "os:scheduler_hints"?: Hints;
+  "OS-SCH-HNT:scheduler_hints"?: Hints;
+};
 
 const hints = z.record(z.string().max(255), z.unknown());
 const byMinor = new Map<number, z.ZodType<CreateBody>>();

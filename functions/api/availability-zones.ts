@@ -1,0 +1,41 @@
+/** GET /os-availability-zone and /detail (nova/api/openstack/compute/availability_zone.py). */
+import type { Context, Hono } from "hono";
+import type { KnownHost } from "../scheduler/host-state.ts";
+import type { AppEnv } from "./app-env.ts";
+import { requireAdmin } from "./policy.ts";
+import { resource } from "./resource.ts";
+import { BINARY } from "./services.ts";
+
+export function availabilityZones(app: Hono<AppEnv>): void {
+  resource(app, "/os-availability-zone", { GET: async (c) => c.json({ availabilityZoneInfo: await zones(c, false) }) });
+  resource(app, "/os-availability-zone/detail", {
+    GET: async (c) => {
+      requireAdmin(c, "os_compute_api:os-availability-zone:detail");
+      return c.json({ availabilityZoneInfo: await zones(c, true) });
+    },
+  });
+}
+
+/** A zone is available while one of its hosts is enabled; only then are its hosts told. */
+async function zones(c: Context<AppEnv>, detailed: boolean): Promise<object[]> {
+  const byZone = new Map<string, KnownHost[]>();
+  for (const host of await c.env.SCHEDULER.getByName("default").hosts()) {
+    byZone.set(host.zone, [...(byZone.get(host.zone) ?? []), host]);
+  }
+  const shown = [...byZone].sort(([a], [b]) => (a < b ? -1 : 1));
+  const isOpen = (hosts: KnownHost[]) => hosts.some(({ enabled }) => enabled);
+  return [...shown.filter(([, hosts]) => isOpen(hosts)), ...shown.filter(([, hosts]) => !isOpen(hosts))].map(
+    ([zoneName, hosts]) => ({
+      zoneName,
+      zoneState: { available: isOpen(hosts) },
+      hosts:
+        detailed && isOpen(hosts)
+          ? Object.fromEntries(hosts.map((host) => [host.host, { [BINARY]: entry(host) }]))
+          : null,
+    }),
+  );
+}
+
+function entry({ up, enabled, updated_at }: KnownHost): object {
+  return { available: up, active: enabled, updated_at: updated_at && `${updated_at.slice(0, 23)}000` };
+}

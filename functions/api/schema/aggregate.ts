@@ -1,0 +1,34 @@
+/** Bodies of aggregates (nova/api/openstack/compute/schemas/aggregates.py). */
+import { z } from "zod";
+import { name } from "./fields.ts";
+
+const zone = name.refine((text) => !text.includes(":"), "An availability zone's name has no ':'.");
+
+export const createAggregate = z.strictObject({
+  aggregate: z.strictObject({ name, availability_zone: zone.nullish() }),
+});
+
+export const updateAggregate = z.strictObject({
+  aggregate: z
+    .strictObject({ name: name.optional(), availability_zone: zone.nullish() })
+    .refine((change) => Object.keys(change).length > 0, "It changes nothing."),
+});
+
+const host = z.strictObject({ host: z.string().min(1).max(255) });
+
+const items = z.record(
+  z.string().regex(/^[a-zA-Z0-9-_:. ]{1,255}$/, "A key has characters that are not allowed."),
+  z.string().max(255).nullable(),
+);
+
+/** The zone in metadata keeps to the zone's own rules. */
+const metadata = items.refine(
+  ({ availability_zone }) => availability_zone == null || zone.safeParse(availability_zone).success,
+  "An availability zone's name is 1 to 255 characters without ':'.",
+);
+
+export const AGGREGATE_ACTIONS = {
+  add_host: z.strictObject({ add_host: host }),
+  remove_host: z.strictObject({ remove_host: host }),
+  set_metadata: z.strictObject({ set_metadata: z.strictObject({ metadata }) }),
+} as const;
