@@ -1,8 +1,8 @@
 /** A user's token: a JWT signed with TOKEN_KEY, verified in the Worker with no storage on the way. */
-import { base64url, jwtVerify, SignJWT } from "jose";
 import { z } from "zod";
-import { type Config, config } from "../config.ts";
+import { config } from "../config.ts";
 import type { Actor } from "./actor.ts";
+import { readSigned, signFor } from "./signed.ts";
 
 const AUDIENCE = "edgenova";
 
@@ -22,17 +22,6 @@ export type TokenClaims = z.infer<typeof claims>;
 /** What the Identity object lets a caller have; `at` is its own time, milliseconds, which orders revocations. */
 export type Grant = Pick<TokenClaims, "user" | "project" | "roles" | "app_credential"> & { at: number };
 
-const keys = new WeakMap<object, Uint8Array>();
-
-/** The bytes of TOKEN_KEY. */
-export function signingKey(options: Config): Uint8Array {
-  const known = keys.get(options);
-  if (known) return known;
-  const key = base64url.decode(options.TOKEN_KEY);
-  keys.set(options, key);
-  return key;
-}
-
 /** A new token and what it says. `exp`: seconds since the epoch after which it may not live. */
 export async function issueToken(
   env: Env,
@@ -42,22 +31,12 @@ export async function issueToken(
   const options = config(env);
   const end = Math.min(Math.floor(at / 1000) + options.TOKEN_EXPIRATION, exp);
   const said = { ...who, methods, jti: crypto.randomUUID(), iat: at / 1000, exp: end };
-  const token = await new SignJWT(said)
-    .setProtectedHeader({ alg: "HS256" })
-    .setAudience(AUDIENCE)
-    .sign(signingKey(options));
-  return { token, claims: said };
+  return { token: await signFor(env, AUDIENCE, said), claims: said };
 }
 
 /** What a token says; null when it is not ours, was changed, or has expired. It may have been taken back since. */
-export async function readToken(env: Env, token: string): Promise<TokenClaims | null> {
-  try {
-    const options = { audience: AUDIENCE, algorithms: ["HS256"] };
-    const { payload } = await jwtVerify(token, signingKey(config(env)), options);
-    return claims.parse(payload);
-  } catch {
-    return null;
-  }
+export function readToken(env: Env, token: string): Promise<TokenClaims | null> {
+  return readSigned(env, AUDIENCE, claims, token);
 }
 
 /** The actor behind a token; null when the token is not scoped to a project. */

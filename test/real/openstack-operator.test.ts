@@ -1,53 +1,39 @@
 /** Debian's OpenStack client, unmodified: what an operator and a user keep registers of, and what it prints of them. */
 import { execFile } from "node:child_process";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DEMO_PROJECT, startTestEdge, type TestEdge } from "../edge.ts";
-import { TEST_SECRETS } from "../secrets.ts";
+import {
+  CLIENT,
+  CLIENT_PACKAGE,
+  CLIENT_TIMEOUT_MS,
+  type OpenstackClient,
+  openstackClient,
+} from "./openstack-client.ts";
 import { needs } from "./requirement.ts";
 
-const CLIENT = "/usr/bin/openstack";
-const missing = !needs("the test of OpenStack's own client", [CLIENT], "python3-openstackclient");
+const missing = !needs("the test of OpenStack's own client", [CLIENT], CLIENT_PACKAGE);
 const run = promisify(execFile);
-const TIMEOUT_MS = 60_000;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-describe.skipIf(missing)("openstack", { timeout: 2 * TIMEOUT_MS }, () => {
+describe.skipIf(missing)("openstack", { timeout: 2 * CLIENT_TIMEOUT_MS }, () => {
   let edge: TestEdge;
-  let home: string;
-  let env: NodeJS.ProcessEnv;
+  let client: OpenstackClient;
 
   beforeAll(async () => {
     edge = await startTestEdge();
     for (const host of ["one", "two"]) await edge.agent(host, { vcpus: 4, memory_mb: 4096, local_gb: 100 });
-    home = mkdtempSync(join(tmpdir(), "edgenova-openstack-"));
-    const auth = {
-      auth_url: `${edge.url}/identity/v3`,
-      username: "admin",
-      password: TEST_SECRETS.ADMIN_PASSWORD,
-      project_name: "demo",
-      user_domain_name: "Default",
-      project_domain_name: "Default",
-    };
-    const cloud = { auth, region_name: "RegionOne", identity_api_version: 3, compute_api_version: "2.61" };
-    // JSON is YAML.
-    writeFileSync(join(home, "clouds.yaml"), JSON.stringify({ clouds: { edge: cloud } }));
-    env = { PATH: "/usr/bin:/bin", HOME: home, OS_CLIENT_CONFIG_FILE: join(home, "clouds.yaml"), OS_CLOUD: "edge" };
+    client = openstackClient(edge.url);
   });
   afterAll(async () => {
     await edge?.close();
-    if (home) rmSync(home, { recursive: true, force: true });
+    client?.remove();
   });
 
-  /** What the client prints; rejects, with its words, when it fails. */
-  async function openstack(...args: string[]): Promise<string> {
-    const { stdout } = await run(CLIENT, args, { env, timeout: TIMEOUT_MS });
-    return stdout;
-  }
-  const json = async (...args: string[]) => JSON.parse(await openstack(...args, "-f", "json"));
+  const openstack = (...args: string[]) => client.openstack(...args);
+  const json = (...args: string[]) => client.json(...args);
 
   it("hypervisor list, show, stats show", async () => {
     expect(await json("hypervisor", "list")).toEqual(
@@ -111,7 +97,7 @@ describe.skipIf(missing)("openstack", { timeout: 2 * TIMEOUT_MS }, () => {
   });
 
   it("keypair create, list, show, delete; ssh-keygen reads what was generated", async () => {
-    const file = join(home, "key");
+    const file = join(client.home, "key");
     await openstack("keypair", "create", "--private-key", file, "mine");
     chmodSync(file, 0o600);
     const shown = (await openstack("keypair", "show", "--public-key", "mine")).trim();

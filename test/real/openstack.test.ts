@@ -1,24 +1,21 @@
 /** Debian's OpenStack client, unmodified, against the edge and a fake host: what it prints is what the cloud is. */
-import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { demoImage, startTestEdge, type TestEdge, until } from "../edge.ts";
-import { TEST_SECRETS } from "../secrets.ts";
+import {
+  CLIENT,
+  CLIENT_PACKAGE,
+  CLIENT_TIMEOUT_MS,
+  type OpenstackClient,
+  openstackClient,
+} from "./openstack-client.ts";
 import { needs } from "./requirement.ts";
 
-const CLIENT = "/usr/bin/openstack";
-const missing = !needs("the test of OpenStack's own client", [CLIENT], "python3-openstackclient");
-const run = promisify(execFile);
-const TIMEOUT_MS = 60_000;
+const missing = !needs("the test of OpenStack's own client", [CLIENT], CLIENT_PACKAGE);
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 describe.skipIf(missing)("openstack", () => {
   let edge: TestEdge;
-  let home: string;
-  let env: NodeJS.ProcessEnv;
+  let client: OpenstackClient;
   let image: string;
   let id: string;
 
@@ -26,31 +23,15 @@ describe.skipIf(missing)("openstack", () => {
     edge = await startTestEdge();
     await edge.agent("one");
     image = await demoImage(edge.cloud, "cirros-like");
-    home = mkdtempSync(join(tmpdir(), "edgenova-openstack-"));
-    const auth = {
-      auth_url: `${edge.url}/identity/v3`,
-      username: "admin",
-      password: TEST_SECRETS.ADMIN_PASSWORD,
-      project_name: "demo",
-      user_domain_name: "Default",
-      project_domain_name: "Default",
-    };
-    const cloud = { auth, region_name: "RegionOne", identity_api_version: 3, compute_api_version: "2.61" };
-    // JSON is YAML.
-    writeFileSync(join(home, "clouds.yaml"), JSON.stringify({ clouds: { edge: cloud } }));
-    env = { PATH: "/usr/bin:/bin", HOME: home, OS_CLIENT_CONFIG_FILE: join(home, "clouds.yaml"), OS_CLOUD: "edge" };
+    client = openstackClient(edge.url);
   });
   afterAll(async () => {
     await edge?.close();
-    if (home) rmSync(home, { recursive: true, force: true });
+    client?.remove();
   });
 
-  /** What the client prints; rejects, with its words, when it fails. */
-  async function openstack(...args: string[]): Promise<string> {
-    const { stdout } = await run(CLIENT, args, { env, timeout: TIMEOUT_MS });
-    return stdout;
-  }
-  const json = async (...args: string[]) => JSON.parse(await openstack(...args, "-f", "json"));
+  const openstack = (...args: string[]) => client.openstack(...args);
+  const json = (...args: string[]) => client.json(...args);
   const becomes = (status: string) =>
     until(async () => {
       const { server } = await (await edge.call("GET", `/compute/v2.1/servers/${id}`)).json();
@@ -65,7 +46,7 @@ describe.skipIf(missing)("openstack", () => {
     expect(Date.parse(token.expires)).toBeGreaterThan(Date.now());
   });
 
-  it("flavor list, image list", { timeout: TIMEOUT_MS }, async () => {
+  it("flavor list, image list", { timeout: CLIENT_TIMEOUT_MS }, async () => {
     const flavors = await json("flavor", "list");
     expect(flavors).toContainEqual({
       ID: "1",
@@ -84,7 +65,7 @@ describe.skipIf(missing)("openstack", () => {
     });
   });
 
-  it("server create --wait, by the names of image and flavor", { timeout: TIMEOUT_MS }, async () => {
+  it("server create --wait, by the names of image and flavor", { timeout: CLIENT_TIMEOUT_MS }, async () => {
     const wanted = ["--image", "cirros-like", "--flavor", "m1.tiny", "--nic", "none", "--property", "role=web"];
     const server = await json("server", "create", ...wanted, "--wait", "web-1");
     expect(server).toMatchObject({ name: "web-1", status: "ACTIVE", "OS-EXT-STS:vm_state": "active" });
@@ -92,7 +73,7 @@ describe.skipIf(missing)("openstack", () => {
     id = server.id;
   });
 
-  it("server list, server show", { timeout: TIMEOUT_MS }, async () => {
+  it("server list, server show", { timeout: CLIENT_TIMEOUT_MS }, async () => {
     const listed = await json("server", "list");
     expect(listed).toEqual([
       { ID: id, Name: "web-1", Status: "ACTIVE", Networks: {}, Image: "cirros-like", Flavor: "m1.tiny" },
@@ -110,7 +91,7 @@ describe.skipIf(missing)("openstack", () => {
     });
   });
 
-  it("server stop, start, reboot", { timeout: TIMEOUT_MS }, async () => {
+  it("server stop, start, reboot", { timeout: CLIENT_TIMEOUT_MS }, async () => {
     expect(await openstack("server", "stop", "web-1")).toBe("");
     await becomes("SHUTOFF");
     const off = await json("server", "show", "web-1", "-c", "status", "-c", "OS-EXT-STS:power_state");
@@ -124,7 +105,7 @@ describe.skipIf(missing)("openstack", () => {
   it.each([
     ["--os-compute-api-version", "2.61"],
     ["--os-compute-api-version", "2.1"],
-  ])("console url show --novnc %s", { timeout: TIMEOUT_MS }, async (...version) => {
+  ])("console url show --novnc %s", { timeout: CLIENT_TIMEOUT_MS }, async (...version) => {
     const shown = await json(...version, "console", "url", "show", "--novnc", "web-1");
     expect(shown.type).toBe("novnc");
     const url = new URL(shown.url);
@@ -133,7 +114,7 @@ describe.skipIf(missing)("openstack", () => {
     expect((await fetch(url)).status).toBe(200);
   });
 
-  it("says the edge's own words when it is refused", { timeout: TIMEOUT_MS }, async () => {
+  it("says the edge's own words when it is refused", { timeout: CLIENT_TIMEOUT_MS }, async () => {
     await expect(openstack("server", "start", "web-1")).rejects.toMatchObject({
       code: 1,
       stderr: expect.stringContaining(`Cannot 'start' instance ${id} while it is in vm_state active`),
@@ -148,7 +129,7 @@ describe.skipIf(missing)("openstack", () => {
     });
   });
 
-  it("server delete --wait", { timeout: TIMEOUT_MS }, async () => {
+  it("server delete --wait", { timeout: CLIENT_TIMEOUT_MS }, async () => {
     await openstack("server", "delete", "--wait", "web-1");
     expect(await json("server", "list")).toEqual([]);
     expect((await edge.call("GET", `/compute/v2.1/servers/${id}`)).status).toBe(404);
