@@ -1,9 +1,8 @@
 /** The compute API against Nova's rules: a row a rule. References are to Nova's tree. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type CallOptions, demoImage, startTestEdge, type TestEdge } from "../edge.ts";
+import { ask as askEdge, type CallOptions, DEMO_PROJECT, demoImage, startTestEdge, type TestEdge } from "../edge.ts";
 
 const V = "/compute/v2.1";
-const PROJECT = "6d0f4ac1b2f94d0f9d5c3c1a7e5b2a10";
 const NOBODY = "00000000-0000-4000-8000-000000000000";
 
 let edge: TestEdge;
@@ -19,11 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => edge?.close());
 
-async function ask(method: string, path: string, options: CallOptions = {}) {
-  const response = await edge.call(method, path, options);
-  const text = await response.text();
-  return { status: response.status, headers: response.headers, body: text === "" ? null : JSON.parse(text) };
-}
+const ask = (method: string, path: string, options?: CallOptions) => askEdge(edge, method, path, options);
 
 describe("versions (api/openstack/compute/versions.py)", () => {
   it.each(["/compute", "/compute/"])("%s lists them, without a token", async (path) => {
@@ -108,13 +103,13 @@ describe("every answer", () => {
 
 describe("the project in the URL", () => {
   it("may be there, and then is in the links", async () => {
-    const { status, body } = await ask("GET", `${V}/${PROJECT}/servers`);
+    const { status, body } = await ask("GET", `${V}/${DEMO_PROJECT}/servers`);
     expect(status).toBe(200);
-    expect(body.servers[0].links[0].href).toBe(`${edge.url}${V}/${PROJECT}/servers/${server}`);
-    expect(body.servers[0].links[1].href).toBe(`${edge.url}/compute/${PROJECT}/servers/${server}`);
+    expect(body.servers[0].links[0].href).toBe(`${edge.url}${V}/${DEMO_PROJECT}/servers/${server}`);
+    expect(body.servers[0].links[1].href).toBe(`${edge.url}/compute/${DEMO_PROJECT}/servers/${server}`);
   });
   it("must be the token's", async () => {
-    const { status, body } = await ask("GET", `${V}/${PROJECT.replace("6", "7")}/servers`);
+    const { status, body } = await ask("GET", `${V}/${DEMO_PROJECT.replace("6", "7")}/servers`);
     expect(status).toBe(400);
     expect(body.badRequest.message).toContain("project_id");
   });

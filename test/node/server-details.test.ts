@@ -1,6 +1,6 @@
 /** Metadata, tags, name, lock and the record of actions: what an owner changes without touching the guest. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type CallOptions, demoImage, startTestEdge, type TestEdge, until } from "../edge.ts";
+import { ask as askEdge, type CallOptions, demoImage, startTestEdge, type TestEdge, until } from "../edge.ts";
 
 const V = "/compute/v2.1";
 const NOBODY = "00000000-0000-4000-8000-000000000000";
@@ -18,11 +18,8 @@ beforeAll(async () => {
 });
 afterAll(() => edge?.close());
 
-async function ask(method: string, path: string, body?: unknown, options: CallOptions = {}) {
-  const response = await edge.call(method, `${V}/servers/${server}${path}`, { ...options, body });
-  const text = await response.text();
-  return { status: response.status, headers: response.headers, body: text === "" ? null : JSON.parse(text) };
-}
+const ask = (method: string, path: string, body?: unknown, options: CallOptions = {}) =>
+  askEdge(edge, method, `${V}/servers/${server}${path}`, { ...options, body });
 
 describe("metadata (server_metadata.py)", () => {
   it("is merged by POST, replaced by PUT, and shown on the server and in lists", async () => {

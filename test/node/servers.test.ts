@@ -1,9 +1,16 @@
 /** Servers in the compute API, against Nova's rules: a row a rule. References are to Nova's tree. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type CallOptions, demoImage, startTestEdge, type TestEdge, until } from "../edge.ts";
+import {
+  ask as askEdge,
+  type CallOptions,
+  DEMO_PROJECT,
+  demoImage,
+  startTestEdge,
+  type TestEdge,
+  until,
+} from "../edge.ts";
 
 const V = "/compute/v2.1";
-const PROJECT = "6d0f4ac1b2f94d0f9d5c3c1a7e5b2a10";
 const NOBODY = "00000000-0000-4000-8000-000000000000";
 
 let edge: TestEdge;
@@ -19,11 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => edge?.close());
 
-async function ask(method: string, path: string, options: CallOptions = {}) {
-  const response = await edge.call(method, path, options);
-  const text = await response.text();
-  return { status: response.status, headers: response.headers, body: text === "" ? null : JSON.parse(text) };
-}
+const ask = (method: string, path: string, options?: CallOptions) => askEdge(edge, method, path, options);
 const create = (server: object, options: CallOptions = {}) =>
   ask("POST", `${V}/servers`, {
     ...options,
@@ -38,7 +41,7 @@ describe("GET /servers/{id} (views/servers.py)", () => {
       id: server,
       name: "first",
       status: "ACTIVE",
-      tenant_id: PROJECT,
+      tenant_id: DEMO_PROJECT,
       metadata: {},
       hostId: expect.stringMatching(/^[0-9a-f]{56}$/),
       image: { id: image, links: [{ rel: "bookmark" }] },
