@@ -19,7 +19,6 @@ export type ConnectInfo = {
   generation: number;
   host: string;
   connect: VncAddress;
-  origin: string;
   expires_at: number;
 };
 

@@ -1,5 +1,4 @@
 /** Making a console token: the uuid goes to the user once, everything here keeps its SHA-256 (nova: ConsoleAuthToken). */
-
 import { Buffer } from "node:buffer";
 import type { ServerRecord } from "../conductor/record.ts";
 import { config } from "../config.ts";
@@ -31,7 +30,6 @@ export async function mintConsole(
     generation: record.generation,
     host,
     connect,
-    origin: new URL(base).origin,
     expires_at,
   });
   return { url: consoleUrl(base, token, `${record.display_name}(${record.uuid})`), hash, expires_at };

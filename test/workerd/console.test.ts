@@ -12,7 +12,6 @@ const info = (change: Partial<ConnectInfo> = {}): ConnectInfo => ({
   generation: 1,
   host: "h",
   connect: { transport: "unix", path: "/vnc.sock" },
-  origin: "http://edge",
   expires_at: Date.now() + 60_000,
   ...change,
 });
