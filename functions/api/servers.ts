@@ -165,25 +165,19 @@ function listQuery(c: Context<AppEnv>, asked: ListServers): ListQuery | null {
 }
 
 /** Columns of Nova's table that mean nothing here, or that Nova itself only pretends to sort by (≤ 2.74). */
-const IGNORED_SORT_KEYS = [
-  ...[
-    "access_ip_v4",
-    "access_ip_v6",
-    "auto_disk_config",
-    "cell_name",
-    "cleaned",
-    "config_drive",
-    "default_ephemeral_device",
-  ],
-  ...["default_swap_device", "deleted", "deleted_at", "disable_terminate", "display_description", "ephemeral_gb"],
-  ...["ephemeral_key_uuid", "id", "image_ref", "instance_type_id", "kernel_id", "key_name", "locked", "locked_by"],
-  ...["memory_mb", "os_type", "ramdisk_id", "reservation_id", "root_device_name", "root_gb", "shutdown_terminate"],
-  ...["vcpus", "vm_mode", "root_device_name"],
-];
+const IGNORED_SORT_KEYS: ReadonlySet<string> = new Set(
+  (
+    "access_ip_v4 access_ip_v6 auto_disk_config cell_name cleaned config_drive default_ephemeral_device " +
+    "default_swap_device deleted deleted_at disable_terminate display_description ephemeral_gb " +
+    "ephemeral_key_uuid id image_ref instance_type_id kernel_id key_name locked locked_by memory_mb " +
+    "os_type ramdisk_id reservation_id root_device_name root_gb shutdown_terminate vcpus vm_mode"
+  ).split(" "),
+);
 
 function sortOf(c: Context<AppEnv>, asked: ListServers): ListQuery["sort"] {
-  const keys = (asked.sort_key ?? ["created_at"]).filter((key) => !IGNORED_SORT_KEYS.includes(key));
-  return keys.map((key, i) => {
+  // A key that is ignored still has its direction, which must not pass to the next one.
+  return (asked.sort_key ?? ["created_at"]).flatMap((key, i) => {
+    if (IGNORED_SORT_KEYS.has(key)) return [];
     if ((key === "host" || key === "node") && !c.var.actor.is_admin) throw forbidden(`sort_key ${key} is for admins`);
     if (!(SORT_KEYS as readonly string[]).includes(key)) {
       throw badRequest(`Invalid input for query parameters sort_key. Value: ${key}.`);

@@ -239,6 +239,14 @@ describe("GET /servers and /servers/detail (compute/servers.py index, detail)", 
   it("a regular expression made to run for ever does not", async () => {
     expect(await ids(`name=${encodeURIComponent("(a+)+$b")}`)).toEqual([]);
   });
+  it("an ignored sort key takes its direction with it", async () => {
+    const { body } = await create({ name: "zz", networks: "none" });
+    await edge.cloud.built(body.server.id, 20_000);
+    const query = "sort_key=memory_mb&sort_dir=asc&sort_key=display_name&sort_dir=desc";
+    expect(await ids(query)).toEqual([body.server.id, server]);
+    await ask("DELETE", `${V}/servers/${body.server.id}`);
+    await until(async () => (await ask("GET", `${V}/servers/${body.server.id}`)).status === 404, "it is gone");
+  });
   it("pages by limit and marker, newest first, and says where the next is", async () => {
     const { body } = await create({ name: "second", networks: "none" });
     await edge.cloud.built(body.server.id, 20_000);
