@@ -8,6 +8,7 @@ import { badRequest, conflict, type Fault, notFound } from "./fault.ts";
 import { requireAdmin } from "./policy.ts";
 import { resource } from "./resource.ts";
 import { AGGREGATE_ACTIONS, createAggregate, updateAggregate } from "./schema/aggregate.ts";
+import { microseconds } from "./timestamp.ts";
 import { jsonBody, parse } from "./validate.ts";
 
 const UUID_MINOR = 41;
@@ -150,5 +151,3 @@ function brief(c: Context<AppEnv>, one: Aggregate): object {
 function view(c: Context<AppEnv>, one: Aggregate): object {
   return { ...brief(c, one), hosts: one.hosts, metadata: one.metadata };
 }
-
-const microseconds = (iso: string | null) => iso && `${iso.slice(0, 23)}000`;

@@ -5,6 +5,7 @@ import type { AppEnv } from "./app-env.ts";
 import { requireAdmin } from "./policy.ts";
 import { resource } from "./resource.ts";
 import { BINARY } from "./services.ts";
+import { microseconds } from "./timestamp.ts";
 
 export function availabilityZones(app: Hono<AppEnv>): void {
   resource(app, "/os-availability-zone", { GET: async (c) => c.json({ availabilityZoneInfo: await zones(c, false) }) });
@@ -37,5 +38,5 @@ async function zones(c: Context<AppEnv>, detailed: boolean): Promise<object[]> {
 }
 
 function entry({ up, enabled, updated_at }: KnownHost): object {
-  return { available: up, active: enabled, updated_at: updated_at && `${updated_at.slice(0, 23)}000` };
+  return { available: up, active: enabled, updated_at: microseconds(updated_at) };
 }

@@ -1,12 +1,13 @@
 /** /servers/{id}/os-instance-actions (nova/api/openstack/compute/instance_actions.py). */
 import type { Context, Hono } from "hono";
 import type { InstanceAction, InstanceEvent } from "../conductor/action-log.ts";
-import { config } from "../config.ts";
 import type { AppEnv } from "./app-env.ts";
-import { badRequest, instanceNotFound, notFound } from "./fault.ts";
-import { nextLink, resource } from "./resource.ts";
+import { instanceNotFound, notFound } from "./fault.ts";
+import { paged } from "./paging.ts";
+import { resource } from "./resource.ts";
 import { listActions } from "./schema/list.ts";
 import { serverOf } from "./servers.ts";
+import { microseconds } from "./timestamp.ts";
 import { query } from "./validate.ts";
 
 /** From here on: actions of deleted servers, events for owners, pages and updated_at. */
@@ -28,17 +29,9 @@ async function list(c: Context<AppEnv>): Promise<Response> {
   const asked = query(c, listActions);
   const changed = asked["changes-since"];
   const wanted = changed === undefined ? all : all.filter((one) => (one.updated_at ?? one.start_time) >= changed);
-  let from = 0;
-  if (asked.marker !== undefined) {
-    from = wanted.findIndex((one) => one.request_id === asked.marker) + 1;
-    if (from === 0) throw badRequest(`marker [${asked.marker}] not found`);
-  }
-  const { MAX_LIMIT } = config(c.env);
-  const limit = Math.min(asked.limit ?? MAX_LIMIT, MAX_LIMIT);
-  const page = wanted.slice(from, from + limit);
-  const last = page.length === limit ? page.at(-1) : undefined;
-  const next = last ? { links: nextLink(c, `servers/${id}/os-instance-actions`, last.request_id) } : {};
-  return c.json({ instanceActions: page.map((one) => view(c, id, one)), ...next });
+  const path = `servers/${id}/os-instance-actions`;
+  const { page, next } = paged(c, { all: wanted, idOf: (one) => one.request_id, path, asked });
+  return c.json({ instanceActions: page.map((one) => view(c, id, one)), ...(next ? { links: next } : {}) });
 }
 
 async function show(c: Context<AppEnv>): Promise<Response> {
@@ -70,5 +63,3 @@ function eventView(c: Context<AppEnv>, one: InstanceEvent): object {
   const times = { start_time: microseconds(one.start_time), finish_time: microseconds(one.finish_time) };
   return { event, ...times, result, ...(c.var.actor.is_admin ? { traceback: null } : {}) };
 }
-
-const microseconds = (iso: string | null) => iso && `${iso.slice(0, 23)}000`;

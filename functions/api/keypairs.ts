@@ -8,6 +8,7 @@ import { paged } from "./paging.ts";
 import { requireAdmin } from "./policy.ts";
 import { resource } from "./resource.ts";
 import { createKeypair, keypairQuery, TYPE_MINOR } from "./schema/keypair.ts";
+import { microseconds } from "./timestamp.ts";
 import { jsonBody, query } from "./validate.ts";
 
 const RULE = "os_compute_api:os-keypairs";
@@ -67,7 +68,7 @@ async function show(c: Context<AppEnv>): Promise<Response> {
   const pair = await storeOf(c, user_id).get(nameOf(c));
   if (pair === null) throw keypairNotFound(c, user_id);
   const { id, created_at } = pair;
-  const times = { created_at: `${created_at.slice(0, 23)}000`, deleted: false, deleted_at: null, updated_at: null };
+  const times = { created_at: microseconds(created_at), deleted: false, deleted_at: null, updated_at: null };
   return c.json({ keypair: { ...brief(c, pair), user_id, id, ...times } });
 }
 

@@ -5,6 +5,7 @@ import { instanceName, type ServerRecord } from "../conductor/record.ts";
 import { status } from "../conductor/state.ts";
 import type { AppEnv } from "./app-env.ts";
 import { computeBase, links } from "./resource.ts";
+import { microseconds, seconds } from "./timestamp.ts";
 
 type View = { c: Context<AppEnv>; minor: number; hostStatus: ReadonlyMap<string, string> };
 type Field = {
@@ -112,6 +113,3 @@ function fault(record: ServerRecord): object | undefined {
   if (record.fault === null || !["error", "deleted"].includes(record.vm_state)) return undefined;
   return { ...record.fault, created: seconds(record.fault.created) };
 }
-
-const seconds = (iso: string) => `${iso.slice(0, 19)}Z`;
-const microseconds = (iso: string | null) => iso && `${iso.slice(0, 23)}000`;

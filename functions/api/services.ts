@@ -6,6 +6,7 @@ import { badRequest, conflict, notFound } from "./fault.ts";
 import { requireAdmin } from "./policy.ts";
 import { resource } from "./resource.ts";
 import { listServices, SERVICE_ACTIONS, updateService } from "./schema/operator.ts";
+import { microseconds } from "./timestamp.ts";
 import { jsonBody, query } from "./validate.ts";
 
 export const BINARY = "nova-compute";
@@ -39,7 +40,7 @@ function view(c: Context<AppEnv>, host: KnownHost): object {
     zone: host.zone,
     status: statusOf(host),
     state: host.up ? "up" : "down",
-    updated_at: host.updated_at && `${host.updated_at.slice(0, 23)}000`,
+    updated_at: microseconds(host.updated_at),
     disabled_reason: host.disabled_reason,
     ...(c.var.minor >= FORCED_DOWN_MINOR ? { forced_down: host.forced_down } : {}),
   };

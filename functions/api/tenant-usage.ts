@@ -1,13 +1,14 @@
 /** /os-simple-tenant-usage (nova/api/openstack/compute/simple_tenant_usage.py). */
 import type { Context, Hono } from "hono";
-import { config } from "../config.ts";
 import { hoursWithin, type ServerUsage } from "../project/usage.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest } from "./fault.ts";
+import { paged } from "./paging.ts";
 import { requireAdmin, requireReaderOf } from "./policy.ts";
 import { checkProject } from "./projects.ts";
-import { nextLink, resource } from "./resource.ts";
+import { resource } from "./resource.ts";
 import { PAGES_MINOR, parseTime, usagePage, usagePeriod } from "./schema/tenant-usage.ts";
+import { microseconds } from "./timestamp.ts";
 import { query } from "./validate.ts";
 
 const PATH = "os-simple-tenant-usage";
@@ -29,9 +30,9 @@ async function list(c: Context<AppEnv>): Promise<Response> {
   const parts = await Promise.all(projects.map(({ id }) => rowsOf(c, id, period)));
   // Nova's pages run through the servers by project and uuid.
   const rows = parts.flat().sort((a, b) => (a.project < b.project ? -1 : a.project > b.project ? 1 : 0));
-  const { page, last } = pageOf(c, rows);
+  const { page, next } = pageOf(c, rows, PATH);
   const tenant_usages = [...Map.groupBy(page, (row) => row.project).values()].map((of) => summary(of, period));
-  return c.json({ tenant_usages, ...(last ? { tenant_usages_links: nextLink(c, PATH, last.uuid) } : {}) });
+  return c.json({ tenant_usages, ...(next ? { tenant_usages_links: next } : {}) });
 }
 
 async function show(c: Context<AppEnv>): Promise<Response> {
@@ -39,9 +40,9 @@ async function show(c: Context<AppEnv>): Promise<Response> {
   requireReaderOf(c, id, `${RULE}:show`);
   const period = periodOf(c);
   await checkProject(c, id);
-  const { page, last } = pageOf(c, await rowsOf(c, id, period));
+  const { page, next } = pageOf(c, await rowsOf(c, id, period), `${PATH}/${id}`);
   const tenant_usage = page.length === 0 ? {} : summary(page, { ...period, detailed: true });
-  return c.json({ tenant_usage, ...(last ? { tenant_usage_links: nextLink(c, `${PATH}/${id}`, last.uuid) } : {}) });
+  return c.json({ tenant_usage, ...(next ? { tenant_usage_links: next } : {}) });
 }
 
 /** The period asked for, which ends now at the latest; a time that is not given is now. */
@@ -66,16 +67,10 @@ async function rowsOf(c: Context<AppEnv>, project: string, { start, end }: Perio
   return rows.map((row) => ({ ...row, project }));
 }
 
-/** The page asked for, and its last row if there may be more. */
-function pageOf(c: Context<AppEnv>, rows: Row[]): { page: Row[]; last: Row | undefined } {
-  if (c.var.minor < PAGES_MINOR) return { page: rows, last: undefined };
-  const { limit: asked, marker } = query(c, usagePage);
-  const { MAX_LIMIT } = config(c.env);
-  const limit = Math.min(asked ?? MAX_LIMIT, MAX_LIMIT);
-  const from = marker === undefined ? 0 : rows.findIndex((row) => row.uuid === marker) + 1;
-  if (marker !== undefined && from === 0) throw badRequest(`marker [${marker}] not found`);
-  const page = rows.slice(from, from + limit);
-  return { page, last: page.length === limit ? page.at(-1) : undefined };
+/** The page asked for, and the link to the next: pages came with 2.40. */
+function pageOf(c: Context<AppEnv>, all: Row[], path: string): ReturnType<typeof paged<Row>> {
+  if (c.var.minor < PAGES_MINOR) return { page: all, next: undefined };
+  return paged(c, { all, idOf: (row) => row.uuid, path, asked: query(c, usagePage) });
 }
 
 /** One project's sums over its servers, at least one of them. */
@@ -106,11 +101,8 @@ function server(row: Row, hours: number, now: number): object {
     vcpus: row.vcpus,
     tenant_id: row.project,
     started_at: microseconds(row.launched_at),
-    ended_at: row.terminated_at && microseconds(row.terminated_at),
+    ended_at: microseconds(row.terminated_at),
     state: row.state,
     uptime: Math.max(0, Math.floor((ended - Date.parse(row.launched_at)) / 1000)),
   };
 }
-
-/** As Nova writes a time here: in UTC without saying so. */
-const microseconds = (iso: string) => `${iso.slice(0, 23)}000`;

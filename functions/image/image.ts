@@ -1,6 +1,7 @@
 /** An image's record, what may be changed of it, and how it is shown (glance: v2 image schema). Pure. */
 import { z } from "zod";
 import { name } from "../api/schema/fields.ts";
+import { seconds } from "../api/timestamp.ts";
 import { err, ok, type Result } from "../result.ts";
 
 const DISK_FORMATS = ["ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "ploop", "iso"] as const;
@@ -184,8 +185,8 @@ export function imageView({ bytes: _, properties, ...image }: Image): object {
     ...properties,
     ...image,
     os_hash_algo: image.os_hash_value === null ? null : "sha512",
-    created_at: `${image.created_at.slice(0, 19)}Z`,
-    updated_at: `${image.updated_at.slice(0, 19)}Z`,
+    created_at: seconds(image.created_at),
+    updated_at: seconds(image.updated_at),
     virtual_size: null,
     self: `/v2/images/${image.id}`,
     file: `/v2/images/${image.id}/file`,
