@@ -20,6 +20,7 @@ import { instanceActions } from "./instance-actions.ts";
 import { keypairs } from "./keypairs.ts";
 import { limits } from "./limits.ts";
 import { microversion, versionHeaders } from "./microversion.ts";
+import { mount } from "./operation.ts";
 import { authenticated } from "./policy.ts";
 import { quotaSets } from "./quota-sets.ts";
 import { originOf } from "./resource.ts";
@@ -49,9 +50,11 @@ const MOUNTS = [
   aggregates,
   absent,
   quotaSets,
-  limits,
   tenantUsage,
 ] as const;
+
+/** What is under /compute/v2.1, as data. */
+export const RESOURCES = [limits] as const;
 
 export function createApp(): Hono<AppEnv> {
   // A path with and without its last slash is one: clients of every age are among the callers.
@@ -92,7 +95,8 @@ function computeRoutes(): Hono<AppEnv> {
   versions(compute);
   const resources = new Hono<AppEnv>();
   resources.use(authenticated, microversion);
-  for (const mount of MOUNTS) mount(resources);
+  for (const register of MOUNTS) register(resources);
+  for (const paths of RESOURCES) mount(resources, paths);
   // Both forms of Nova's URLs; a resource's name is never a project's id.
   compute.route("/v2.1", resources);
   compute.route("/v2.1/:project{[0-9a-f-]+}", resources);

@@ -23,6 +23,22 @@ export const authenticated = createMiddleware<AppEnv>(async (c, next) => {
   await next();
 });
 
+/** Each role has what the one before it has; `service` is for other services alone, and for admins. */
+export type Role = "reader" | "member" | "manager" | "admin" | "service";
+
+/** 403 unless the caller has the role, or one that implies it. */
+export function requireRole(c: Context<AppEnv>, role: Role, rule: string): void {
+  const { is_admin, is_manager, is_service, may_write } = c.var.actor;
+  const passes = {
+    reader: true, // `authenticated` lets nobody else in
+    member: may_write,
+    manager: is_manager || is_admin,
+    admin: is_admin,
+    service: is_service || is_admin,
+  };
+  if (!passes[role]) throw denied(rule);
+}
+
 export function requireMember(c: Context<AppEnv>, rule: string): void {
   if (!c.var.actor.may_write) throw denied(rule);
 }

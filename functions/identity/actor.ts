@@ -5,6 +5,10 @@ export type Actor = {
   user_id: string;
   project_id: string;
   is_admin: boolean;
+  /** Has the manager role: the operator's deputy in one project. */
+  is_manager: boolean;
+  /** Has the service role: another service of the cloud, which tells of what it did. */
+  is_service: boolean;
   /** Has the member role, or one that implies it: a token names implied roles too. */
   may_write: boolean;
   /** Has the reader role; a role of the operator's own making alone gives nothing here. */

@@ -48,6 +48,8 @@ export function actorOf(said: TokenClaims, request_id: string): Actor | null {
     user_id: said.user.id,
     project_id: said.project.id,
     is_admin: roles.includes("admin"),
+    is_manager: roles.includes("manager"),
+    is_service: roles.includes("service"),
     may_write: roles.includes("member"),
     may_read: roles.includes("reader"),
   };

@@ -8,6 +8,8 @@ export const ADMIN: Actor = {
   is_admin: true,
   may_write: true,
   may_read: true,
+  is_manager: false,
+  is_service: false,
 };
 export const MEMBER: Actor = { ...ADMIN, is_admin: false };
 

@@ -1,0 +1,70 @@
+/**
+ * The API as data: every path with its methods, and for each who may call it, what it takes and since when it is there.
+ * Requests are checked by these rows; the OpenAPI document and the tests that walk every route are made of them.
+ */
+import type { Context, Hono } from "hono";
+import type { z } from "zod";
+import type { AppEnv } from "./app-env.ts";
+import { Fault, notFound } from "./fault.ts";
+import { type Feature, has } from "./history.ts";
+import { type Role, requireRole } from "./policy.ts";
+import { jsonBody, query } from "./validate.ts";
+
+/** A schema, or what makes it for 2.<minor>. */
+export type Versioned<T> = z.ZodType<T> | ((minor: number) => z.ZodType<T>);
+
+type Row<Q, B> = {
+  /** What it does, in a few words, for the reference. */
+  summary: string;
+  /** Nova's policy rule, and the least role that passes it; more may be asked of the object itself. */
+  rule: string;
+  role: Role;
+  /** The microversions that have it, in any other it is a 404; all of them if absent. */
+  on?: Feature;
+  /** Absent: the query is not looked at. */
+  query?: Versioned<Q>;
+  /** Absent: the body is not looked at. */
+  body?: Versioned<B>;
+  /** What success answers; several where it depends on the microversion. */
+  status: number | readonly number[];
+};
+
+/** A row whose schemas are of no one's interest but its own handler's. */
+export type Operation = Row<unknown, unknown> & { handle(c: Context<AppEnv>): Promise<Response> };
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+export type Paths = Readonly<Record<string, Partial<Readonly<Record<Method, Operation>>>>>;
+
+/** One operation. `run` is called with what the schemas made of the request, after version, policy, query and body. */
+export function operation<Q, B>(
+  row: Row<Q, B> & { run(c: Context<AppEnv>, asked: { query: Q; body: B }): Response | Promise<Response> },
+): Operation {
+  return {
+    ...row,
+    async handle(c) {
+      if (row.on !== undefined && !has(c.var.minor, row.on)) throw notFound("The resource could not be found.");
+      requireRole(c, row.role, row.rule);
+      const asked = {
+        query: row.query ? query(c, at(row.query, c.var.minor)) : undefined,
+        body: row.body ? await jsonBody(c, at(row.body, c.var.minor)) : undefined,
+      };
+      // A row without a schema has a handler that knows nothing of its value.
+      return row.run(c, asked as { query: Q; body: B });
+    },
+  };
+}
+
+/** The schema that holds at 2.<minor>. */
+export function at<T>(schema: Versioned<T>, minor: number): z.ZodType<T> {
+  return typeof schema === "function" ? schema(minor) : schema;
+}
+
+/** Serves `paths`. Any other method of a path is a 405 that names those that it has, as Nova's router answers. */
+export function mount(app: Hono<AppEnv>, paths: Paths): void {
+  for (const [path, operations] of Object.entries(paths)) {
+    for (const [method, { handle }] of Object.entries(operations)) app.on(method, path, handle);
+    const allow = Object.keys(operations).join(", ");
+    app.all(path, () => {
+      throw new Fault(405, "The method is not allowed for this resource.", { Allow: allow });
+    });
+  }
+}
