@@ -88,6 +88,13 @@ const options = z.object({
   RPC_RESPONSE_TIMEOUT: seconds(1),
   /** Longest page of a list ([api]max_limit). */
   MAX_LIMIT: count(1, 10_000),
+  /** Whether POST /servers answers with the guest's password ([api]enable_instance_password). */
+  ENABLE_INSTANCE_PASSWORD: z.stringbool(),
+  /**
+   * Whether every server gets a config drive. Nova's default is not to, as its metadata service tells the same; here
+   * the drive is the only way for a guest to learn its name, metadata, keys and user data.
+   */
+  FORCE_CONFIG_DRIVE: z.stringbool(),
   DEFAULT_AVAILABILITY_ZONE: z.string().min(1).max(255),
   REGION_NAME: z.string().min(1).max(255),
   /** `iss` of the JWTs that are taken instead of a password; empty: none are. */

@@ -2,6 +2,7 @@
 import type { Context } from "hono";
 import { z } from "zod";
 import type { Flavor } from "../compute/flavor.ts";
+import type { Given, Secrets } from "../conductor/given.ts";
 import type { CreateSpec } from "../conductor/record.ts";
 import { config } from "../config.ts";
 import type { ImageRef } from "../protocol/methods.ts";
@@ -9,6 +10,7 @@ import type { AppEnv } from "./app-env.ts";
 import { badRequest, forbidden } from "./fault.ts";
 import { requireAdmin } from "./policy.ts";
 import type { CreateBody } from "./schema/server.ts";
+import { getsConfigDrive, givenOf } from "./server-given.ts";
 import { parse } from "./validate.ts";
 
 const GIB = 1024 ** 3;
@@ -16,18 +18,21 @@ const GIB = 1024 ** 3;
 /** Servers made by one request: each is a call out of the Worker, which may make a thousand. */
 const MAX_SERVERS = 500;
 
-/** An image to boot, with what it asks of a flavor: MiB of memory, GiB of disk. */
-type BootImage = { ref: ImageRef; min_ram: number; min_disk: number };
+/** An image to boot, with what it asks of a flavor (MiB of memory, GiB of disk), and what else its owner says of it. */
+type BootImage = { ref: ImageRef; min_ram: number; min_disk: number; properties: Record<string, string> };
 
-/** One spec for each server asked for; 400 or 403 where the body asks for what is not there. */
-export async function specsOf(c: Context<AppEnv>, body: CreateBody): Promise<CreateSpec[]> {
+/** A spec for each server asked for, and what each is given; 400 or 403 where the body asks for what is not there. */
+export async function specsOf(
+  c: Context<AppEnv>,
+  body: CreateBody,
+): Promise<{ specs: CreateSpec[]; given: Given; secrets: Secrets }> {
   const { server } = body;
   refuseWhatIsNotHere(body);
   const count = countOf(server);
-  const [flavor, image, key_name] = await Promise.all([
+  const [flavor, image, { given, secrets }] = await Promise.all([
     flavorOf(c, server.flavorRef),
     imageOf(c, server.imageRef),
-    keyOf(c, server.key_name),
+    givenOf(c, server),
   ]);
   checkFits(flavor, image);
   const place = await placeOf(c, server.availability_zone);
@@ -41,17 +46,21 @@ export async function specsOf(c: Context<AppEnv>, body: CreateBody): Promise<Cre
     flavor,
     image: image.ref,
     ...place,
-    key_name,
+    key_name: given.keypair?.name ?? null,
+    access_ip_v4: server.accessIPv4 ?? "",
+    access_ip_v6: server.accessIPv6 ?? "",
+    config_drive: getsConfigDrive(c, server, image.properties),
     server_group: groupOf(body),
     disk_config: server["OS-DCF:diskConfig"] ?? "MANUAL",
     reservation_id: `r-${crypto.randomUUID().slice(0, 8)}`,
     created_at: new Date().toISOString(),
   } as const;
-  return Array.from({ length: count }, (_, index) => {
+  const specs = Array.from({ length: count }, (_, index) => {
     const uuid = crypto.randomUUID();
     const display_name = count === 1 ? server.name : `${server.name}-${index + 1}`;
     return { ...shared, uuid, display_name, hostname: hostnameOf(display_name, uuid), launch_index: index };
   });
+  return { specs, given, secrets };
 }
 
 /** A host name from a display name (nova/utils.py sanitize_hostname). */
@@ -80,11 +89,6 @@ function refuseWhatIsNotHere({ server }: CreateBody): void {
     throw badRequest("There is no volume service here: the only block device is the image's own disk.");
   }
   if (server.block_device_mapping?.length) throw badRequest("There is no volume service here.");
-  const absent = (["user_data", "personality", "adminPass", "accessIPv4", "accessIPv6"] as const).find(
-    (field) => server[field] !== undefined && server[field] !== null && server[field].length > 0,
-  );
-  if (absent) throw badRequest(`${absent} cannot reach the guest: there is no config drive here.`);
-  if (server.config_drive) throw badRequest("There is no config drive here.");
 }
 
 function countOf(server: CreateBody["server"]): number {
@@ -116,25 +120,17 @@ function groupOf(body: CreateBody): string | null {
   return hints.group === undefined ? null : parse(z.object({ group: z.uuid() }), hints).group;
 }
 
-/** The name of a key of the caller's. */
-async function keyOf(c: Context<AppEnv>, name: string | null | undefined): Promise<string | null> {
-  if (!name) return null;
-  const pair = await c.env.KEYPAIRS.getByName(c.var.actor.user_id).get(name);
-  if (pair === null) throw badRequest("Invalid key_name provided.");
-  return name;
-}
-
 async function imageOf(c: Context<AppEnv>, id: string | undefined): Promise<BootImage> {
   if (!id) throw badRequest("Invalid imageRef provided.");
   const image = await c.env.IMAGES.getByName("default").get(id);
   if (image === null) throw badRequest(`Image ${id} could not be found.`);
-  const { disk_format, size, os_hash_value } = image;
+  const { disk_format, size, os_hash_value, min_ram, min_disk, properties } = image;
   if (image.status !== "active" || size === null || os_hash_value === null)
     throw badRequest(`Image ${id} is not active.`);
   if (disk_format !== "raw" && disk_format !== "qcow2" && disk_format !== "iso") {
     throw badRequest(`Image ${id} is unacceptable: disk format ${disk_format} cannot be booted here.`);
   }
-  return { ref: { id, disk_format, size, sha512: os_hash_value }, min_ram: image.min_ram, min_disk: image.min_disk };
+  return { ref: { id, disk_format, size, sha512: os_hash_value }, min_ram, min_disk, properties };
 }
 
 /** nova: _validate_flavor_image. A flavor without a disk takes the image's size. */

@@ -7,7 +7,9 @@ import type { AppEnv } from "./app-env.ts";
 import { computeBase, links } from "./resource.ts";
 import { microseconds, seconds } from "./timestamp.ts";
 
-type View = { c: Context<AppEnv>; minor: number; hostStatus: ReadonlyMap<string, string> };
+/** What is shown of a server that is not in its record. Lists leave `userData` out: it has up to 64 KiB a server. */
+type Beside = { hostStatus: ReadonlyMap<string, string>; userData?: string | null };
+type View = Beside & { c: Context<AppEnv>; minor: number };
 type Field = {
   name: string;
   /** The first microversion 2.x that shows it; 1 if absent. */
@@ -32,8 +34,8 @@ const FIELDS: readonly Field[] = [
   { name: "created", value: (r) => seconds(r.created_at) },
   { name: "updated", value: (r) => seconds(r.updated_at) },
   { name: "addresses", value: () => ({}) },
-  { name: "accessIPv4", value: () => "" },
-  { name: "accessIPv6", value: () => "" },
+  { name: "accessIPv4", value: (r) => r.access_ip_v4 },
+  { name: "accessIPv6", value: (r) => r.access_ip_v6 },
   { name: "links", value: (r, { c }) => links(c, "servers", r.uuid) },
   { name: "OS-DCF:diskConfig", value: (r) => r.disk_config },
   { name: "progress", value: (r) => (PROGRESS_STATUS.includes(status(r)) ? r.progress : undefined) },
@@ -42,7 +44,7 @@ const FIELDS: readonly Field[] = [
     name: "OS-EXT-AZ:availability_zone",
     value: (r) => (r.host === null ? "" : (r.zone ?? r.availability_zone ?? "nova")),
   },
-  { name: "config_drive", value: () => "" },
+  { name: "config_drive", value: (r) => (r.config_drive ? "True" : "") },
   { name: "key_name", value: (r) => r.key_name ?? null },
   { name: "OS-SRV-USG:launched_at", value: (r) => microseconds(r.launched_at) },
   { name: "OS-SRV-USG:terminated_at", value: (r) => microseconds(r.terminated_at) },
@@ -59,7 +61,7 @@ const FIELDS: readonly Field[] = [
   { name: "OS-EXT-SRV-ATTR:kernel_id", since: 3, admin: true, value: () => "" },
   { name: "OS-EXT-SRV-ATTR:ramdisk_id", since: 3, admin: true, value: () => "" },
   { name: "OS-EXT-SRV-ATTR:root_device_name", since: 3, admin: true, value: () => "/dev/vda" },
-  { name: "OS-EXT-SRV-ATTR:user_data", since: 3, admin: true, value: () => null },
+  { name: "OS-EXT-SRV-ATTR:user_data", since: 3, admin: true, value: (_, { userData }) => userData },
   { name: "locked", since: 9, value: (r) => r.locked_by !== null },
   { name: "host_status", since: 16, admin: true, value: (r, { hostStatus }) => hostStatus.get(r.host ?? "") ?? "" },
   { name: "description", since: 19, value: (r) => r.description },
@@ -67,9 +69,9 @@ const FIELDS: readonly Field[] = [
 ];
 
 /** The full view: what 2.<minor> shows to this caller. */
-export function serverView(c: Context<AppEnv>, record: ServerRecord, hostStatus: View["hostStatus"]): object {
+export function serverView(c: Context<AppEnv>, record: ServerRecord, beside: Beside): object {
   const { minor, actor } = c.var;
-  const view = { c, minor, hostStatus };
+  const view = { ...beside, c, minor };
   const shown: Record<string, unknown> = {};
   for (const field of FIELDS) {
     if (minor < (field.since ?? 1) || (field.admin && !actor.is_admin)) continue;
@@ -81,7 +83,7 @@ export function serverView(c: Context<AppEnv>, record: ServerRecord, hostStatus:
 
 /** What PUT answers up to 2.74: the fields without an extension's prefix, and without what extensions added bare. */
 export function serverCore(c: Context<AppEnv>, record: ServerRecord): object {
-  const full = Object.entries(serverView(c, record, new Map()));
+  const full = Object.entries(serverView(c, record, { hostStatus: new Map() }));
   return Object.fromEntries(full.filter(([name]) => name === "OS-DCF:diskConfig" || !EXTENSION_FIELD.test(name)));
 }
 

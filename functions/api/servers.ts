@@ -22,6 +22,8 @@ import { serverBrief, serverCore, serverView } from "./server-view.ts";
 import { jsonBody, query } from "./validate.ts";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/** From here on admins see user data. */
+const USER_DATA_MINOR = 3;
 const STATUSES: readonly string[] = ["BUILD", "ACTIVE", "SHUTOFF", "REBOOT", "HARD_REBOOT", "ERROR", "DELETED"];
 
 export function servers(app: Hono<AppEnv>): void {
@@ -48,12 +50,15 @@ async function show(c: Context<AppEnv>) {
   const { id, stub } = serverOf(c);
   const record = await stub.show(c.var.actor);
   if (record === null) throw instanceNotFound(id);
-  return c.json({ server: serverView(c, record, await hostStatus(c)) });
+  const asks = c.var.actor.is_admin && c.var.minor >= USER_DATA_MINOR;
+  const [hosts, userData] = await Promise.all([hostStatus(c), asks ? stub.userData(c.var.actor) : null]);
+  return c.json({ server: serverView(c, record, { hostStatus: hosts, userData }) });
 }
 
 async function update(c: Context<AppEnv>) {
   requireMember(c, "os_compute_api:servers:update");
-  const { name, description, "OS-DCF:diskConfig": disk } = (await jsonBody(c, updateServer(c.var.minor))).server;
+  const { server } = await jsonBody(c, updateServer(c.var.minor));
+  const { name, description, "OS-DCF:diskConfig": disk, accessIPv4, accessIPv6 } = server;
   const { id, stub } = serverOf(c);
   const changed = await stub.change(c.var.actor, {
     of: "server",
@@ -61,6 +66,8 @@ async function update(c: Context<AppEnv>) {
       ...(name === undefined ? {} : { display_name: name }),
       ...(description === undefined ? {} : { description }),
       ...(disk === undefined ? {} : { disk_config: disk }),
+      ...(accessIPv4 === undefined ? {} : { access_ip_v4: accessIPv4 }),
+      ...(accessIPv6 === undefined ? {} : { access_ip_v6: accessIPv6 }),
     },
   });
   if (!changed.ok) throw detailsFault(id, changed.error);
@@ -78,13 +85,17 @@ async function remove(c: Context<AppEnv>) {
 async function create(c: Context<AppEnv>) {
   requireMember(c, "os_compute_api:servers:create");
   const body = await jsonBody(c, createServer(c.var.minor));
-  const specs = await specsOf(c, body);
+  const { specs, given, secrets } = await specsOf(c, body);
   const project = c.env.PROJECT.getByName(c.var.actor.project_id);
   const reserved = await project.reserve(specs, body.server.min_count ?? 1);
   if (!reserved.ok) throw reserveFault(reserved.error);
   const { count, until } = reserved.value;
   const made = await Promise.all(
-    specs.slice(0, count).map((spec) => c.env.SERVER.getByName(spec.uuid).create(c.var.actor, spec, until)),
+    specs.slice(0, count).map((spec) => {
+      // Without a drive there is no way that they could go.
+      const told = spec.config_drive ? { given, secrets } : { given };
+      return c.env.SERVER.getByName(spec.uuid).create(c.var.actor, { ...spec, ...told }, until);
+    }),
   );
   if (made.some((one) => !one.ok)) throw new Fault(503, "The request took too long and was given up. Try again.");
   const first = specs[0];
@@ -96,6 +107,7 @@ async function create(c: Context<AppEnv>) {
     links: href,
     "OS-DCF:diskConfig": first.disk_config,
     security_groups: [{ name: "default" }],
+    ...(config(c.env).ENABLE_INSTANCE_PASSWORD ? { adminPass: secrets.admin_pass } : {}),
   };
   return c.json({ server }, 202, { Location: href[0]?.href ?? "" });
 }
@@ -121,7 +133,7 @@ async function list(c: Context<AppEnv>, path: "servers" | "servers/detail") {
   const next = last ? { servers_links: nextLink(c, path, last.uuid) } : {};
   if (path === "servers") return c.json({ servers: page.servers.map((one) => serverBrief(c, one)), ...next });
   const hosts = await hostStatus(c);
-  return c.json({ servers: page.servers.map((one) => serverView(c, one, hosts)), ...next });
+  return c.json({ servers: page.servers.map((one) => serverView(c, one, { hostStatus: hosts })), ...next });
 }
 
 /** The page from the caller's project, or from all of them. */

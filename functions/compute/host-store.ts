@@ -129,8 +129,9 @@ export class HostStore {
     );
   }
 
+  /** Keeps the outcome. What was asked for is forgotten: there may be a password in it. */
   settleCall(id: string, outcome: Outcome): void {
-    this.#sql.exec("UPDATE call SET outcome = ? WHERE id = ?", JSON.stringify(outcome), id);
+    this.#sql.exec("UPDATE call SET outcome = ?, params = 'null' WHERE id = ?", JSON.stringify(outcome), id);
   }
 
   dropCall(id: string): void {

@@ -2,9 +2,10 @@
 
 import { err, ok } from "../result.ts";
 import { callHost, type ServerFlow } from "./context.ts";
+import { guestSpecOf } from "./guest-spec.ts";
 import { choose, claimFirst, NO_VALID_HOST, placed } from "./placement.ts";
 import { powered } from "./power.ts";
-import { faultOf, instanceName } from "./record.ts";
+import { faultOf } from "./record.ts";
 
 /** How often a build asks for other hosts when its group forbade those it was given: more builds than that rarely race. */
 const MAX_ROUNDS = 10;
@@ -49,24 +50,9 @@ export const build: ServerFlow = {
     {
       name: "spawn",
       async run(context, memo) {
-        const record = context.record();
         const { INSTANCE_BUILD_TIMEOUT } = context.config;
         const patienceMs = INSTANCE_BUILD_TIMEOUT === 0 ? Number.POSITIVE_INFINITY : INSTANCE_BUILD_TIMEOUT * 1000;
-        const done = await callHost(
-          context,
-          "spawn",
-          {
-            display_name: record.display_name,
-            instance_name: instanceName(record),
-            project_id: record.project_id,
-            vcpus: record.flavor.vcpus,
-            memory_mb: record.flavor.ram,
-            disk_gb: record.flavor.disk,
-            image: record.image,
-            metadata: record.metadata,
-          },
-          patienceMs,
-        );
+        const done = await callHost(context, "spawn", guestSpecOf(context), patienceMs);
         if (!done.ok) return done;
         context.patch({
           vm_state: "active",

@@ -8,6 +8,7 @@ import type { Outcome } from "../protocol/frames.ts";
 import type { Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
+import type { Given, Secrets } from "./given.ts";
 import type { ServerRecord } from "./record.ts";
 import { type Failure, type Flow, Wait } from "./saga.ts";
 
@@ -29,6 +30,9 @@ export interface Context {
   readonly saga: string;
   readonly startedAt: number;
   record(): ServerRecord;
+  given(): Given;
+  /** Null when the request brought none, or the saga that they were for has ended. */
+  secrets(): Secrets | null;
   /** Changes the record; throws when another saga has taken the server, so that a late step writes nothing. */
   patch(change: Partial<ServerRecord>): void;
   /** Stores a memo in the middle of a step. */

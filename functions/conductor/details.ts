@@ -6,7 +6,8 @@ import type { Conflict, VmState } from "./state.ts";
 /** nova: MAX_TAG_COUNT of objects/instance.py. */
 export const MAX_TAGS = 50;
 
-export type Details = Partial<Pick<ServerRecord, "display_name" | "description" | "metadata" | "tags" | "disk_config">>;
+type Said = "display_name" | "description" | "disk_config" | "access_ip_v4" | "access_ip_v6";
+export type Details = Partial<Pick<ServerRecord, Said | "metadata" | "tags">>;
 /** More metadata on one server than its owner may write. */
 export type TooManyItems = { kind: "too_many_items"; limit: number };
 export type DetailsError = Conflict | { kind: "no_such_key" } | TooManyItems | { kind: "too_many_tags"; limit: number };
@@ -17,7 +18,7 @@ export type DetailsChange =
   | { of: "metadata"; do: "delete"; key: string }
   | { of: "tags"; do: "replace"; tags: string[] }
   | { of: "tags"; do: "add" | "delete"; tag: string }
-  | { of: "server"; change: Pick<Details, "display_name" | "description" | "disk_config"> };
+  | { of: "server"; change: Pick<Details, Said> };
 
 const WRITABLE: readonly VmState[] = ["active", "stopped"];
 

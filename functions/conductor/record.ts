@@ -21,8 +21,13 @@ export type CreateSpec = {
   availability_zone: string | null;
   /** nova: requested_destination; null lets the scheduler choose. */
   requested_host: string | null;
-  /** nova: instance.key_name; the key itself stays with its user. */
+  /** nova: instance.key_name; the key itself is with what the server was given. */
   key_name: string | null;
+  /** Empty when unset. */
+  access_ip_v4: string;
+  access_ip_v6: string;
+  /** Whether its guest gets a config drive. */
+  config_drive: boolean;
   /** The server group that it was made in. */
   server_group: string | null;
   disk_config: "AUTO" | "MANUAL";
@@ -46,6 +51,10 @@ export type ServerRecord = CreateSpec &
     fault: Fault | null;
     locked_by: "owner" | "admin" | null;
   };
+
+/** SQL that gives a column `record` of before these fields their values. */
+export const WITH_CONFIG_DRIVE = `json_insert(
+  record, '$.access_ip_v4', '', '$.access_ip_v6', '', '$.config_drive', json('false'))`;
 
 export function newRecord(spec: CreateSpec): ServerRecord {
   return {

@@ -3,6 +3,7 @@ import type { ActionLog } from "./action-log.ts";
 import { build } from "./build.ts";
 import type { Context, Memo, ServerFlow } from "./context.ts";
 import { remove } from "./delete.ts";
+import type { GivenStore } from "./given.ts";
 import { reboot, start, stop } from "./power.ts";
 import { drive, type SagaRow } from "./saga.ts";
 import type { ServerStore } from "./server-store.ts";
@@ -17,6 +18,7 @@ const GUARD_MS = 30_000;
 export type SagaParts = {
   ctx: DurableObjectState;
   store: ServerStore;
+  given: GivenStore;
   actions: ActionLog;
   /** What the flow's steps may touch; `mine` throws when another saga has taken the server. */
   contextOf(saga: SagaRow<Memo>, mine: () => SagaRow<Memo>): Context;
@@ -90,8 +92,10 @@ export class SagaRunner {
   }
 
   #end({ request_id, failure }: SagaRow<Memo>): void {
-    const { store, actions } = this.#parts;
+    const { store, given, actions } = this.#parts;
     store.clearSaga();
+    given.forgetSecrets();
+    if (store.record()?.vm_state === "deleted") given.forgetGiven();
     if (request_id !== null) {
       actions.finishEvent(request_id, store.record()?.host ?? null, failure ? "Error" : "Success");
     }

@@ -1,7 +1,8 @@
 /** The tables of a `Server` object. */
 import { ACTION_TABLES } from "./action-log.ts";
 import type { Memo } from "./context.ts";
-import type { ServerRecord } from "./record.ts";
+import { GIVEN_TABLES } from "./given.ts";
+import { type ServerRecord, WITH_CONFIG_DRIVE } from "./record.ts";
 import type { SagaRow } from "./saga.ts";
 
 export const MIGRATIONS = [
@@ -14,6 +15,8 @@ export const MIGRATIONS = [
    CREATE TABLE console_token (hash TEXT PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID;`,
   `ALTER TABLE saga ADD COLUMN request_id TEXT;
    ${ACTION_TABLES}`,
+  `${GIVEN_TABLES}
+   UPDATE instance SET record = ${WITH_CONFIG_DRIVE};`,
 ] as const;
 
 type SagaColumns = {

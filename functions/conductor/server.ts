@@ -13,12 +13,15 @@ import { migrate, migrateExisting } from "../store/migrate.ts";
 import { ActionLog, type InstanceAction, type InstanceEvent } from "./action-log.ts";
 import type { Context, Memo } from "./context.ts";
 import { applyDetails, type DetailsChange, type DetailsError } from "./details.ts";
+import { type Given, GivenStore, type Secrets } from "./given.ts";
 import { type CreateSpec, newRecord, type ServerRecord } from "./record.ts";
 import type { SagaRow } from "./saga.ts";
 import { SagaRunner } from "./saga-runner.ts";
 import { MIGRATIONS, ServerStore } from "./server-store.ts";
 import { type Action, begin, type Conflict, syncPowerState } from "./state.ts";
 
+/** A server to be made, and what it is given for its guest; nothing unless told. */
+export type NewServer = CreateSpec & { given?: Given; secrets?: Secrets };
 export type NotFound = { kind: "not_found" };
 export type Locked = { kind: "locked" };
 export type ActionError = NotFound | Locked | Conflict;
@@ -26,6 +29,7 @@ export type NotReady = { kind: "not_ready"; message: string };
 
 export class Server extends DurableObject<Env> {
   readonly #store: ServerStore;
+  readonly #given: GivenStore;
   readonly #actions: ActionLog;
   #exists: boolean;
   readonly #sagas: SagaRunner;
@@ -34,10 +38,12 @@ export class Server extends DurableObject<Env> {
     super(ctx, env);
     this.#exists = migrateExisting(ctx.storage, MIGRATIONS);
     this.#store = new ServerStore(ctx.storage.sql);
+    this.#given = new GivenStore(ctx.storage.sql);
     this.#actions = new ActionLog(ctx.storage.sql);
     this.#sagas = new SagaRunner({
       ctx,
       store: this.#store,
+      given: this.#given,
       actions: this.#actions,
       contextOf: (saga, mine) => this.#context(saga, mine),
       publish: () => this.#publish(),
@@ -50,11 +56,14 @@ export class Server extends DurableObject<Env> {
    * Takes the server on and begins to build it. Asked again with the same uuid it does nothing. After `deadline`
    * (ms since the epoch) it refuses, as the reservation that it stands on may be gone.
    */
-  async create(actor: Actor, spec: CreateSpec, deadline: number): Promise<Result<undefined, { kind: "too_late" }>> {
+  async create(actor: Actor, asked: NewServer, deadline: number): Promise<Result<undefined, { kind: "too_late" }>> {
     if (this.#record() !== null) return ok();
     if (Date.now() > deadline) return err({ kind: "too_late" });
     migrate(this.ctx.storage, MIGRATIONS);
     this.#exists = true;
+    const { given, secrets, ...spec } = asked;
+    if (given) this.#given.saveGiven(given);
+    if (secrets) this.#given.saveSecrets(secrets);
     this.#store.saveRecord(newRecord(spec));
     this.#note(actor, "create");
     await this.#sagas.begin("build", { hosts: [], at: 0 }, actor.request_id);
@@ -64,6 +73,11 @@ export class Server extends DurableObject<Env> {
   /** The record as `actor` may see it; null when there is none for them. */
   show(actor: Actor): ServerRecord | null {
     return this.#visible(actor);
+  }
+
+  /** What its user gave it for cloud-init, as base64; null when nothing, or when there is no server for `actor`. */
+  userData(actor: Actor): string | null {
+    return this.#visible(actor) ? this.#given.given().user_data : null;
   }
 
   /** Whether the object was created: what a `Project` asks before it gives a reservation back. */
@@ -102,6 +116,7 @@ export class Server extends DurableObject<Env> {
     const touched = running?.flow === "build" ? running.memo.hosts.slice(0, running.memo.at + 1) : [];
     if (record.host !== null && !touched.includes(record.host)) touched.push(record.host);
     this.#change(begun.value);
+    this.#given.forgetSecrets();
     this.#note(actor, "delete");
     await this.#sagas.begin("delete", { hosts: touched, at: 0 }, actor.request_id);
     return ok();
@@ -283,6 +298,8 @@ export class Server extends DurableObject<Env> {
       saga: saga.id,
       startedAt: saga.started_at,
       record,
+      given: () => this.#given.given(),
+      secrets: () => this.#given.secrets(),
       patch: (change) => {
         mine();
         this.#change(change);

@@ -77,7 +77,7 @@ export const FILTERS: Readonly<Record<string, Filter>> = {
     test: (r, values) => values.some((one) => truth(one) === (r.locked_by !== null)),
   },
   availability_zone: { users: 83, test: equal((r) => r.availability_zone) },
-  config_drive: { users: 83, check: isTruth, test: (_, values) => values.some((one) => !truth(one)) },
+  config_drive: { users: 83, check: isTruth, test: (r, values) => values.some((one) => truth(one) === r.config_drive) },
   created_at: sameTime((r) => r.created_at),
   launched_at: sameTime((r) => r.launched_at),
   terminated_at: sameTime((r) => r.terminated_at),

@@ -4,7 +4,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { type TooManyItems, tooManyItems } from "../conductor/details.ts";
-import { type CreateSpec, newRecord, type ServerRecord } from "../conductor/record.ts";
+import { type CreateSpec, newRecord, type ServerRecord, WITH_CONFIG_DRIVE } from "../conductor/record.ts";
 import { config } from "../config.ts";
 import { causeOf, log } from "../log.ts";
 import { err, ok, type Result } from "../result.ts";
@@ -34,6 +34,7 @@ const MIGRATIONS = [
   QUOTA_TABLES,
   USAGE_TABLES,
   GROUPS,
+  `UPDATE server SET record = ${WITH_CONFIG_DRIVE};`,
 ] as const;
 
 /** A deleted server's late word must not bring its row back; words do not travel this long. */

@@ -16,6 +16,37 @@ export const imageRef = z.object({
 });
 export type ImageRef = z.infer<typeof imageRef>;
 
+/** Longest user data, as base64 (nova: MAX_USERDATA_SIZE). */
+export const MAX_USER_DATA_CHARS = 65_535;
+/** A password, or a file's path or content, and files in one guest: as much as the longest request body can bring. */
+const injected = z.string().max(114_688);
+const MAX_INJECTED_FILES = 5000;
+
+/** A file for the guest; `contents` is base64. */
+const injectedFile = z.object({ path: injected, contents: injected });
+export type InjectedFile = z.infer<typeof injectedFile>;
+
+/** A key pair's public half. */
+const publicKey = z.object({ name: short, type: z.enum(["ssh", "x509"]), data: z.string().max(65_535) });
+export type PublicKey = z.infer<typeof publicKey>;
+
+/** What a config drive tells a guest of itself beyond the rest of its spec (nova: api/metadata/base.py). */
+const configDrive = z.object({
+  hostname: short,
+  launch_index: z.int().min(0),
+  reservation_id: short,
+  availability_zone: short,
+  /** The flavor's name. */
+  instance_type: short,
+  keys: z.array(publicKey).max(16),
+  /** Known to the guest only when it is first built; null afterwards. */
+  admin_pass: injected.nullable(),
+  files: z.array(injectedFile).max(MAX_INJECTED_FILES),
+  /** base64, as the API was given it. */
+  user_data: z.base64().max(MAX_USER_DATA_CHARS).nullable(),
+});
+export type ConfigDrive = z.infer<typeof configDrive>;
+
 /** All a driver needs to build a guest. Sizes: memory in MiB, disk in GiB. */
 export const guestSpec = z.object({
   display_name: short,
@@ -26,6 +57,8 @@ export const guestSpec = z.object({
   disk_gb: z.int().min(0),
   image: imageRef,
   metadata: z.record(short, short),
+  /** null: the guest gets no config drive. */
+  config_drive: configDrive.nullable().default(null),
 });
 export type GuestSpec = z.infer<typeof guestSpec>;
 

@@ -45,6 +45,7 @@ export const SPEC: GuestSpec = {
   disk_gb: 1,
   image: { id: "33333333-3333-4333-8333-333333333333", disk_format: "raw", size: 0, sha512: "0".repeat(128) },
   metadata: {},
+  config_drive: null,
 };
 
 export function call(id: string, method: Method, fields: Partial<CallFrame> = {}): CallFrame {

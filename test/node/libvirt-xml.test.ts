@@ -18,9 +18,11 @@ const plan: DomainPlan = {
     disk_gb: 1,
     image: { id: uuid, disk_format: "qcow2", size: 1, sha512: "0".repeat(128) },
     metadata: {},
+    config_drive: null,
   },
   virtType: "qemu",
   disks: [{ kind: "disk", path: "/s/disk", base: { path: "/i/base", format: "qcow2" } }],
+  configDrive: null,
   consoleLog: "/s/console.log",
   relabels: false,
 };

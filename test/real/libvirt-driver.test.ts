@@ -31,6 +31,7 @@ const spec = (disk_format: Format, disk_gb = 0): GuestSpec => ({
   disk_gb,
   image: { id: uuid, disk_format, size: 1, sha512: "0".repeat(128) },
   metadata: {},
+  config_drive: null,
 });
 
 function greeting(address: VncAddress): Promise<string> {

@@ -4,6 +4,7 @@
  * Its guests are rows in a file, and a running one is an RFB server that shows a living screen. They outlive the agent
  * as real guests do: `close` ends the screens, and `init` finds the same guests in the same power state and serves
  * them again. What can go wrong on a real host can be ordered by a server's metadata: see demo-orders.ts.
+ * A config drive is the plain tree of its files, in `config-drives/<uuid>`: nothing reads it but who is curious.
  *
  *             spawn                 power_off
  *   (none) ----------> RUNNING <-------------------> SHUTDOWN
@@ -14,11 +15,13 @@
  *
  * CRASHED is left by power_on or reboot (RUNNING) and by power_off (SHUTDOWN). Only RUNNING has a VNC server.
  */
+import { rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Inventory, POWER_STATE, type PowerState, type VncAddress } from "../../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../../functions/protocol/methods.ts";
+import { writeConfigDrive } from "../../config-drive-image.ts";
 import { Turns } from "../../turns.ts";
 import { type Driver, type DriverContext, DriverError, type GuestInfo, type LifecycleListener } from "../driver.ts";
 import { type Accident, Accidents } from "./accidents.ts";
@@ -167,10 +170,12 @@ export class FakeDriver implements Driver {
     await sleep(orders.delayMs, undefined, { signal }).catch(() => {});
     signal.throwIfAborted();
     failIfOrdered(spec.metadata, "spawn");
+    await this.#writeDrive({ uuid, spec });
     const at = Date.now();
     await this.#start({
       uuid,
-      spec,
+      // The drive has what is told once; the list of guests need not have it too.
+      spec: { ...spec, config_drive: null },
       power_state: POWER_STATE.NOSTATE,
       booted_at: at,
       vanish_at: orders.vanishMs === null ? null : at + orders.vanishMs,
@@ -203,7 +208,7 @@ export class FakeDriver implements Driver {
       await this.#store.put(started);
     } catch (error) {
       await this.#closeConsole(uuid);
-      if (!this.#store.get(uuid)) await removeSocket(socketPath(this.#ctx.stateDir, uuid));
+      if (!this.#store.get(uuid)) await this.#removeFiles(uuid);
       throw error;
     }
     this.#accidents.plan(started, Date.now());
@@ -221,7 +226,25 @@ export class FakeDriver implements Driver {
     this.#accidents.cancel(uuid);
     await this.#closeConsole(uuid);
     if (this.#store.get(uuid)) await this.#store.delete(uuid);
+    await this.#removeFiles(uuid);
+  }
+
+  async #writeDrive(guest: { uuid: string; spec: GuestSpec }): Promise<void> {
+    try {
+      await writeConfigDrive(this.#driveOf(guest.uuid), guest);
+    } catch (error) {
+      await this.#removeFiles(guest.uuid);
+      throw error;
+    }
+  }
+
+  #driveOf(uuid: string): string {
+    return join(this.#ctx.stateDir, "config-drives", uuid);
+  }
+
+  async #removeFiles(uuid: string): Promise<void> {
     await removeSocket(socketPath(this.#ctx.stateDir, uuid));
+    await rm(this.#driveOf(uuid), { recursive: true, force: true });
   }
 
   async #openConsole({ uuid, spec, booted_at }: StoredGuest): Promise<void> {

@@ -24,6 +24,8 @@ export type DomainPlan = {
   virtType: "kvm" | "qemu";
   /** In boot order. */
   disks: readonly GuestDisk[];
+  /** The path of its config drive, if it has one. */
+  configDrive: string | null;
   consoleLog: string;
   /** Whether libvirt gives files to QEMU's user (qemu:///system). Bases are kept out of that: see reach.ts. */
   relabels: boolean;
@@ -56,6 +58,16 @@ function disk(plan: DomainPlan, it: GuestDisk, order: number): string {
     </disk>`;
 }
 
+/** The second port, after the CD that a guest may boot from; nothing boots from this one. */
+function configDrive(plan: DomainPlan): string {
+  if (plan.configDrive === null) return "";
+  return `<disk type='file' device='cdrom'>
+      <driver name='qemu' type='raw'/>
+      ${source(plan.configDrive, plan, false)}<backingStore/>
+      <target dev='sdb' bus='sata'/><readonly/>
+    </disk>`;
+}
+
 /**
  * The domain of a new guest. A title holds no line break in libvirt, so those become spaces.
  *
@@ -83,6 +95,7 @@ export function domainXml(plan: DomainPlan): string {
   <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
   <devices>
     ${plan.disks.map((it, i) => disk(plan, it, i + 1)).join("\n    ")}
+    ${configDrive(plan)}
     <controller type='usb' model='qemu-xhci'/>
     <input type='tablet' bus='usb'/>
     <input type='keyboard' bus='usb'/>

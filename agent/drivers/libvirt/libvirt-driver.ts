@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Inventory, VncAddress } from "../../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../../functions/protocol/methods.ts";
+import { makeConfigDrive } from "../../config-drive-image.ts";
 import { Turns } from "../../turns.ts";
 import { type Driver, type DriverContext, DriverError, type GuestInfo, type LifecycleListener } from "../driver.ts";
 import { type HostCapabilities, parseCapabilities } from "./capabilities.ts";
@@ -237,8 +238,10 @@ export class LibvirtDriver implements Driver {
     const folder = this.#folder(uuid);
     const mode = this.#host.qemuUser ? PASSABLE : PRIVATE;
     const disks = await buildDisks({ folder, spec, basePath, mode }, signal);
+    const configDrive = await makeConfigDrive(join(folder, "disk.config"), guest, signal);
     signal.throwIfAborted();
-    const plan = { uuid, spec, virtType: await this.#virtType(), disks, consoleLog: join(folder, "console.log") };
+    const virtType = await this.#virtType();
+    const plan = { uuid, spec, virtType, disks, configDrive, consoleLog: join(folder, "console.log") };
     return libvirt.define(domainXml({ ...plan, relabels: this.#host.qemuUser !== null })).catch(buildFailed);
   }
 

@@ -55,3 +55,11 @@ export const wholeNumber = (min: number) =>
         .min(min)
         .max(2 ** 31 - 1),
     );
+
+/** base64 in lines or in one, of at most `max` characters; without its blanks. */
+export const base64 = (max = Number.MAX_SAFE_INTEGER) =>
+  z
+    .string()
+    .max(max)
+    .transform((text) => text.replace(/\s/g, ""))
+    .pipe(z.base64());

@@ -1,6 +1,7 @@
 /** Bodies of servers and their actions, by microversion (nova/api/openstack/compute/schemas/servers.py). */
 import { z } from "zod";
-import { boolean, description, metadata, name, tags, wholeNumber } from "./fields.ts";
+import { MAX_USER_DATA_CHARS } from "../../protocol/methods.ts";
+import { base64, boolean, description, metadata, name, tags, wholeNumber } from "./fields.ts";
 
 const networks = z.union([
   z.enum(["auto", "none"]),
@@ -17,6 +18,10 @@ const blockDevice = z.strictObject({
   device_name: z.string().max(255).optional(),
   tag: z.string().max(60).optional(),
 });
+
+/** Empty: none. */
+const accessIPv4 = z.union([z.literal(""), z.ipv4()]);
+const accessIPv6 = z.union([z.literal(""), z.ipv6()]);
 
 /** `since`, `until`: the first and the last microversion 2.x that knows the property. */
 type Property = { schema: z.ZodType; since?: number; until?: number; required?: (minor: number) => boolean };
@@ -38,11 +43,11 @@ const CREATE = {
   key_name: { schema: name.nullable() },
   config_drive: { schema: boolean.nullable() },
   adminPass: { schema: z.string() },
-  user_data: { schema: z.base64().max(65_535).nullable() },
-  personality: { schema: z.array(z.object({ path: z.string(), contents: z.base64() })).max(5), until: 56 },
+  user_data: { schema: base64(MAX_USER_DATA_CHARS).nullable() },
+  personality: { schema: z.array(z.strictObject({ path: z.string(), contents: base64() })), until: 56 },
   security_groups: { schema: z.array(z.object({ name: z.string().max(255) })).max(100) },
-  accessIPv4: { schema: z.union([z.literal(""), z.ipv4()]) },
-  accessIPv6: { schema: z.union([z.literal(""), z.ipv6()]) },
+  accessIPv4: { schema: accessIPv4 },
+  accessIPv6: { schema: accessIPv6 },
   block_device_mapping: { schema: z.array(z.unknown()).max(100) },
   block_device_mapping_v2: { schema: z.array(blockDevice).max(100) },
   description: { schema: description, since: 19 },
@@ -88,6 +93,8 @@ export function updateServer(minor: number) {
       name: name.optional(),
       "OS-DCF:diskConfig": z.enum(["AUTO", "MANUAL"]).optional(),
       description: minor >= 19 ? description.optional() : z.undefined().optional(),
+      accessIPv4: accessIPv4.optional(),
+      accessIPv6: accessIPv6.optional(),
     }),
   });
 }
