@@ -42,16 +42,18 @@ export type RunningAgent = { stop(): Promise<void> };
  */
 export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const journal = new Journal(join(options.stateDir, "journal.db"));
+  const { stateDir, identity, log } = options;
   try {
-    return assemble(options, journal, await startDriver(options));
+    const images = new ImageCache({ dir: makeSharedDir(stateDir, "images"), identity, log });
+    return assemble(options, { journal, images, driver: await startDriver(options, images) });
   } catch (error) {
     journal.close();
     throw error;
   }
 }
 
-async function startDriver({ stateDir, identity, driverName, loadDriver, log }: AgentOptions): Promise<Driver> {
-  const images = new ImageCache({ dir: makeSharedDir(stateDir, "images"), identity, log });
+async function startDriver(options: AgentOptions, images: ImageCache): Promise<Driver> {
+  const { stateDir, driverName, loadDriver, log } = options;
   const driver = await loadDriver({
     stateDir: makeSharedDir(stateDir, driverName),
     image: (ref, signal) => images.get(ref, signal),
@@ -61,7 +63,9 @@ async function startDriver({ stateDir, identity, driverName, loadDriver, log }: 
   return driver;
 }
 
-function assemble(options: AgentOptions, journal: Journal, driver: Driver): RunningAgent {
+type Parts = { journal: Journal; images: ImageCache; driver: Driver };
+
+function assemble(options: AgentOptions, { journal, images, driver }: Parts): RunningAgent {
   const { identity, version, log } = options;
   const consoles = new Consoles({ driver, edge: identity.edge, log });
   const calls = new Calls({
@@ -69,6 +73,7 @@ function assemble(options: AgentOptions, journal: Journal, driver: Driver): Runn
     journal,
     log,
     openConsole: (server, params) => consoles.open(server, params),
+    cacheImage: (image) => images.prefetch(image),
     onScreenGone: (server) => consoles.close(server),
   });
   const reconcile = new Reconcile({
@@ -107,6 +112,7 @@ function assemble(options: AgentOptions, journal: Journal, driver: Driver): Runn
 
   const stop = async () => {
     for (const end of periodic) end();
+    images.close();
     // The link first, so that nothing new comes in; a call that ends now is answered from the journal later.
     await Promise.all([link.stop(), consoles.stop()]);
     await Promise.race([calls.idle(), sleep(DRAIN_MS)]);

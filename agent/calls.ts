@@ -7,7 +7,7 @@
  *        --> journal.begin --> [this server's turn] --> [a build slot] --> driver --> journal.finish --> outcome
  */
 import type { CallFrame, Outcome } from "../functions/protocol/frames.ts";
-import { type CallErrorCode, METHODS } from "../functions/protocol/methods.ts";
+import { type CallErrorCode, METHODS, type Method } from "../functions/protocol/methods.ts";
 import { DriverError } from "./drivers/driver.ts";
 import { describe } from "./failure.ts";
 import type { Journal } from "./journal.ts";
@@ -20,20 +20,37 @@ const MAX_CONCURRENT_BUILDS = 10;
 /** The protocol's limit on an error's message (frames.ts: callError). */
 const MAX_MESSAGE_CHARS = 1024;
 
+type Signalled = "build" | "wait";
+/**
+ * What a call's signal does, where it does something. A build is given up: the call fails. A wait for a guest to shut
+ * down ends: the call goes on and stops it hard.
+ */
+const SIGNALLED: Partial<Record<Method, Signalled>> = {
+  spawn: "build",
+  rebuild: "build",
+  rescue: "build",
+  power_off: "wait",
+  reboot: "wait",
+};
+/** Methods after which the guest's screen, if it has one, is not the one it had. */
+const ENDS_SCREEN: ReadonlySet<Method> = new Set(["destroy", "power_off", "suspend", "rescue", "unrescue", "rebuild"]);
+
 export type CallsOptions = Host & {
   journal: Journal;
   log: Log;
-  /** Called when a server was destroyed or powered off: its console sessions have nothing left to show. */
+  /** Called when a server's screen has ended, even if it has a new one since: its console sessions show the old one. */
   onScreenGone?(server: string): void;
   maxBuilds?: number;
 };
+
+type Signal = { kind: Signalled | undefined; abort: AbortController };
 
 export class Calls {
   readonly #options: CallsOptions;
   readonly #turns = new Turns();
   readonly #slots: Slots;
   readonly #running = new Map<string, Promise<Outcome>>();
-  readonly #builds = new Map<string, Set<AbortController>>();
+  readonly #signals = new Map<string, Set<Signal>>();
   readonly #watches = new Set<Set<string>>();
   #stopped = false;
 
@@ -117,12 +134,15 @@ export class Calls {
 
   #inTurn(call: CallFrame, work: Work): Promise<Outcome> {
     const { server, method } = call;
-    if (method === "destroy") this.#abortBuilds(server);
+    this.#preempt(call);
     for (const touched of this.#watches) touched.add(server);
-    const build = method === "spawn" ? this.#openBuild(server) : new AbortController();
+    const signal = { kind: SIGNALLED[method], abort: new AbortController() };
+    const signals = this.#signals.get(server) ?? new Set();
+    this.#signals.set(server, signals.add(signal));
     return this.#turns.run(server, async () => {
-      const outcome = await this.#perform(call, work, build.signal);
-      this.#closeBuild(server, build);
+      const outcome = await this.#perform(call, work, signal.abort.signal);
+      signals.delete(signal);
+      if (signals.size === 0) this.#signals.delete(server);
       if (!this.#stopped) this.#record(call, outcome);
       return outcome;
     });
@@ -135,20 +155,21 @@ export class Calls {
     const ms = Math.round(performance.now() - startedMs);
     const result = outcome.ok ? { ok: true } : { ok: false, error: outcome.error.code, message: outcome.error.message };
     this.#options.log("call.done", { call: id, server, generation, method, ms, ...result });
-    if (outcome.ok && (method === "destroy" || method === "power_off")) this.#options.onScreenGone?.(server);
+    if (outcome.ok && ENDS_SCREEN.has(method)) this.#options.onScreenGone?.(server);
     return outcome;
   }
 
   async #attempt(call: CallFrame, work: Work, signal: AbortSignal): Promise<Outcome> {
     let release: (() => void) | undefined;
+    const builds = SIGNALLED[call.method] === "build";
     try {
       if (this.#stopped) return failed("Unexpected", "the agent is stopping");
       if (call.method === "spawn") release = await this.#slots.take(signal);
-      signal.throwIfAborted();
+      if (builds) signal.throwIfAborted();
       return { ok: true, value: await work(signal) };
     } catch (error) {
       // Whatever an aborted driver rejects with, the reason is the abort.
-      return this.#failure(call, signal.aborted ? signal.reason : error);
+      return this.#failure(call, builds && signal.aborted ? signal.reason : error);
     } finally {
       release?.();
     }
@@ -175,21 +196,16 @@ export class Calls {
     );
   }
 
-  #openBuild(server: string): AbortController {
-    const build = new AbortController();
-    const builds = this.#builds.get(server) ?? new Set();
-    this.#builds.set(server, builds.add(build));
-    return build;
-  }
-
-  #closeBuild(server: string, build: AbortController): void {
-    const builds = this.#builds.get(server);
-    if (builds?.delete(build) === true && builds.size === 0) this.#builds.delete(server);
-  }
-
-  #abortBuilds(server: string): void {
+  /** Ends what this call, which waits its turn behind it, makes pointless. */
+  #preempt({ server, method, params }: CallFrame): void {
+    const hard =
+      (method === "power_off" && !METHODS.power_off.params.safeParse(params).data?.timeout) ||
+      (method === "reboot" && METHODS.reboot.params.safeParse(params).data?.type === "HARD");
+    if (method !== "destroy" && !hard) return;
     const reason = new DriverError("BuildAbortException", "the build was cancelled: the server is being deleted");
-    for (const build of this.#builds.get(server) ?? []) build.abort(reason);
+    for (const { kind, abort } of this.#signals.get(server) ?? []) {
+      if (kind === "wait" || method === "destroy") abort.abort(reason);
+    }
   }
 }
 

@@ -8,7 +8,7 @@ import { open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageRef } from "../functions/protocol/methods.ts";
 import { DriverError } from "./drivers/driver.ts";
-import { networkReason } from "./failure.ts";
+import { describe, networkReason } from "./failure.ts";
 import { downloadImage, type ImageSource } from "./image-download.ts";
 import type { Log } from "./log.ts";
 import { syncDirectory } from "./state-dir.ts";
@@ -21,6 +21,7 @@ type Download = { path: Promise<string>; abort: AbortController; waiters: number
 export class ImageCache {
   readonly #options: ImageCacheOptions;
   readonly #downloads = new Map<string, Download>();
+  readonly #prefetching = new AbortController();
 
   /** Makes the directory and removes what downloads that were cut off left in it. */
   constructor(options: ImageCacheOptions) {
@@ -50,6 +51,22 @@ export class ImageCache {
     }
   }
 
+  /** Whether the image is here; when it is not, it is fetched from now on, and what becomes of that is logged. */
+  async prefetch(ref: ImageRef): Promise<boolean> {
+    if (await this.#has(ref)) return true;
+    this.get(ref, this.#prefetching.signal).catch((error: unknown) => {
+      if (!this.#prefetching.signal.aborted) {
+        this.#options.log("image.prefetch_failed", { image: ref.id, message: describe(error) });
+      }
+    });
+    return false;
+  }
+
+  /** Gives up what is fetched ahead, and waits for nothing. */
+  close(): void {
+    this.#prefetching.abort();
+  }
+
   #start(ref: ImageRef): Download {
     const abort = new AbortController();
     const download = { path: this.#load(ref, abort.signal), abort, waiters: 0 };
@@ -57,6 +74,15 @@ export class ImageCache {
     download.path.catch(() => undefined);
     this.#downloads.set(ref.sha512, download);
     return download;
+  }
+
+  #path(ref: ImageRef): string {
+    return join(this.#options.dir, ref.sha512);
+  }
+
+  async #has(ref: ImageRef): Promise<boolean> {
+    const cached = await stat(this.#path(ref)).catch(() => null);
+    return cached?.isFile() === true && cached.size === ref.size;
   }
 
   #forget(sha512: string, download: Download): void {
@@ -67,9 +93,8 @@ export class ImageCache {
 
   async #load(ref: ImageRef, signal: AbortSignal): Promise<string> {
     const { dir, log } = this.#options;
-    const path = join(dir, ref.sha512);
-    const cached = await stat(path).catch(() => null);
-    if (cached?.isFile() === true && cached.size === ref.size) return path;
+    const path = this.#path(ref);
+    if (await this.#has(ref)) return path;
     const startedMs = performance.now();
     const part = join(dir, `${ref.sha512}.${randomUUID()}${PART}`);
     try {

@@ -6,7 +6,9 @@
  *                                 |  ^
  *                       crash, sent again by the edge: run again, drivers are idempotent
  *
- *   guest:  (none) -- spawn --> live(generation) -- destroy --> tombstone(generation) -- spawn of a higher one --> live
+ *   guest:  (none) -- spawn, rebuild --> live(generation) -- destroy --> tombstone(generation)
+ *                                          ^                                  | spawn, rebuild of a higher one
+ *                                          +----------------------------------+
  *
  * An outcome is stored before it is sent, so the edge never hears two outcomes of one call.
  */
@@ -36,12 +38,12 @@ export type CallKey = Pick<CallFrame, "id" | "server" | "generation" | "method">
 
 /**
  * Whether a call may run, given what is known of its guest, and what is known afterwards.
- * Only spawn and destroy make a record: another call for an unknown guest is the driver's to refuse.
+ * Only spawn, rebuild and destroy make a record: another call for an unknown guest is the driver's to refuse.
  */
 export function admit(guest: Guest | null, call: { method: Method; generation: number }): Guest | null | "stale" {
   if (guest !== null && call.generation < guest.generation) return "stale";
   if (call.method === "destroy") return { generation: call.generation, destroyed: true };
-  if (call.method === "spawn") {
+  if (call.method === "spawn" || call.method === "rebuild") {
     if (guest?.destroyed === true && call.generation === guest.generation) return "stale";
     return { generation: call.generation, destroyed: false };
   }

@@ -2,18 +2,21 @@
 import type { z } from "zod";
 import type { CallFrame } from "../functions/protocol/frames.ts";
 import { POWER_STATE } from "../functions/protocol/guest.ts";
-import { METHODS, type Method, type Params, type Value } from "../functions/protocol/methods.ts";
+import { type ImageRef, METHODS, type Method, type Params, type Value } from "../functions/protocol/methods.ts";
+import { tail } from "./console/output.ts";
 import type { Driver } from "./drivers/driver.ts";
 
-/** Does what the call asks and resolves to its value. The signal matters to spawn only. */
+/** Does what the call asks and resolves to its value. What the signal does to it: calls.ts. */
 export type Work = (signal: AbortSignal) => Promise<Value<Method>>;
 export type Host = {
   driver: Driver;
   openConsole(server: string, params: Params<"open_console">): Promise<void>;
+  /** Whether the image is at hand; when it is not, it is being fetched from now on. */
+  cacheImage(image: ImageRef): Promise<boolean>;
 };
 
 /** The work of a call, or the name of the first parameter that is wrong. */
-export function bind(call: CallFrame, { driver, openConsole }: Host): Work | { wrong: string } {
+export function bind(call: CallFrame, { driver, openConsole, cacheImage }: Host): Work | { wrong: string } {
   const { server, params } = call;
   const powered = async (done: Promise<void>): Promise<Value<"power_on">> => {
     await done;
@@ -32,11 +35,41 @@ export function bind(call: CallFrame, { driver, openConsole }: Host): Work | { w
     case "power_on":
       return withParams(METHODS.power_on.params, params, () => powered(driver.powerOn(server)));
     case "power_off":
-      return withParams(METHODS.power_off.params, params, () => powered(driver.powerOff(server)));
+      return withParams(METHODS.power_off.params, params, ({ timeout: seconds = 0 }, hurry) =>
+        powered(driver.powerOff(server, seconds === 0 ? undefined : { seconds, hurry })),
+      );
     case "reboot":
-      return withParams(METHODS.reboot.params, params, (p) => powered(driver.reboot(server, p.type)));
+      return withParams(METHODS.reboot.params, params, (p, hurry) => powered(driver.reboot(server, p.type, hurry)));
+    case "pause":
+      return withParams(METHODS.pause.params, params, () => powered(driver.pause(server)));
+    case "unpause":
+      return withParams(METHODS.unpause.params, params, () => powered(driver.unpause(server)));
+    case "suspend":
+      return withParams(METHODS.suspend.params, params, () => powered(driver.suspend(server)));
+    case "resume":
+      return withParams(METHODS.resume.params, params, () => powered(driver.resume(server)));
+    case "rescue":
+      return withParams(METHODS.rescue.params, params, (p, signal) => powered(driver.rescue(server, p.image, signal)));
+    case "unrescue":
+      return withParams(METHODS.unrescue.params, params, () => powered(driver.unrescue(server)));
+    case "rebuild":
+      return withParams(METHODS.rebuild.params, params, (p, signal) => powered(driver.rebuild(server, p, signal)));
     case "get_vnc_console":
       return withParams(METHODS.get_vnc_console.params, params, () => driver.getVncConsole(server));
+    case "get_console_output":
+      return withParams(METHODS.get_console_output.params, params, async (p) => ({
+        output: tail(await driver.getConsoleOutput(server), p.length),
+      }));
+    case "get_diagnostics":
+      return withParams(METHODS.get_diagnostics.params, params, () => driver.getDiagnostics(server));
+    case "set_admin_password":
+      return withParams(METHODS.set_admin_password.params, params, (p) =>
+        nothing(driver.setAdminPassword(server, p.password)),
+      );
+    case "inject_nmi":
+      return withParams(METHODS.inject_nmi.params, params, () => nothing(driver.injectNmi(server)));
+    case "cache_image":
+      return withParams(METHODS.cache_image.params, params, async (p) => ({ cached: await cacheImage(p.image) }));
     case "open_console":
       return withParams(METHODS.open_console.params, params, (p) => nothing(openConsole(server, p)));
   }

@@ -5,12 +5,15 @@
  * journal knew, and then calls again. No method may block the event loop. A driver knows guests by their server uuid.
  */
 import type { Inventory, PowerState, VncAddress } from "../../functions/protocol/guest.ts";
-import type { CallErrorCode, GuestSpec, ImageRef } from "../../functions/protocol/methods.ts";
+import type { CallErrorCode, Diagnostics, GuestSpec, ImageRef } from "../../functions/protocol/methods.ts";
 
 export type GuestInfo = { uuid: string; power_state: PowerState };
 
 /** Called when a guest changed by itself or from outside (nova: emit_event). A guest that vanished has NOSTATE. */
 export type LifecycleListener = (guest: GuestInfo) => void;
+
+/** How long a guest may take to shut down before it is stopped hard; `hurry` ends the wait, and never the work. */
+export type Grace = { seconds: number; hurry: AbortSignal };
 
 export type DriverContext = {
   /** A directory that is the driver's own, and exists. */
@@ -19,6 +22,8 @@ export type DriverContext = {
   image(ref: ImageRef, signal: AbortSignal): Promise<string>;
   log(event: string, fields?: Record<string, unknown>): void;
 };
+
+export type RebuildOrder = { spec: GuestSpec; start: boolean };
 
 export interface Driver {
   /** nova: init_host. Connects to the hypervisor; rejects with HypervisorUnavailable and a message that says what to do. */
@@ -31,14 +36,53 @@ export interface Driver {
   listGuests(): Promise<GuestInfo[]>;
   /** nova: get_info. Null when there is no such guest. */
   getInfo(uuid: string): Promise<GuestInfo | null>;
-  /** Builds and starts the guest. A guest half built by an earlier attempt is finished or made anew. */
+  /**
+   * Builds and starts the guest. A guest half built by an earlier attempt is finished or made anew. One that is there
+   * is left alone when it runs, and else started from its own disk: a rescue that was left half done is undone.
+   */
   spawn(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<void>;
   /** Ends the guest and removes all that spawn made. A guest that does not exist is not an error. */
   destroy(uuid: string): Promise<void>;
+  /** Makes the guest run, from wherever it is: it goes on if it is paused or suspended, and boots if it is off. */
   powerOn(uuid: string): Promise<void>;
-  powerOff(uuid: string): Promise<void>;
-  /** SOFT asks the guest; HARD resets it. A guest that is off is started. */
-  reboot(uuid: string, type: "SOFT" | "HARD"): Promise<void>;
+  /** Stops the guest, and forgets a suspended guest's memory. Without `grace` it is stopped hard, at once. */
+  powerOff(uuid: string, grace?: Grace): Promise<void>;
+  /** SOFT asks the guest; HARD resets it. A guest that does not run is booted, and a suspended one's memory forgotten. */
+  reboot(uuid: string, type: "SOFT" | "HARD", hurry: AbortSignal): Promise<void>;
+  /** Stops the guest's processors; its screen stands still. InstanceInvalidState unless it runs or is paused. */
+  pause(uuid: string): Promise<void>;
+  /** InstanceInvalidState unless the guest is paused or runs. */
+  unpause(uuid: string): Promise<void>;
+  /** Saves the guest's memory on the host and ends it. InstanceInvalidState unless it runs or is suspended. */
+  suspend(uuid: string): Promise<void>;
+  /** As powerOn: a guest whose memory was lost boots. */
+  resume(uuid: string): Promise<void>;
+  /**
+   * Boots the guest from an image, its own disks beside it, wherever it was before; what was in memory is lost.
+   * A rescue that fails for its image leaves the guest as it was.
+   */
+  rescue(uuid: string, image: ImageRef, signal: AbortSignal): Promise<void>;
+  /** Boots the guest from its own disk again. One that is not rescued is started, if it does not run. */
+  unrescue(uuid: string): Promise<void>;
+  /**
+   * Makes the guest's disks anew, losing what was on them, and starts it if `start` says so. A guest that is not there
+   * is built. An image that cannot be had leaves the guest as it was.
+   */
+  rebuild(uuid: string, order: RebuildOrder, signal: AbortSignal): Promise<void>;
+  /**
+   * What the guest wrote to its serial console: at most the last MAX_CONSOLE_BYTES. Rejects with ConsoleNotAvailable
+   * when nothing of it was ever kept.
+   */
+  getConsoleOutput(uuid: string): Promise<Buffer>;
+  /** Rejects with InstanceInvalidState unless the guest runs. */
+  getDiagnostics(uuid: string): Promise<Diagnostics>;
+  /**
+   * Has the guest's own agent set the password of its administrator. Rejects with InstanceAgentNotEnabled when it has
+   * none, NotSupported when that does not answer, InstancePasswordSetFailed when it refuses.
+   */
+  setAdminPassword(uuid: string, password: string): Promise<void>;
+  /** nova: trigger_crash_dump. Rejects with InstanceInvalidState when the guest is off. */
+  injectNmi(uuid: string): Promise<void>;
   /** Where the guest's VNC server listens now; rejects with ConsoleNotAvailable when it has none. */
   getVncConsole(uuid: string): Promise<VncAddress>;
   /** Subscribes to changes nobody asked for; returns the way to unsubscribe. */

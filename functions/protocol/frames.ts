@@ -15,7 +15,7 @@
  */
 import { z } from "zod";
 import { guestReport, inventory } from "./guest.ts";
-import { CALL_ERRORS, METHODS, type Method } from "./methods.ts";
+import { CALL_ERRORS, MAX_CONSOLE_BYTES, METHODS, type Method } from "./methods.ts";
 
 /** Protocol versions this code speaks. */
 export const VERSIONS = { min: 1, max: 1 } as const;
@@ -43,8 +43,14 @@ const callId = z.string().min(1).max(128);
 
 export const callError = z.object({ code: z.enum(CALL_ERRORS), message: z.string().max(1024) });
 export type CallError = z.infer<typeof callError>;
-/** Every method's value is a flat object; METHODS gives its shape. */
-const value = z.record(z.string().max(64), z.union([z.string().max(4096), z.number(), z.boolean(), z.null()]));
+/** The longest text is a console's output; the widest list is of a guest's processors. */
+const MAX_VALUE_FIELDS = 64;
+const MAX_VALUE_ITEMS = 1024;
+const scalar = z.union([z.string().max(MAX_CONSOLE_BYTES), z.number(), z.boolean(), z.null()]);
+const fields = <T extends z.ZodType>(field: T) =>
+  z.record(z.string().max(64), field).refine((record) => Object.keys(record).length <= MAX_VALUE_FIELDS);
+/** What a value may be of any method: as deep as the deepest needs, and no deeper. METHODS gives each one's shape. */
+const value = fields(z.union([scalar, fields(scalar), z.array(fields(scalar)).max(MAX_VALUE_ITEMS)]));
 export const outcome = z.discriminatedUnion("ok", [
   z.object({ ok: z.literal(true), value }),
   z.object({ ok: z.literal(false), error: callError }),

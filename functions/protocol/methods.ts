@@ -64,18 +64,119 @@ export type GuestSpec = z.infer<typeof guestSpec>;
 
 const none = z.object({});
 const powered = z.object({ power_state: powerState });
+/** A count that a hypervisor may be unable to tell. */
+const count = z.number().min(0).nullable();
+
+/** Most that is read of a guest's serial console (nova: MAX_CONSOLE_BYTES), and so its longest text. */
+export const MAX_CONSOLE_BYTES = 102_400;
+
+/** How long a guest may take to shut down by itself, in seconds. */
+const MAX_SHUTDOWN_SECONDS = 3600;
+
+/**
+ * What is known of a running guest (nova/objects/diagnostics.py; the API's body since 2.48). Null is unknown.
+ * Memory in MiB, `time` in nanoseconds, `utilisation` in percent, `uptime` in seconds.
+ */
+export const diagnostics = z.object({
+  state: z.enum(["pending", "running", "paused", "shutdown", "crashed", "suspended"]),
+  driver: short,
+  hypervisor: short.nullable(),
+  hypervisor_os: short.nullable(),
+  uptime: count,
+  config_drive: z.boolean().nullable(),
+  num_cpus: count,
+  num_nics: count,
+  num_disks: count,
+  cpu_details: z.array(z.object({ id: count, time: count, utilisation: count })).max(1024),
+  nic_details: z
+    .array(
+      z.object({
+        mac_address: short.nullable(),
+        rx_octets: count,
+        rx_errors: count,
+        rx_drop: count,
+        rx_packets: count,
+        rx_rate: count,
+        tx_octets: count,
+        tx_errors: count,
+        tx_drop: count,
+        tx_packets: count,
+        tx_rate: count,
+      }),
+    )
+    .max(256),
+  disk_details: z
+    .array(
+      z.object({
+        read_bytes: count,
+        read_requests: count,
+        write_bytes: count,
+        write_requests: count,
+        errors_count: count,
+      }),
+    )
+    .max(256),
+  memory_details: z.object({ maximum: count, used: count }),
+});
+export type Diagnostics = z.infer<typeof diagnostics>;
 
 /**
  * `durable` methods change a guest: the agent journals them by call id, answers a repeated id from its journal,
  * and keeps the outcome until the edge acknowledges it. The others read or open, live, and die with the socket.
+ *
+ * spawn, rebuild, rescue, unrescue, resume and power_on begin a new incarnation of the guest, and a new screen: they
+ * come with a generation of their own. The others act on the incarnation that is there, and name its generation.
  */
 export const METHODS = {
   spawn: { durable: true, params: guestSpec, value: powered },
   destroy: { durable: true, params: none, value: none },
   power_on: { durable: true, params: none, value: powered },
-  power_off: { durable: true, params: none, value: powered },
+  /**
+   * `timeout` (seconds; 0 when absent): how long the guest, asked by ACPI, may take to shut down before it is stopped
+   * hard (nova: shutdown_timeout). A destroy, a reboot HARD or a power_off without one ends the wait.
+   */
+  power_off: {
+    durable: true,
+    params: z.object({ timeout: z.int().min(0).max(MAX_SHUTDOWN_SECONDS).optional() }),
+    value: powered,
+  },
   reboot: { durable: true, params: z.object({ type: z.enum(["SOFT", "HARD"]) }), value: powered },
+  pause: { durable: true, params: none, value: powered },
+  unpause: { durable: true, params: none, value: powered },
+  /** Writes the guest's memory to the host's disk and ends its process. */
+  suspend: { durable: true, params: none, value: powered },
+  resume: { durable: true, params: none, value: powered },
+  /** Boots the guest from `image`, its own disk beside it. It is stopped hard: ask for a graceful power_off before. */
+  rescue: { durable: true, params: z.object({ image: imageRef }), value: powered },
+  /** Boots the guest from its own disk again. */
+  unrescue: { durable: true, params: none, value: powered },
+  /** Destroys the guest's disks and makes them anew from `spec`; `start` false leaves it off. Builds what is not there. */
+  rebuild: { durable: true, params: z.object({ spec: guestSpec, start: z.boolean() }), value: powered },
   get_vnc_console: { durable: false, params: none, value: vncAddress },
+  /**
+   * The last `length` lines that the guest wrote to its serial console, within the last MAX_CONSOLE_BYTES; null and -1
+   * are all. As in Nova (compute/manager.py: _tail_log) a final line break begins one more line, which is empty.
+   */
+  get_console_output: {
+    durable: false,
+    params: z.object({ length: z.int().min(-1).nullable() }),
+    value: z.object({ output: z.string().max(MAX_CONSOLE_BYTES) }),
+  },
+  /** InstanceInvalidState unless the guest runs. */
+  get_diagnostics: { durable: false, params: none, value: diagnostics },
+  /** Not durable, so that the password is written nowhere. */
+  set_admin_password: { durable: false, params: z.object({ password: z.string().max(4096) }), value: none },
+  /** nova: trigger_crash_dump. */
+  inject_nmi: { durable: false, params: none, value: none },
+  /**
+   * Has the host keep an image at hand. `server` is the image's own id: no guest is meant. Answers at once: `cached`
+   * false is "the download is under way", and asking again tells when it has ended, or begins one that failed anew.
+   */
+  cache_image: {
+    durable: false,
+    params: z.object({ image: imageRef }),
+    value: z.object({ cached: z.boolean() }),
+  },
   /** Connect this server's VNC socket and dial `/agent/v1/console/{console}` with `ticket` as the bearer. */
   open_console: {
     durable: false,
@@ -92,6 +193,9 @@ export const CALL_ERRORS = [
   "InstanceNotFound",
   "InstanceInvalidState",
   "ConsoleNotAvailable",
+  "InstanceAgentNotEnabled",
+  "InstancePasswordSetFailed",
+  "SetAdminPasswdNotSupported",
   "BuildAbortException",
   "ImageUnacceptable",
   "HypervisorUnavailable",

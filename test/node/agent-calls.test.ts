@@ -22,6 +22,7 @@ function start(maxBuilds?: number): void {
     journal,
     log: logged.log,
     openConsole: async (server, params) => void opened.push([server, params]),
+    cacheImage: async () => true,
     onScreenGone: (server) => gone.push(server),
     ...(maxBuilds !== undefined && { maxBuilds }),
   });

@@ -20,7 +20,7 @@ beforeEach(() => {
   up = true;
   const { log } = recordingLog();
   const journal = new Journal(join(temporaryDir(), "journal.db"));
-  calls = new Calls({ driver, journal, log, openConsole: async () => undefined });
+  calls = new Calls({ driver, journal, log, openConsole: async () => undefined, cacheImage: async () => true });
   const send = (frame: FromAgent) => {
     if (up) sent.push(frame);
     return up;

@@ -1,8 +1,15 @@
 /** The smallest driver that keeps the contract, with a switch for each thing a test wants to go wrong. */
 
-import { type Driver, DriverError, type GuestInfo, type LifecycleListener } from "../../agent/drivers/driver.ts";
+import {
+  type Driver,
+  DriverError,
+  type Grace,
+  type GuestInfo,
+  type LifecycleListener,
+  type RebuildOrder,
+} from "../../agent/drivers/driver.ts";
 import type { Inventory, PowerState, VncAddress } from "../../functions/protocol/guest.ts";
-import type { GuestSpec } from "../../functions/protocol/methods.ts";
+import type { Diagnostics, GuestSpec, ImageRef } from "../../functions/protocol/methods.ts";
 
 export class TinyDriver implements Driver {
   readonly guests = new Map<string, PowerState>();
@@ -17,10 +24,13 @@ export class TinyDriver implements Driver {
     local_gb: 100,
   };
   vnc: VncAddress | null = null;
-  /** Runs inside spawn, before the guest exists. */
+  printed = Buffer.alloc(0);
+  diagnostics: Diagnostics | null = null;
+  readonly passwords = new Map<string, string>();
+  /** Runs inside spawn, rescue and rebuild, before they act. */
   building: (uuid: string, signal: AbortSignal) => Promise<void> = async () => undefined;
   /** Runs inside powerOff, before it acts. */
-  stopping: () => Promise<void> = async () => undefined;
+  stopping: (grace?: Grace) => Promise<void> = async () => undefined;
   listing: () => Promise<void> = async () => undefined;
   readonly #listeners = new Set<LifecycleListener>();
 
@@ -50,12 +60,49 @@ export class TinyDriver implements Driver {
   async powerOn(uuid: string): Promise<void> {
     this.#change("power_on", uuid, 1);
   }
-  async powerOff(uuid: string): Promise<void> {
-    await this.stopping();
+  async powerOff(uuid: string, grace?: Grace): Promise<void> {
+    await this.stopping(grace);
     this.#change("power_off", uuid, 4);
   }
   async reboot(uuid: string): Promise<void> {
     this.#change("reboot", uuid, 1);
+  }
+  async pause(uuid: string): Promise<void> {
+    this.#change("pause", uuid, 3);
+  }
+  async unpause(uuid: string): Promise<void> {
+    this.#change("unpause", uuid, 1);
+  }
+  async suspend(uuid: string): Promise<void> {
+    this.#change("suspend", uuid, 7);
+  }
+  async resume(uuid: string): Promise<void> {
+    this.#change("resume", uuid, 1);
+  }
+  async rescue(uuid: string, _image: ImageRef, signal: AbortSignal): Promise<void> {
+    await this.building(uuid, signal);
+    this.#change("rescue", uuid, 1);
+  }
+  async unrescue(uuid: string): Promise<void> {
+    this.#change("unrescue", uuid, 1);
+  }
+  async rebuild(uuid: string, { start }: RebuildOrder, signal: AbortSignal): Promise<void> {
+    this.done.push(`rebuild ${uuid}`);
+    await this.building(uuid, signal);
+    this.guests.set(uuid, start ? 1 : 4);
+  }
+  async getConsoleOutput(): Promise<Buffer> {
+    return this.printed;
+  }
+  async getDiagnostics(): Promise<Diagnostics> {
+    if (this.diagnostics === null) throw new DriverError("InstanceInvalidState", "the guest does not run");
+    return this.diagnostics;
+  }
+  async setAdminPassword(uuid: string, password: string): Promise<void> {
+    this.passwords.set(uuid, password);
+  }
+  async injectNmi(uuid: string): Promise<void> {
+    this.done.push(`inject_nmi ${uuid}`);
   }
   async getVncConsole(): Promise<VncAddress> {
     if (this.vnc === null) throw new DriverError("ConsoleNotAvailable", "the guest has no screen");

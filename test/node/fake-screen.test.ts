@@ -1,9 +1,16 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Damage, intersect, type Rect } from "../../agent/drivers/fake/damage.ts";
+import { clockFrom, goOn, halt } from "../../agent/drivers/fake/guest-clock.ts";
 import { BOOT_MS, Screen } from "../../agent/drivers/fake/screen.ts";
 import { CARET, NAMED, Terminal } from "../../agent/drivers/fake/terminal.ts";
 
-const FACTS = { name: "web-1", uuid: "3f2b8c1e-9d47-4a65-b0e2-7c51d8f9a023", size: "1 vCPU", host: "fake-1" };
+const FACTS = {
+  name: "web-1",
+  uuid: "3f2b8c1e-9d47-4a65-b0e2-7c51d8f9a023",
+  size: "1 vCPU",
+  host: "fake-1",
+  power: "RUNNING",
+};
 const UPTIME = { x: 140, y: 190, width: 168, height: 22 };
 
 afterEach(() => void vi.useRealTimers());
@@ -11,12 +18,12 @@ afterEach(() => void vi.useRealTimers());
 describe("Screen", () => {
   it("runs a timer only while someone looks", () => {
     vi.useFakeTimers();
-    const screen = new Screen(FACTS, Date.now());
-    screen.boot(Date.now());
+    const screen = new Screen(FACTS, clockFrom(Date.now()));
+    screen.follow(clockFrom(Date.now()));
     screen.key(0x61, true, null);
     expect(vi.getTimerCount()).toBe(0);
     const views = [screen.attach(() => {}), screen.attach(() => {})];
-    screen.boot(Date.now());
+    screen.follow(clockFrom(Date.now()));
     expect(vi.getTimerCount()).toBe(1);
     for (const view of views) view.detach();
     views[0]?.detach();
@@ -25,7 +32,7 @@ describe("Screen", () => {
 
   it("redraws nothing but the uptime as a second passes", () => {
     vi.useFakeTimers();
-    const screen = new Screen(FACTS, Date.now() - 10_000);
+    const screen = new Screen(FACTS, clockFrom(Date.now() - 10_000));
     const damage: Rect[] = [];
     screen.attach((rect) => damage.push(rect));
     damage.length = 0;
@@ -36,13 +43,13 @@ describe("Screen", () => {
 
   it("is cleared by a boot, says so for a moment, and counts anew", () => {
     vi.useFakeTimers();
-    const screen = new Screen(FACTS, Date.now() - 60_000);
+    const screen = new Screen(FACTS, clockFrom(Date.now() - 60_000));
     const { picture } = screen.attach(() => {});
     const fresh = picture.pixels.slice();
     screen.key(0x61, true, null);
     const typed = picture.pixels.slice();
     expect(typed).not.toEqual(fresh);
-    screen.boot(Date.now());
+    screen.follow(clockFrom(Date.now()));
     const booting = picture.pixels.slice();
     expect(booting).not.toEqual(fresh);
     vi.advanceTimersByTime(BOOT_MS);
@@ -51,9 +58,38 @@ describe("Screen", () => {
     expect(picture.pixels).toEqual(fresh);
   });
 
+  it("is a picture that nothing changes while its guest is held, and goes on from there", () => {
+    vi.useFakeTimers();
+    const clock = clockFrom(Date.now() - 60_000);
+    const screen = new Screen(FACTS, clock);
+    const { picture } = screen.attach(() => {});
+    const before = picture.pixels.slice();
+    const held = halt(clock, Date.now());
+    screen.follow(held);
+    expect(vi.getTimerCount()).toBe(0);
+    vi.advanceTimersByTime(3_600_000);
+    screen.key(0x61, true, null);
+    screen.pointer(9, 9, 1);
+    screen.cutText("x");
+    expect(picture.pixels).toEqual(before);
+    expect(new Screen(FACTS, held).attach(() => {}).picture.pixels).toEqual(before);
+    screen.follow(goOn(held, Date.now()));
+    expect(picture.pixels).toEqual(before);
+    vi.advanceTimersByTime(1000);
+    expect(picture.pixels).not.toEqual(before);
+  });
+
+  it("shows what the guest's kernel prints above what is typed", () => {
+    const screen = new Screen(FACTS, clockFrom(0));
+    const { picture } = screen.attach(() => {});
+    const before = picture.pixels.slice();
+    screen.print("NMI");
+    expect(picture.pixels).not.toEqual(before);
+  });
+
   it("leaves no trace of the pointer where it was", () => {
     vi.useFakeTimers();
-    const screen = new Screen(FACTS, 0);
+    const screen = new Screen(FACTS, clockFrom(0));
     const { picture } = screen.attach(() => {});
     screen.pointer(100, 100, 0);
     const before = picture.pixels.slice();

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Duplex, duplexPair } from "node:stream";
 import { afterEach, describe, expect, it } from "vitest";
+import { clockFrom } from "../../agent/drivers/fake/guest-clock.ts";
 import { NATIVE_FORMAT, type PixelFormat } from "../../agent/drivers/fake/pixel-format.ts";
 import { RfbConnection } from "../../agent/drivers/fake/rfb-connection.ts";
 import { MAX_CUT_TEXT_BYTES } from "../../agent/drivers/fake/rfb-messages.ts";
@@ -13,7 +14,13 @@ import { HEIGHT, Screen, WIDTH } from "../../agent/drivers/fake/screen.ts";
 import { QEMU_EXTENDED_KEY, RAW, RfbClient, type RfbClientOptions, ZRLE } from "../rfb-client.ts";
 import type { RfbScreen } from "../rfb-screen.ts";
 
-const FACTS = { name: "web-1", uuid: "3f2b8c1e-9d47-4a65-b0e2-7c51d8f9a023", size: "1 vCPU", host: "fake-1" };
+const FACTS = {
+  name: "web-1",
+  uuid: "3f2b8c1e-9d47-4a65-b0e2-7c51d8f9a023",
+  size: "1 vCPU",
+  host: "fake-1",
+  power: "RUNNING",
+};
 /** Where the first typed characters stand. */
 const typed = (screen: RfbScreen): Buffer => screen.area(36, 246, 400, 24);
 const FULL_RAW_BYTES = WIDTH * HEIGHT * 4;
@@ -32,7 +39,7 @@ function recorder() {
 
 /** A screen whose clock stands still, long after its boot. */
 function stillScreen(): Screen {
-  return new Screen(FACTS, 0, () => 3_600_000);
+  return new Screen(FACTS, clockFrom(0), () => 3_600_000);
 }
 
 /** A connection over a pair of streams; `slice` cuts what the client sends into pieces of so many bytes. */

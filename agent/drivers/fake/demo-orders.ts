@@ -1,20 +1,45 @@
 /**
  * What a server's metadata orders its fake guest to do wrong.
  *
- *   fake:fail      Comma list of what fails: spawn, power_on, power_off, reboot, destroy, vnc. Each may name the error
- *                  it fails with: `spawn=BuildAbortException,vnc`. Without one: ConsoleNotAvailable for vnc,
- *                  Unexpected for the others. A spawn fails after its image and its delay, and leaves nothing behind.
- *   fake:delay_ms  Milliseconds that spawn takes, at most 10 minutes.
+ *   fake:fail      Comma list of what fails: vnc, or a method's name (FAILABLE). Each may name the error that it fails
+ *                  with: `spawn=BuildAbortException,vnc`. Without one: what DEFAULT_CODES says, else Unexpected.
+ *                  spawn, rebuild and rescue fail after their image and their delay, and leave all as it was.
+ *   fake:delay_ms  Milliseconds that spawn, rebuild and rescue take, at most 10 minutes.
  *   fake:vanish    Milliseconds after spawn, at most a day, at which the guest disappears by itself.
  *   fake:crash     Milliseconds after spawn, at most a day, at which the guest crashes if it runs then.
  *
- * What is not understood is ignored.
+ * What is not understood is ignored. A rebuild goes by the metadata that it brings.
  */
 import { CALL_ERRORS, type CallErrorCode } from "../../../functions/protocol/methods.ts";
 import { DriverError } from "../driver.ts";
 
-export const FAILABLE = ["spawn", "power_on", "power_off", "reboot", "destroy", "vnc"] as const;
+export const FAILABLE = [
+  "spawn",
+  "power_on",
+  "power_off",
+  "reboot",
+  "destroy",
+  "vnc",
+  "pause",
+  "unpause",
+  "suspend",
+  "resume",
+  "rescue",
+  "unrescue",
+  "rebuild",
+  "get_console_output",
+  "get_diagnostics",
+  "set_admin_password",
+  "inject_nmi",
+] as const;
 export type Failable = (typeof FAILABLE)[number];
+
+const DEFAULT_CODES: Partial<Record<Failable, CallErrorCode>> = {
+  vnc: "ConsoleNotAvailable",
+  get_console_output: "ConsoleNotAvailable",
+  set_admin_password: "SetAdminPasswdNotSupported",
+  inject_nmi: "NotSupported",
+};
 
 const MAX_DELAY_MS = 10 * 60_000;
 const MAX_ACCIDENT_MS = 24 * 60 * 60_000;
@@ -35,7 +60,7 @@ export function readOrders(metadata: Metadata): DemoOrders {
     const [name, code] = entry.split("=").map((part) => part.trim());
     const method = FAILABLE.find((known) => known === name);
     const named = CALL_ERRORS.find((known) => known === code);
-    if (method) fail.set(method, named ?? (method === "vnc" ? "ConsoleNotAvailable" : "Unexpected"));
+    if (method) fail.set(method, named ?? DEFAULT_CODES[method] ?? "Unexpected");
   }
   return {
     fail,

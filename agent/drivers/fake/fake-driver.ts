@@ -6,30 +6,31 @@
  * them again. What can go wrong on a real host can be ordered by a server's metadata: see demo-orders.ts.
  * A config drive is the plain tree of its files, in `config-drives/<uuid>`: nothing reads it but who is curious.
  *
- *             spawn                 power_off
- *   (none) ----------> RUNNING <-------------------> SHUTDOWN
- *      ^                  |         power_on, reboot     |
- *      | destroy, vanish  | crash                        |
- *      +------ CRASHED <--+                              |
- *      +-------------------------------------------------+
- *
- * CRASHED is left by power_on or reboot (RUNNING) and by power_off (SHUTDOWN). Only RUNNING has a VNC server.
+ * What becomes of a guest, and when, is told by guest-life.ts. A guest that is RUNNING or PAUSED has a VNC server.
  */
 import { rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Inventory, POWER_STATE, type PowerState, type VncAddress } from "../../../functions/protocol/guest.ts";
-import type { GuestSpec } from "../../../functions/protocol/methods.ts";
+import { type Inventory, POWER_STATE, type VncAddress } from "../../../functions/protocol/guest.ts";
+import type { Diagnostics, GuestSpec, ImageRef } from "../../../functions/protocol/methods.ts";
 import { writeConfigDrive } from "../../config-drive-image.ts";
 import { Turns } from "../../turns.ts";
-import { type Driver, type DriverContext, DriverError, type GuestInfo, type LifecycleListener } from "../driver.ts";
+import {
+  type Driver,
+  type DriverContext,
+  DriverError,
+  type GuestInfo,
+  type LifecycleListener,
+  type RebuildOrder,
+} from "../driver.ts";
 import { type Accident, Accidents } from "./accidents.ts";
+import { consoleLog } from "./console-log.ts";
 import { type Failable, failIfOrdered, readOrders } from "./demo-orders.ts";
+import { diagnosticsOf } from "./diagnostics.ts";
+import { booted, going, hasScreen, held, made, stopped, told, unpaused } from "./guest-life.ts";
 import { GuestStore, type StoredGuest } from "./guest-store.ts";
-import { RfbServer } from "./rfb-server.ts";
-import { Screen } from "./screen.ts";
-import { prepareSocket, removeSocket, socketPath } from "./socket-folder.ts";
+import { Screens } from "./screens.ts";
 
 /** What the host claims to have. Memory in MiB, disk in GiB. */
 export type FakeOptions = { hostname?: string; vcpus?: number; memory_mb?: number; local_gb?: number };
@@ -38,16 +39,14 @@ export type FakeOptions = { hostname?: string; vcpus?: number; memory_mb?: numbe
 const HYPERVISOR_VERSION = 1000;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-type Console = { screen: Screen; server: RfbServer };
-
 export class FakeDriver implements Driver {
   readonly #ctx: DriverContext;
   readonly #inventory: Inventory;
   readonly #store: GuestStore;
   readonly #turns = new Turns();
-  readonly #consoles = new Map<string, Console>();
-  /** Spawns that have begun, to be cut short by destroy. */
-  readonly #building = new Map<string, AbortController>();
+  readonly #screens: Screens;
+  /** Builds that have begun, to be cut short by destroy. */
+  readonly #building = new Map<string, Set<AbortController>>();
   readonly #closing = new AbortController();
   readonly #listeners = new Set<LifecycleListener>();
   readonly #accidents = new Accidents((uuid, accident) => this.#befall(uuid, accident));
@@ -63,14 +62,14 @@ export class FakeDriver implements Driver {
       memory_mb: options.memory_mb ?? 32_768,
       local_gb: options.local_gb ?? 500,
     };
+    this.#screens = new Screens(ctx, this.#inventory.hypervisor_hostname);
   }
 
   /** Serves the screens of the guests that run. A screen that cannot be served is logged; its guest runs without. */
   async init(): Promise<void> {
     await this.#store.load();
     for (const guest of this.#store.all()) {
-      if (guest.power_state !== POWER_STATE.RUNNING) continue;
-      await this.#openConsole(guest).catch((error: unknown) => {
+      await this.#screens.follow(guest).catch((error: unknown) => {
         this.#ctx.log("fake.screen_failed", { server: guest.uuid, error: String(error) });
       });
     }
@@ -82,7 +81,7 @@ export class FakeDriver implements Driver {
     this.#closing.abort(new DriverError("HypervisorUnavailable", "the agent is stopping"));
     await this.#turns.idle();
     this.#accidents.cancelAll();
-    await Promise.all([...this.#consoles.keys()].map((uuid) => this.#closeConsole(uuid)));
+    await this.#screens.closeAll();
     await this.#store.settled();
   }
 
@@ -103,25 +102,52 @@ export class FakeDriver implements Driver {
    * Fetches the image, waits as ordered, starts the guest. Nothing is left of a spawn that fails or is aborted. A guest
    * that exists was built by an earlier call: it is started if it is off, and otherwise left alone.
    */
-  async spawn(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<void> {
-    const build = new AbortController();
-    // From now on, not from its turn on: a destroy that comes while this spawn waits ends it too.
-    this.#building.set(uuid, build);
-    try {
-      await this.#turns.run(known(uuid), () => {
-        const earlier = this.#store.get(uuid);
-        if (earlier) return this.#start(earlier);
-        return this.#build({ uuid, spec, signal: AbortSignal.any([signal, build.signal, this.#closing.signal]) });
-      });
-    } finally {
-      if (this.#building.get(uuid) === build) this.#building.delete(uuid);
-    }
+  spawn(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<void> {
+    return this.#build(uuid, signal, async (given) => {
+      const earlier = this.#store.get(uuid);
+      if (earlier && hasScreen(earlier)) return this.#become(earlier);
+      if (earlier === undefined) {
+        await this.#prepare("spawn", spec, spec.image, given);
+        await this.#writeDrive({ uuid, spec });
+      }
+      const guest = earlier ?? made({ uuid, spec, now: Date.now() });
+      await this.#become(going({ ...guest, rescue: null }, Date.now()));
+    });
   }
 
-  /** Cuts a spawn short that is under way. */
+  rebuild(uuid: string, { spec, start }: RebuildOrder, signal: AbortSignal): Promise<void> {
+    return this.#build(uuid, signal, async (given) => {
+      await this.#prepare("rebuild", spec, spec.image, given);
+      await this.#writeDrive({ uuid, spec });
+      const now = Date.now();
+      const anew = made({ uuid, spec, now });
+      await this.#screens.close(uuid);
+      await this.#become(start ? booted(anew, now) : { ...anew, power_state: POWER_STATE.SHUTDOWN });
+    });
+  }
+
+  rescue(uuid: string, image: ImageRef, signal: AbortSignal): Promise<void> {
+    return this.#build(uuid, signal, async (given) => {
+      const guest = this.#existing(uuid);
+      if (guest.rescue !== null && guest.power_state === POWER_STATE.RUNNING) return;
+      await this.#prepare("rescue", guest.spec, image, given);
+      await this.#screens.close(uuid);
+      await this.#become(booted({ ...guest, rescue: image }, Date.now()));
+    });
+  }
+
+  unrescue(uuid: string): Promise<void> {
+    return this.#change(uuid, "unrescue", async (guest) => {
+      if (guest.rescue === null) return this.#become(going(guest, Date.now()));
+      await this.#screens.close(uuid);
+      await this.#become(booted({ ...guest, rescue: null }, Date.now()));
+    });
+  }
+
+  /** Cuts a build short that is under way. */
   async destroy(uuid: string): Promise<void> {
     const deleted = new DriverError("BuildAbortException", "the server was deleted while it was built");
-    this.#building.get(uuid)?.abort(deleted);
+    for (const build of this.#building.get(uuid) ?? []) build.abort(deleted);
     await this.#turns.run(known(uuid), async () => {
       const guest = this.#store.get(uuid);
       if (guest) failIfOrdered(guest.spec.metadata, "destroy");
@@ -130,32 +156,65 @@ export class FakeDriver implements Driver {
   }
 
   powerOn(uuid: string): Promise<void> {
-    return this.#change(uuid, "power_on", (guest) => this.#start(guest));
+    return this.#change(uuid, "power_on", (guest) => this.#become(going(guest, Date.now())));
   }
 
+  /** At once, however long it may take: nothing runs that would have to be asked. */
   powerOff(uuid: string): Promise<void> {
-    return this.#change(uuid, "power_off", async (guest) => {
-      if (guest.power_state === POWER_STATE.SHUTDOWN) return;
-      await this.#rest(guest, POWER_STATE.SHUTDOWN);
-    });
+    return this.#change(uuid, "power_off", (guest) => this.#become(stopped(guest, POWER_STATE.SHUTDOWN, Date.now())));
   }
 
   /** Both types do the same. A reset keeps the VNC server and its clients, as QEMU does: its process goes on. */
   reboot(uuid: string, _type: "SOFT" | "HARD"): Promise<void> {
-    return this.#change(uuid, "reboot", async (guest) => {
-      if (guest.power_state !== POWER_STATE.RUNNING) return this.#start(guest);
-      const booted = { ...guest, booted_at: Date.now() };
-      await this.#store.put(booted);
-      this.#consoles.get(uuid)?.screen.boot(booted.booted_at);
-    });
+    return this.#change(uuid, "reboot", (guest) => this.#become(booted(guest, Date.now())));
+  }
+
+  pause(uuid: string): Promise<void> {
+    return this.#change(uuid, "pause", (guest) => this.#become(held(guest, POWER_STATE.PAUSED, Date.now())));
+  }
+
+  unpause(uuid: string): Promise<void> {
+    return this.#change(uuid, "unpause", (guest) => this.#become(unpaused(guest, Date.now())));
+  }
+
+  suspend(uuid: string): Promise<void> {
+    return this.#change(uuid, "suspend", (guest) => this.#become(held(guest, POWER_STATE.SUSPENDED, Date.now())));
+  }
+
+  resume(uuid: string): Promise<void> {
+    return this.#change(uuid, "resume", (guest) => this.#become(going(guest, Date.now())));
   }
 
   async getVncConsole(uuid: string): Promise<VncAddress> {
-    const guest = this.#existing(uuid);
-    failIfOrdered(guest.spec.metadata, "vnc");
-    const console = this.#consoles.get(uuid);
-    if (!console) throw new DriverError("ConsoleNotAvailable", "the guest has no screen: it is not running");
-    return { transport: "unix", path: console.server.path };
+    this.#allowed(uuid, "vnc");
+    const path = this.#screens.path(uuid);
+    if (path === undefined) throw new DriverError("ConsoleNotAvailable", "the guest has no screen: it is not running");
+    return { transport: "unix", path };
+  }
+
+  async getConsoleOutput(uuid: string): Promise<Buffer> {
+    return consoleLog(this.#allowed(uuid, "get_console_output"), Date.now());
+  }
+
+  async getDiagnostics(uuid: string): Promise<Diagnostics> {
+    return diagnosticsOf(this.#allowed(uuid, "get_diagnostics"), Date.now());
+  }
+
+  /** Keeps that it was set, and not what to. */
+  setAdminPassword(uuid: string, _password: string): Promise<void> {
+    return this.#change(uuid, "set_admin_password", async (guest) => {
+      if (guest.power_state !== POWER_STATE.RUNNING) {
+        throw new DriverError("InstancePasswordSetFailed", "the guest does not run");
+      }
+      await this.#say({ ...guest, password_set: true }, "passwd: password of root was changed from outside");
+    });
+  }
+
+  injectNmi(uuid: string): Promise<void> {
+    return this.#change(uuid, "inject_nmi", async (guest) => {
+      if (!hasScreen(guest)) throw new DriverError("InstanceInvalidState", "the guest does not run");
+      await this.#say(guest, "NMI received for unknown reason 30 on CPU 0.");
+    });
   }
 
   onLifecycle(listener: LifecycleListener): () => void {
@@ -163,32 +222,31 @@ export class FakeDriver implements Driver {
     return () => this.#listeners.delete(listener);
   }
 
-  async #build({ uuid, spec, signal }: { uuid: string; spec: GuestSpec; signal: AbortSignal }): Promise<void> {
+  /** Work that needs an image, in the guest's turn, with the signal that ends it. */
+  async #build(uuid: string, signal: AbortSignal, work: (given: AbortSignal) => Promise<void>): Promise<void> {
+    const build = new AbortController();
+    // From now on, not from its turn on: a destroy that comes while this build waits ends it too.
+    const builds = this.#building.get(uuid) ?? new Set();
+    this.#building.set(uuid, builds.add(build));
+    try {
+      await this.#turns.run(known(uuid), () => work(AbortSignal.any([signal, build.signal, this.#closing.signal])));
+    } finally {
+      builds.delete(build);
+      if (builds.size === 0) this.#building.delete(uuid);
+    }
+  }
+
+  /** Fetches the image and does what the guest's metadata orders. Nothing has changed if it rejects. */
+  async #prepare(method: Failable, { metadata }: GuestSpec, image: ImageRef, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    const orders = readOrders(spec.metadata);
-    await this.#ctx.image(spec.image, signal);
-    await sleep(orders.delayMs, undefined, { signal }).catch(() => {});
+    await this.#ctx.image(image, signal);
+    await sleep(readOrders(metadata).delayMs, undefined, { signal }).catch(() => {});
     signal.throwIfAborted();
-    failIfOrdered(spec.metadata, "spawn");
-    await this.#writeDrive({ uuid, spec });
-    const at = Date.now();
-    await this.#start({
-      uuid,
-      // The drive has what is told once; the list of guests need not have it too.
-      spec: { ...spec, config_drive: null },
-      power_state: POWER_STATE.NOSTATE,
-      booted_at: at,
-      vanish_at: orders.vanishMs === null ? null : at + orders.vanishMs,
-      crash_at: orders.crashMs === null ? null : at + orders.crashMs,
-    });
+    failIfOrdered(metadata, method);
   }
 
   #change(uuid: string, method: Failable, work: (guest: StoredGuest) => Promise<void>): Promise<void> {
-    return this.#turns.run(uuid, async () => {
-      const guest = this.#existing(uuid);
-      failIfOrdered(guest.spec.metadata, method);
-      await work(guest);
-    });
+    return this.#turns.run(uuid, () => work(this.#allowed(uuid, method)));
   }
 
   #existing(uuid: string): StoredGuest {
@@ -197,34 +255,39 @@ export class FakeDriver implements Driver {
     return guest;
   }
 
-  /** Makes a guest run, whatever it did before. The screen comes first: a guest on record always has one to serve. */
-  async #start(guest: StoredGuest): Promise<void> {
-    const { uuid } = guest;
-    const running = guest.power_state === POWER_STATE.RUNNING;
-    if (running && this.#consoles.has(uuid)) return;
-    const started = { ...guest, power_state: POWER_STATE.RUNNING, booted_at: running ? guest.booted_at : Date.now() };
-    try {
-      await this.#openConsole(started);
-      await this.#store.put(started);
-    } catch (error) {
-      await this.#closeConsole(uuid);
-      if (!this.#store.get(uuid)) await this.#removeFiles(uuid);
-      throw error;
-    }
-    this.#accidents.plan(started, Date.now());
+  /** The guest, if its metadata does not order the method to fail. */
+  #allowed(uuid: string, method: Failable): StoredGuest {
+    const guest = this.#existing(uuid);
+    failIfOrdered(guest.spec.metadata, method);
+    return guest;
   }
 
-  /** Stops a guest. A crash that was to come has lost its guest, and will not come. */
-  async #rest(guest: StoredGuest, power_state: PowerState): Promise<void> {
-    const resting = { ...guest, power_state, crash_at: null };
-    await this.#store.put(resting);
-    this.#accidents.plan(resting, Date.now());
-    await this.#closeConsole(guest.uuid);
+  /** Puts a guest on record as it is from now on, and its screen with it. A screen comes before its record and goes after. */
+  async #become(guest: StoredGuest): Promise<void> {
+    const { uuid } = guest;
+    const before = this.#store.get(uuid);
+    if (guest === before && (this.#screens.path(uuid) !== undefined || !hasScreen(guest))) return;
+    try {
+      if (hasScreen(guest)) await this.#screens.follow(guest);
+      await this.#store.put(guest);
+    } catch (error) {
+      if (before === undefined) await this.#removeFiles(uuid);
+      else await this.#screens.follow(before);
+      throw error;
+    }
+    await this.#screens.follow(guest);
+    this.#accidents.plan(guest, Date.now());
+  }
+
+  /** The guest's kernel prints a line, on the serial console and on the screen. */
+  async #say(guest: StoredGuest, text: string): Promise<void> {
+    await this.#store.put(told(guest, text, Date.now()));
+    this.#screens.print(guest.uuid, text);
   }
 
   async #remove(uuid: string): Promise<void> {
     this.#accidents.cancel(uuid);
-    await this.#closeConsole(uuid);
+    await this.#screens.close(uuid);
     if (this.#store.get(uuid)) await this.#store.delete(uuid);
     await this.#removeFiles(uuid);
   }
@@ -233,7 +296,7 @@ export class FakeDriver implements Driver {
     try {
       await writeConfigDrive(this.#driveOf(guest.uuid), guest);
     } catch (error) {
-      await this.#removeFiles(guest.uuid);
+      if (!this.#store.get(guest.uuid)) await this.#removeFiles(guest.uuid);
       throw error;
     }
   }
@@ -243,25 +306,8 @@ export class FakeDriver implements Driver {
   }
 
   async #removeFiles(uuid: string): Promise<void> {
-    await removeSocket(socketPath(this.#ctx.stateDir, uuid));
+    await this.#screens.remove(uuid);
     await rm(this.#driveOf(uuid), { recursive: true, force: true });
-  }
-
-  async #openConsole({ uuid, spec, booted_at }: StoredGuest): Promise<void> {
-    const size = `${spec.vcpus} vCPU, ${spec.memory_mb} MB memory, ${spec.disk_gb} GB disk`;
-    const facts = { name: spec.display_name, uuid, size, host: this.#inventory.hypervisor_hostname };
-    const screen = new Screen(facts, booted_at);
-    const path = socketPath(this.#ctx.stateDir, uuid);
-    await prepareSocket(path);
-    const log: DriverContext["log"] = (event, fields) => this.#ctx.log(event, { server: uuid, ...fields });
-    const server = await RfbServer.listen({ path, display: screen, name: spec.display_name, log });
-    this.#consoles.set(uuid, { screen, server });
-  }
-
-  async #closeConsole(uuid: string): Promise<void> {
-    const console = this.#consoles.get(uuid);
-    this.#consoles.delete(uuid);
-    await console?.server.close();
   }
 
   /** What nobody asked for happens, and is told. */
@@ -273,8 +319,11 @@ export class FakeDriver implements Driver {
         await this.#remove(uuid);
         this.#tell({ uuid, power_state: POWER_STATE.NOSTATE });
       } else if (guest.power_state === POWER_STATE.RUNNING) {
-        await this.#rest(guest, POWER_STATE.CRASHED);
+        await this.#become(stopped(guest, POWER_STATE.CRASHED, Date.now()));
         this.#tell({ uuid, power_state: POWER_STATE.CRASHED });
+      } else {
+        // It did not run when it was to crash, and is spared.
+        await this.#store.put({ ...guest, crash_at: null });
       }
     });
     happened.catch((error: unknown) => {

@@ -3,14 +3,23 @@ import { mkdir, open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
 import { powerState } from "../../../functions/protocol/guest.ts";
-import { guestSpec } from "../../../functions/protocol/methods.ts";
+import { guestSpec, imageRef } from "../../../functions/protocol/methods.ts";
+import { guestClock } from "./guest-clock.ts";
 
 /** A time is in milliseconds since 1970; null means never. */
 const storedGuest = z.object({
   uuid: z.uuid(),
   spec: guestSpec,
+  /** Whether a config drive was made for it. */
+  config_drive: z.boolean().default(false),
   power_state: powerState,
-  booted_at: z.number(),
+  ...guestClock.shape,
+  /** The image it was booted from instead of its own disk. */
+  rescue: imageRef.nullable().default(null),
+  /** What its kernel said since its boot, and how long after it. */
+  messages: z.array(z.object({ after_ms: z.number(), text: z.string() })).default([]),
+  /** Its administrator's password was set from outside. The password itself is not kept. */
+  password_set: z.boolean().default(false),
   vanish_at: z.number().nullable(),
   crash_at: z.number().nullable(),
 });

@@ -7,6 +7,7 @@
 import { Canvas, cell } from "./canvas.ts";
 import type { Rect } from "./damage.ts";
 import type { Display } from "./display.ts";
+import { age, type GuestClock } from "./guest-clock.ts";
 import { Pointer } from "./pointer.ts";
 import { CARET, NAMED, Terminal } from "./terminal.ts";
 
@@ -39,7 +40,7 @@ const COLUMNS = Math.floor((CONSOLE.width - 2 * PADDING) / SMALL.width);
 const ROWS = Math.floor((CONSOLE.height - 2 * PADDING + 4) / SMALL.height);
 
 /** What stands on the screen and does not change. */
-export type ScreenFacts = { name: string; uuid: string; size: string; host: string };
+export type ScreenFacts = { name: string; uuid: string; size: string; host: string; power: string };
 
 type Line = { label: string; value: string; color: number };
 
@@ -51,7 +52,7 @@ export class Screen implements Display {
   readonly #watchers = new Set<(rect: Rect) => void>();
   readonly #terminal = new Terminal(COLUMNS, ROWS);
   readonly #pointer = new Pointer(WIDTH / 2, 150);
-  #bootedAt: number;
+  #clock: GuestClock;
   #canvas: Canvas | null = null;
   #timer: NodeJS.Timeout | undefined;
   /** What is drawn now, to redraw only what differs: the cells of the console, and other texts by their place. */
@@ -59,10 +60,10 @@ export class Screen implements Display {
   readonly #drawn = new Map<string, string>();
   #booting = false;
 
-  /** `bootedAt` is in milliseconds of `now`, which is the wall clock when not given. */
-  constructor(facts: ScreenFacts, bootedAt: number, now: () => number = Date.now) {
+  /** `clock` is in milliseconds of `now`, which is the wall clock when not given. */
+  constructor(facts: ScreenFacts, clock: GuestClock, now: () => number = Date.now) {
     this.#facts = facts;
-    this.#bootedAt = bootedAt;
+    this.#clock = clock;
     this.#now = now;
   }
 
@@ -75,15 +76,28 @@ export class Screen implements Display {
     return { picture, detach };
   }
 
-  /** The guest was reset, or switched on: the screen is cleared and the uptime starts again. */
-  boot(at: number): void {
-    this.#bootedAt = at;
-    this.#terminal.clear();
-    this.#draw((canvas) => this.#everything(canvas));
+  /**
+   * Keeps the guest's time from now on. A later boot clears the screen; a clock that stands still makes a picture that
+   * nothing changes.
+   */
+  follow(clock: GuestClock): void {
+    const booted = clock.booted_at !== this.#clock.booted_at;
+    this.#clock = clock;
+    if (booted) {
+      this.#terminal.clear();
+      this.#draw((canvas) => this.#everything(canvas));
+    }
     this.#plan();
   }
 
+  /** A line that the guest itself prints. */
+  print(text: string): void {
+    this.#terminal.print(text);
+    this.#draw((canvas) => this.#console(canvas));
+  }
+
   key(keysym: number, down: boolean, scancode: number | null): void {
+    if (this.#held) return;
     this.#terminal.key(keysym, down, scancode);
     this.#draw((canvas) => {
       this.#console(canvas);
@@ -92,6 +106,7 @@ export class Screen implements Display {
   }
 
   pointer(x: number, y: number, buttons: number): void {
+    if (this.#held) return;
     this.#draw((canvas) => {
       const before = this.#pointer.area(canvas);
       this.#pointer.x = x;
@@ -105,6 +120,7 @@ export class Screen implements Display {
   }
 
   cutText(text: string): void {
+    if (this.#held) return;
     this.#terminal.paste(text);
     this.#draw((canvas) => this.#console(canvas));
   }
@@ -127,12 +143,12 @@ export class Screen implements Display {
   /** Runs at the next change that time alone brings: the next second of uptime, or the end of the boot. */
   #plan(): void {
     clearTimeout(this.#timer);
-    if (!this.#canvas) return;
+    if (!this.#canvas || this.#held) return;
     const age = this.#age();
     const wait = age < BOOT_MS ? Math.min(1000 - (age % 1000), BOOT_MS - age) : 1000 - (age % 1000);
     this.#timer = setTimeout(() => {
       this.#draw((canvas) => {
-        this.#clock(canvas);
+        this.#uptime(canvas);
         if (this.#booting) this.#console(canvas);
       });
       this.#plan();
@@ -140,9 +156,12 @@ export class Screen implements Display {
     this.#timer.unref();
   }
 
-  /** Milliseconds since the boot. A clock that was set back counts as none. */
   #age(): number {
-    return Math.max(0, this.#now() - this.#bootedAt);
+    return age(this.#clock, this.#now());
+  }
+
+  get #held(): boolean {
+    return this.#clock.halted_at !== null;
   }
 
   #damaged(rect: Rect): void {
@@ -165,11 +184,11 @@ export class Screen implements Display {
     this.#line(canvas, 0, { label: "Server", value: name, color: COLOR.text });
     this.#line(canvas, 1, { label: "UUID", value: uuid, color: COLOR.text });
     this.#line(canvas, 2, { label: "Size", value: size, color: COLOR.text });
-    this.#line(canvas, 3, { label: "Power", value: "  RUNNING", color: COLOR.good });
+    this.#line(canvas, 3, { label: "Power", value: `  ${this.#facts.power}`, color: COLOR.good });
     canvas.fill({ x: VALUE_X + 1, y: FACTS_Y + 3 * FACT_STEP + 2, width: 12, height: 12 }, COLOR.good);
     this.#line(canvas, 4, { label: "Uptime", value: "", color: COLOR.text });
     this.#drawn.clear();
-    this.#clock(canvas);
+    this.#uptime(canvas);
     canvas.fill(CONSOLE, COLOR.panel);
     canvas.outline(CONSOLE, COLOR.line);
     this.#cells.fill(0);
@@ -197,7 +216,7 @@ export class Screen implements Display {
     canvas.text(VALUE_X, y, [...value].slice(0, fits).join(""), { color, scale: 2 });
   }
 
-  #clock(canvas: Canvas): void {
+  #uptime(canvas: Canvas): void {
     const text = clock(this.#age());
     if (!this.#differs("uptime", text)) return;
     const y = FACTS_Y + 4 * FACT_STEP;

@@ -60,6 +60,12 @@ export class Terminal {
     }
   }
 
+  /** A line of the machine's own, above the one that is being typed. */
+  print(text: string): void {
+    const line = [...text].map((char) => Math.min(char.codePointAt(0) ?? 0, MISSING));
+    this.#above = [...this.#above, ...this.#wrap(line)].slice(-this.rows);
+  }
+
   /** All cells as they are to be shown, `rows` times `columns`, the caret among them. */
   view(): Uint8Array {
     const shown = [...this.#above, ...this.#wrap([...this.#line, CARET])].slice(-this.rows);

@@ -4,7 +4,7 @@ import { chmod, mkdir, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Inventory, VncAddress } from "../../../functions/protocol/guest.ts";
-import type { GuestSpec } from "../../../functions/protocol/methods.ts";
+import type { Diagnostics, GuestSpec } from "../../../functions/protocol/methods.ts";
 import { makeConfigDrive } from "../../config-drive-image.ts";
 import { Turns } from "../../turns.ts";
 import { type Driver, type DriverContext, DriverError, type GuestInfo, type LifecycleListener } from "../driver.ts";
@@ -170,6 +170,50 @@ export class LibvirtDriver implements Driver {
     });
   }
 
+  pause(): Promise<void> {
+    return notSupported();
+  }
+
+  unpause(): Promise<void> {
+    return notSupported();
+  }
+
+  suspend(): Promise<void> {
+    return notSupported();
+  }
+
+  resume(): Promise<void> {
+    return notSupported();
+  }
+
+  rescue(): Promise<void> {
+    return notSupported();
+  }
+
+  unrescue(): Promise<void> {
+    return notSupported();
+  }
+
+  rebuild(): Promise<void> {
+    return notSupported();
+  }
+
+  getConsoleOutput(): Promise<Buffer> {
+    return notSupported();
+  }
+
+  getDiagnostics(): Promise<Diagnostics> {
+    return notSupported();
+  }
+
+  setAdminPassword(): Promise<void> {
+    return notSupported();
+  }
+
+  injectNmi(): Promise<void> {
+    return notSupported();
+  }
+
   async getVncConsole(uuid: string): Promise<VncAddress> {
     try {
       const libvirt = await this.#libvirt();
@@ -301,6 +345,10 @@ export class LibvirtDriver implements Driver {
     this.#ctx.log("libvirt.failed", { action, server, code: told.code, message: told.message, cause });
     return told;
   }
+}
+
+function notSupported(): Promise<never> {
+  return Promise.reject(new DriverError("NotSupported", "this hypervisor cannot do that"));
 }
 
 function buildFailed(error: unknown): never {
