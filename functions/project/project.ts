@@ -12,6 +12,14 @@ import { migrate } from "../store/migrate.ts";
 import { MIGRATION as GROUPS, type GroupPlacement, type NewGroup, type ServerGroup, ServerGroups } from "./groups.ts";
 import { type BadQuery, type ListQuery, type Page, pageOf } from "./listing.ts";
 import {
+  MIGRATION_TABLE,
+  type Migration,
+  type MigrationFilter,
+  type NewMigration,
+  readMigrations,
+  saveMigration,
+} from "./migrations.ts";
+import {
   configuredLimits,
   fitting,
   type Limits,
@@ -35,6 +43,7 @@ const MIGRATIONS = [
   USAGE_TABLES,
   GROUPS,
   `UPDATE server SET record = ${WITH_CONFIG_DRIVE};`,
+  MIGRATION_TABLE,
 ] as const;
 
 /** A deleted server's late word must not bring its row back; words do not travel this long. */
@@ -189,6 +198,16 @@ export class Project extends DurableObject<Env> {
   /** The servers that ran at some time from `start` to `end` (ISO 8601 in UTC with milliseconds), also deleted ones. */
   serverUsage(start: string, end: string): ServerUsage[] {
     return readUsage(this.ctx.storage.sql, start, end);
+  }
+
+  /** A server's word on a move of itself, which may be said again. */
+  saveMigration(move: NewMigration): void {
+    saveMigration(this.ctx.storage.sql, move, Date.now());
+  }
+
+  /** The moves of the project's servers that match, newest first. */
+  migrations(filter: MigrationFilter): Migration[] {
+    return readMigrations(this.ctx.storage.sql, filter);
   }
 
   groups(): ServerGroup[] {
