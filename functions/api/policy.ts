@@ -19,7 +19,8 @@ export const authenticated = createMiddleware<AppEnv>(async (c, next) => {
   if (project !== undefined && project !== actor.project_id) {
     throw badRequest("Malformed request URL: URL's project_id doesn't match context's project_id");
   }
-  if (!actor.may_read) throw denied("this request");
+  // A role of the operator's own making gives nothing here.
+  if (!actor.may_read && !actor.is_service) throw denied("this request");
   await next();
 });
 
@@ -28,9 +29,9 @@ export type Role = "reader" | "member" | "manager" | "admin" | "service";
 
 /** 403 unless the caller has the role, or one that implies it. */
 export function requireRole(c: Context<AppEnv>, role: Role, rule: string): void {
-  const { is_admin, is_manager, is_service, may_write } = c.var.actor;
+  const { is_admin, is_manager, is_service, may_read, may_write } = c.var.actor;
   const passes = {
-    reader: true, // `authenticated` lets nobody else in
+    reader: may_read,
     member: may_write,
     manager: is_manager || is_admin,
     admin: is_admin,
@@ -38,6 +39,12 @@ export function requireRole(c: Context<AppEnv>, role: Role, rule: string): void 
   };
   if (!passes[role]) throw denied(rule);
 }
+
+/** For APIs that other services have no part in. */
+export const readersOnly = createMiddleware<AppEnv>(async (c, next) => {
+  requireRole(c, "reader", "this request");
+  await next();
+});
 
 export function requireMember(c: Context<AppEnv>, rule: string): void {
   if (!c.var.actor.may_write) throw denied(rule);

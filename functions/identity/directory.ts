@@ -1,6 +1,6 @@
 /** Users, projects and roles in SQL: rows in, rows out. What follows from a change (revocation) is identity.ts's. */
 import { err, ok, type Result } from "../result.ts";
-import { ADMIN_USER, DEFAULT_PROJECT, LADDER } from "./tables.ts";
+import { ADMIN_USER, DEFAULT_PROJECT, LADDER, SERVICE_ROLE } from "./tables.ts";
 
 export type Named = { id: string; name: string };
 export type Kind = "user" | "project" | "role";
@@ -37,7 +37,7 @@ const WRITABLE: Record<Kind, readonly (keyof Fields)[]> = {
 const FIXED: Record<Kind, readonly string[]> = {
   user: [ADMIN_USER.id],
   project: [DEFAULT_PROJECT.id],
-  role: LADDER.map((rung) => rung.id),
+  role: [...LADDER, SERVICE_ROLE].map(({ id }) => id),
 };
 
 type Row = Named & {

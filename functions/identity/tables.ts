@@ -16,6 +16,9 @@ export const LADDER = [
   { id: "9fe2ff9ee4384b1894a90878d3e92bab", name: "reader" },
 ] as const;
 
+/** What other services of the cloud have; it stands beside the others, and none of them brings it. */
+export const SERVICE_ROLE = { id: "5b1f7c0e9d2a4c6fb8e3a7d4c5f60912", name: "service" } as const;
+
 export const MIGRATIONS = [
   `CREATE TABLE project (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE) WITHOUT ROWID;
    CREATE TABLE user (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE) WITHOUT ROWID;
@@ -52,4 +55,6 @@ export const MIGRATIONS = [
   APP_CREDENTIAL_TABLE,
   // A project's servers outlive it, as in Keystone: an admin's list of all projects still asks there.
   "CREATE TABLE gone_project (id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;",
+  // An operator may have made one of that name already; then that one is it.
+  `INSERT OR IGNORE INTO role (id, name) VALUES ('${SERVICE_ROLE.id}', '${SERVICE_ROLE.name}');`,
 ] as const;

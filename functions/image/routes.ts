@@ -3,7 +3,7 @@ import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { AppEnv } from "../api/app-env.ts";
 import { badRequest, conflict, Fault, forbidden, notFound } from "../api/fault.ts";
-import { authenticated, requireMember } from "../api/policy.ts";
+import { authenticated, readersOnly, requireMember } from "../api/policy.ts";
 import { originOf, resource } from "../api/resource.ts";
 import { jsonBody, MAX_BODY_BYTES, query } from "../api/validate.ts";
 import { config } from "../config.ts";
@@ -29,7 +29,7 @@ const PATCH_TYPE = "application/openstack-images-v2.1-json-patch";
 export function imageRoutes(): Hono<AppEnv> {
   const app = new Hono<AppEnv>();
   app.get("/", (c) => c.json({ versions: [version(c)] }, 300));
-  app.use("/v2/*", authenticated);
+  app.use("/v2/*", authenticated, readersOnly);
   const limited = bodyLimit({
     maxSize: MAX_BODY_BYTES,
     onError: () => {

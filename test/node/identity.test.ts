@@ -99,7 +99,7 @@ describe("lists are filtered", () => {
     ["users", "?domain_id=other", []],
     ["projects", "?name=lab", ["lab"]],
     ["projects", "", ["demo", "lab"]],
-    ["roles", "", ["admin", "manager", "member", "reader"]],
+    ["roles", "", ["admin", "manager", "member", "reader", "service"]],
   ])("%s%s", async (plural, query, names) => {
     const { status, body } = await ask("GET", `${V3}/${plural}${query}`);
     expect(status).toBe(200);
@@ -144,7 +144,9 @@ describe("refused", () => {
   });
   it("the operator's admin role and the four roles stay", async () => {
     expect(await people.take("admin", OPERATOR, DEMO)).toBe(403);
-    expect((await ask("DELETE", `${V3}/roles/${await people.roleId("reader")}`)).status).toBe(403);
+    for (const role of ["reader", "service"]) {
+      expect((await ask("DELETE", `${V3}/roles/${await people.roleId(role)}`)).status).toBe(403);
+    }
   });
 });
 
