@@ -2,32 +2,32 @@
  * What Nova has, or had, and this deployment has not: told as Nova tells it, so that clients go on
  * (nova-facts §1.3: no network and no volume service; APIs that Nova removed).
  */
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
 import type { AppEnv } from "./app-env.ts";
 import { Fault, instanceNotFound, notFound } from "./fault.ts";
-import { resource } from "./resource.ts";
+import { type Operation, operation, type Paths } from "./operation.ts";
 import { serverOf } from "./servers.ts";
 
-/** Lists below a server that are always empty here, by their key in the answer. */
-const EMPTY_OF_SERVER: Record<string, string> = {
-  "os-security-groups": "security_groups",
-  "os-interface": "interfaceAttachments",
-  "os-volume_attachments": "volumeAttachments",
+/** What is below a server and always empty here. */
+const EMPTY_OF_SERVER: Record<string, { answer: object; rule: string }> = {
+  "os-security-groups": { answer: { security_groups: [] }, rule: "os-security-groups:list" },
+  "os-interface": { answer: { interfaceAttachments: [] }, rule: "os-attach-interfaces:list" },
+  "os-volume_attachments": { answer: { volumeAttachments: [] }, rule: "os-volumes-attachments:index" },
+  ips: { answer: { addresses: {} }, rule: "ips:index" },
 };
 
-/** Proxies to other services; Nova dropped them at 2.36. */
-const LAST_PROXY_MINOR = 35;
-const EMPTY_PROXIES: Record<string, string> = {
-  "/os-networks": "networks",
-  "/os-tenant-networks": "networks",
-  "/os-floating-ips": "floating_ips",
-  "/os-floating-ip-pools": "floating_ip_pools",
-  "/os-security-groups": "security_groups",
-  "/os-volumes": "volumes",
-  "/os-volumes/detail": "volumes",
-  "/os-snapshots": "snapshots",
-  "/os-snapshots/detail": "snapshots",
-  "/os-baremetal-nodes": "nodes",
+/** Lists that Nova took from other services, by their key in the answer. */
+const EMPTY_PROXIES: Record<string, { key: string; rule: string }> = {
+  "/os-networks": { key: "networks", rule: "os-networks:list" },
+  "/os-tenant-networks": { key: "networks", rule: "os-tenant-networks:list" },
+  "/os-floating-ips": { key: "floating_ips", rule: "os-floating-ips:list" },
+  "/os-floating-ip-pools": { key: "floating_ip_pools", rule: "os-floating-ip-pools" },
+  "/os-security-groups": { key: "security_groups", rule: "os-security-groups:get" },
+  "/os-volumes": { key: "volumes", rule: "os-volumes:list" },
+  "/os-volumes/detail": { key: "volumes", rule: "os-volumes:detail" },
+  "/os-snapshots": { key: "snapshots", rule: "os-volumes:snapshots:list" },
+  "/os-snapshots/detail": { key: "snapshots", rule: "os-volumes:snapshots:detail" },
+  "/os-baremetal-nodes": { key: "nodes", rule: "os-baremetal-nodes:list" },
 };
 
 /** APIs that Nova itself answers 410 for, at any version. */
@@ -46,32 +46,61 @@ const REMOVED = [
   "/servers/:id/consoles",
 ];
 
-export function absent(app: Hono<AppEnv>): void {
-  for (const [path, key] of Object.entries(EMPTY_OF_SERVER)) {
-    resource(app, `/servers/:id/${path}`, { GET: (c) => ofServer(c, { [key]: [] }) });
-  }
-  resource(app, "/servers/:id/ips", { GET: (c) => ofServer(c, { addresses: {} }) });
-  resource(app, "/servers/:id/ips/:label", {
-    GET: async (c) => {
-      await ofServer(c, {});
-      throw notFound("Network not found");
+export const absent: Paths = {
+  ...Object.fromEntries(Object.entries(EMPTY_OF_SERVER).map(([path, row]) => [`/servers/:id/${path}`, emptyOf(row)])),
+  "/servers/:id/ips/:label": {
+    GET: operation({
+      summary: "Show a server's addresses in a network; there is none",
+      rule: "os_compute_api:ips:show",
+      role: "reader",
+      status: 404,
+      run: async (c) => {
+        await ofServer(c, {});
+        throw notFound("Network not found");
+      },
+    }),
+  },
+  ...Object.fromEntries(Object.entries(EMPTY_PROXIES).map(([path, row]) => [path, emptyProxy(row)])),
+  ...Object.fromEntries(REMOVED.flatMap((path) => [path, `${path}/*`]).map((path) => [path, gone()])),
+};
+
+function emptyOf({ answer, rule }: { answer: object; rule: string }): { GET: Operation } {
+  return {
+    GET: operation({
+      summary: "List what a server has of another service's; always nothing",
+      rule: `os_compute_api:${rule}`,
+      role: "reader",
+      status: 200,
+      run: (c) => ofServer(c, answer),
+    }),
+  };
+}
+
+function emptyProxy({ key, rule }: { key: string; rule: string }): { GET: Operation } {
+  return {
+    GET: operation({
+      summary: "List what another service has; always nothing",
+      rule: `os_compute_api:${rule}`,
+      role: "reader",
+      on: "proxy.lists",
+      status: 200,
+      run: (c) => c.json({ [key]: [] }),
+    }),
+  };
+}
+
+/** Every method is as gone as the others. */
+function gone(): Paths[string] {
+  const removed = operation({
+    summary: "Removed from Nova",
+    rule: "os_compute_api:removed",
+    role: "reader",
+    status: 410,
+    run: () => {
+      throw new Fault(410, "This resource is no longer available. No forwarding address is given.");
     },
   });
-  for (const [path, key] of Object.entries(EMPTY_PROXIES)) {
-    resource(app, path, {
-      GET: (c) => {
-        if (c.var.minor > LAST_PROXY_MINOR) throw notFound("The resource could not be found.");
-        return c.json({ [key]: [] });
-      },
-    });
-  }
-  for (const path of REMOVED) {
-    for (const each of [path, `${path}/*`]) {
-      app.all(each, () => {
-        throw new Fault(410, "This resource is no longer available. No forwarding address is given.");
-      });
-    }
-  }
+  return { GET: removed, POST: removed, PUT: removed, PATCH: removed, DELETE: removed };
 }
 
 /** `answer`, if the server is there for the caller. */

@@ -1,35 +1,76 @@
 /** /os-aggregates (nova/api/openstack/compute/aggregates.py). */
-import type { Context, Hono } from "hono";
-import { z } from "zod";
+import type { Context } from "hono";
+import type { z } from "zod";
 import type { Result } from "../result.ts";
 import { type Aggregate, type AggregateChange, type AggregateRefusal, ZONE_KEY } from "../scheduler/aggregates.ts";
+import { actionOf, anyAction, noSuchAction } from "./action.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, conflict, type Fault, notFound } from "./fault.ts";
-import { requireAdmin } from "./policy.ts";
-import { resource } from "./resource.ts";
+import { has } from "./history.ts";
+import { operation, type Paths } from "./operation.ts";
 import { AGGREGATE_ACTIONS, createAggregate, updateAggregate } from "./schema/aggregate.ts";
 import { microseconds } from "./timestamp.ts";
-import { jsonBody, parse } from "./validate.ts";
-
-const UUID_MINOR = 41;
+import { parse } from "./validate.ts";
 
 const RULE = "os_compute_api:os-aggregates";
 
-export function aggregates(app: Hono<AppEnv>): void {
-  resource(app, "/os-aggregates", { GET: list, POST: create });
-  resource(app, "/os-aggregates/:id", { GET: show, PUT: update, DELETE: remove });
-  resource(app, "/os-aggregates/:id/action", { POST: act });
-}
+export const aggregates: Paths = {
+  "/os-aggregates": {
+    GET: operation({
+      summary: "List aggregates of hosts",
+      rule: `${RULE}:index`,
+      role: "admin",
+      status: 200,
+      run: async (c) => c.json({ aggregates: (await store(c).aggregates()).map((one) => view(c, one)) }),
+    }),
+    POST: operation({
+      summary: "Create an aggregate",
+      rule: `${RULE}:create`,
+      role: "admin",
+      body: createAggregate,
+      status: 200,
+      run: (c, { body }) => create(c, body.aggregate),
+    }),
+  },
+  "/os-aggregates/:id": {
+    GET: operation({
+      summary: "Show an aggregate",
+      rule: `${RULE}:show`,
+      role: "admin",
+      status: 200,
+      run: show,
+    }),
+    PUT: operation({
+      summary: "Rename an aggregate, or change its zone",
+      rule: `${RULE}:update`,
+      role: "admin",
+      body: updateAggregate,
+      status: 200,
+      run: (c, { body }) => update(c, body.aggregate),
+    }),
+    DELETE: operation({
+      summary: "Delete an empty aggregate",
+      rule: `${RULE}:delete`,
+      role: "admin",
+      status: 200,
+      run: remove,
+    }),
+  },
+  "/os-aggregates/:id/action": {
+    POST: operation({
+      summary: "Add or remove a host, or set metadata: add_host, remove_host, set_metadata",
+      rule: `${RULE}:add_host`,
+      role: "admin",
+      body: anyAction,
+      status: 200,
+      run: (c, { body }) => act(c, body),
+    }),
+  },
+};
 
 const store = (c: Context<AppEnv>) => c.env.SCHEDULER.getByName("default");
 
-async function list(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:index`);
-  return c.json({ aggregates: (await store(c).aggregates()).map((one) => view(c, one)) });
-}
-
 async function show(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:show`);
   const id = idOf(c);
   const found = (await store(c).aggregates()).find((one) => one.id === id);
   if (!found) throw notFound(`Aggregate ${id} could not be found.`);
@@ -37,18 +78,16 @@ async function show(c: Context<AppEnv>): Promise<Response> {
 }
 
 /** The answer tells neither hosts nor metadata: there are none yet. */
-async function create(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:create`);
-  const { name, availability_zone } = (await jsonBody(c, createAggregate)).aggregate;
+async function create(c: Context<AppEnv>, asked: z.infer<typeof createAggregate>["aggregate"]): Promise<Response> {
+  const { name, availability_zone } = asked;
   const made = await store(c).createAggregate(name, availability_zone ?? null);
   if (!made.ok) throw conflict(`Aggregate ${name} already exists.`);
   return c.json({ aggregate: brief(c, made.value) });
 }
 
-async function update(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:update`);
+async function update(c: Context<AppEnv>, asked: z.infer<typeof updateAggregate>["aggregate"]): Promise<Response> {
   const id = idOf(c);
-  const { name, availability_zone: zone } = (await jsonBody(c, updateAggregate)).aggregate;
+  const { name, availability_zone: zone } = asked;
   const change = {
     do: "update",
     ...(name === undefined ? {} : { name }),
@@ -61,7 +100,6 @@ async function update(c: Context<AppEnv>): Promise<Response> {
 }
 
 async function remove(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:delete`);
   const id = idOf(c);
   const removed = await store(c).removeAggregate(id);
   if (removed.ok) return c.body(null, 200);
@@ -69,14 +107,11 @@ async function remove(c: Context<AppEnv>): Promise<Response> {
   throw badRequest(`Cannot remove host from aggregate ${id}. Reason: Host aggregate is not empty.`);
 }
 
-async function act(c: Context<AppEnv>): Promise<Response> {
-  const body = await jsonBody(c, z.record(z.string(), z.unknown()));
-  const [key, ...others] = Object.keys(body);
-  if (key === undefined || others.length > 0) throw badRequest("Malformed request body");
+async function act(c: Context<AppEnv>, body: z.infer<typeof anyAction>): Promise<Response> {
   const id = idOf(c);
+  const key = actionOf(body);
   switch (key) {
     case "add_host": {
-      requireAdmin(c, `${RULE}:add_host`);
       const { host } = parse(AGGREGATE_ACTIONS.add_host, body).add_host;
       return changed(
         c,
@@ -89,7 +124,6 @@ async function act(c: Context<AppEnv>): Promise<Response> {
       );
     }
     case "remove_host": {
-      requireAdmin(c, `${RULE}:remove_host`);
       const { host } = parse(AGGREGATE_ACTIONS.remove_host, body).remove_host;
       return changed(
         c,
@@ -102,7 +136,6 @@ async function act(c: Context<AppEnv>): Promise<Response> {
       );
     }
     case "set_metadata": {
-      requireAdmin(c, `${RULE}:set_metadata`);
       const { metadata } = parse(AGGREGATE_ACTIONS.set_metadata, body).set_metadata;
       return changed(
         c,
@@ -113,7 +146,7 @@ async function act(c: Context<AppEnv>): Promise<Response> {
       );
     }
   }
-  throw badRequest(`There is no such action: ${key.slice(0, 100)}`);
+  throw noSuchAction(key);
 }
 
 type Faults = { [K in Exclude<AggregateRefusal["kind"], "invalid">]?: Fault } & { invalid: (reason: string) => Fault };
@@ -144,7 +177,7 @@ function brief(c: Context<AppEnv>, one: Aggregate): object {
     updated_at: microseconds(updated_at),
     deleted_at: null,
     deleted: false,
-    ...(c.var.minor >= UUID_MINOR ? { uuid } : {}),
+    ...(has(c.var.minor, "aggregate.uuid") ? { uuid } : {}),
   };
 }
 

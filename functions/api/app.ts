@@ -34,27 +34,23 @@ import { MAX_BODY_BYTES } from "./validate.ts";
 import { versions } from "./versions.ts";
 
 /** What is under /compute/v2.1. */
-const MOUNTS = [
-  servers,
-  serverDetails,
-  serverActions,
-  instanceActions,
-  consoles,
-  flavors,
-  flavorDetails,
-  hypervisors,
-  services,
-  availabilityZones,
-  keypairs,
-  serverGroups,
-  aggregates,
-  absent,
-  quotaSets,
-  tenantUsage,
-] as const;
+const MOUNTS = [servers, serverDetails, serverActions, instanceActions, consoles] as const;
 
 /** What is under /compute/v2.1, as data. */
-export const RESOURCES = [limits] as const;
+export const RESOURCES = [
+  absent,
+  aggregates,
+  availabilityZones,
+  flavorDetails,
+  flavors,
+  hypervisors,
+  keypairs,
+  limits,
+  quotaSets,
+  serverGroups,
+  services,
+  tenantUsage,
+] as const;
 
 export function createApp(): Hono<AppEnv> {
   // A path with and without its last slash is one: clients of every age are among the callers.

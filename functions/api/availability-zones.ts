@@ -1,21 +1,33 @@
 /** GET /os-availability-zone and /detail (nova/api/openstack/compute/availability_zone.py). */
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
 import type { KnownHost } from "../scheduler/host-state.ts";
 import type { AppEnv } from "./app-env.ts";
-import { requireAdmin } from "./policy.ts";
-import { resource } from "./resource.ts";
+import { operation, type Paths } from "./operation.ts";
 import { BINARY } from "./services.ts";
 import { microseconds } from "./timestamp.ts";
 
-export function availabilityZones(app: Hono<AppEnv>): void {
-  resource(app, "/os-availability-zone", { GET: async (c) => c.json({ availabilityZoneInfo: await zones(c, false) }) });
-  resource(app, "/os-availability-zone/detail", {
-    GET: async (c) => {
-      requireAdmin(c, "os_compute_api:os-availability-zone:detail");
-      return c.json({ availabilityZoneInfo: await zones(c, true) });
-    },
-  });
-}
+const RULE = "os_compute_api:os-availability-zone";
+
+export const availabilityZones: Paths = {
+  "/os-availability-zone": {
+    GET: operation({
+      summary: "List availability zones",
+      rule: `${RULE}:list`,
+      role: "reader",
+      status: 200,
+      run: async (c) => c.json({ availabilityZoneInfo: await zones(c, false) }),
+    }),
+  },
+  "/os-availability-zone/detail": {
+    GET: operation({
+      summary: "List availability zones with their hosts",
+      rule: `${RULE}:detail`,
+      role: "admin",
+      status: 200,
+      run: async (c) => c.json({ availabilityZoneInfo: await zones(c, true) }),
+    }),
+  },
+};
 
 /** A zone is available while one of its hosts is enabled; only then are its hosts told. */
 async function zones(c: Context<AppEnv>, detailed: boolean): Promise<object[]> {

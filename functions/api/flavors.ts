@@ -1,21 +1,17 @@
 /** /flavors (nova/api/openstack/compute/flavors.py, flavor_manage.py). */
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
+import type { z } from "zod";
 import type { Flavor } from "../compute/flavor.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, conflict, notFound } from "./fault.ts";
+import { has } from "./history.ts";
+import { operation, type Paths } from "./operation.ts";
 import { paged } from "./paging.ts";
-import { requireAdmin } from "./policy.ts";
-import { links, resource } from "./resource.ts";
+import { links } from "./resource.ts";
 import { boolean } from "./schema/fields.ts";
-import { createFlavor, DESCRIPTION_MINOR, updateFlavor } from "./schema/flavor.ts";
-import { listFlavors } from "./schema/list.ts";
-import { jsonBody, query } from "./validate.ts";
+import { type CreateFlavor, createFlavor, type FlavorSortKey, listFlavors, updateFlavor } from "./schema/flavor.ts";
 
-const EXTRA_SPECS_MINOR = 61;
-/** From here on a swap of none is 0, not "". */
-const SWAP_NUMBER_MINOR = 75;
-
-const SORT_KEYS = {
+const COLUMNS = {
   flavorid: "flavorid",
   id: "flavorid",
   name: "name",
@@ -25,19 +21,65 @@ const SORT_KEYS = {
   ephemeral_gb: "ephemeral",
   swap: "swap",
   rxtx_factor: "rxtx_factor",
-} as const;
+} as const satisfies Record<FlavorSortKey, keyof Flavor>;
 
 const RULE = "os_compute_api:os-flavor-manage";
 
-export function flavors(app: Hono<AppEnv>): void {
-  resource(app, "/flavors", { GET: (c) => list(c, "flavors", brief), POST: create });
-  resource(app, "/flavors/detail", { GET: (c) => list(c, "flavors/detail", view) });
-  resource(app, "/flavors/:id", {
-    GET: async (c) => c.json({ flavor: view(c, await flavorOf(c)) }),
-    PUT: update,
-    DELETE: remove,
-  });
-}
+export const flavors: Paths = {
+  "/flavors": {
+    GET: operation({
+      summary: "List flavors",
+      rule: "os_compute_api:flavors",
+      role: "reader",
+      query: listFlavors,
+      status: 200,
+      run: (c, { query }) => list(c, query, "flavors", brief),
+    }),
+    POST: operation({
+      summary: "Create a flavor",
+      rule: `${RULE}:create`,
+      role: "admin",
+      body: createFlavor,
+      status: 200,
+      run: (c, { body }) => create(c, body.flavor),
+    }),
+  },
+  "/flavors/detail": {
+    GET: operation({
+      summary: "List flavors with details",
+      rule: "os_compute_api:flavors",
+      role: "reader",
+      query: listFlavors,
+      status: 200,
+      run: (c, { query }) => list(c, query, "flavors/detail", view),
+    }),
+  },
+  "/flavors/:id": {
+    GET: operation({
+      summary: "Show a flavor",
+      rule: "os_compute_api:flavors",
+      role: "reader",
+      status: 200,
+      run: async (c) => c.json({ flavor: view(c, await flavorOf(c)) }),
+    }),
+    PUT: operation({
+      summary: "Describe a flavor",
+      rule: `${RULE}:update`,
+      role: "admin",
+      on: "flavor.description",
+      body: updateFlavor,
+      status: 200,
+      run: (c, { body }) => update(c, body.flavor.description),
+    }),
+    DELETE: operation({
+      summary: "Delete a flavor",
+      rule: `${RULE}:delete`,
+      role: "admin",
+      status: 202,
+      run: remove,
+    }),
+  },
+};
 
 export const flavorStore = (c: Context<AppEnv>) => c.env.FLAVORS.getByName("default");
 
@@ -52,9 +94,7 @@ export async function flavorOf(c: Context<AppEnv>): Promise<Flavor> {
   return flavor;
 }
 
-async function create(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:create`);
-  const { flavor: asked } = await jsonBody(c, createFlavor(c.var.minor));
+async function create(c: Context<AppEnv>, asked: CreateFlavor): Promise<Response> {
   const made = await flavorStore(c).create({
     flavorid: asked.id ?? crypto.randomUUID(),
     name: asked.name,
@@ -74,25 +114,19 @@ async function create(c: Context<AppEnv>): Promise<Response> {
   throw conflict(`Flavor with ${what} ${what === "ID" ? asked.id : asked.name} already exists.`);
 }
 
-async function update(c: Context<AppEnv>): Promise<Response> {
-  if (c.var.minor < DESCRIPTION_MINOR) throw notFound("The resource could not be found.");
-  requireAdmin(c, `${RULE}:update`);
-  const { description } = (await jsonBody(c, updateFlavor)).flavor;
+async function update(c: Context<AppEnv>, description: string | null): Promise<Response> {
   const changed = await flavorStore(c).describe(flavorId(c), description);
   if (changed === null) throw flavorNotFound(flavorId(c));
   return c.json({ flavor: view(c, changed) });
 }
 
 async function remove(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:delete`);
   if (!(await flavorStore(c).remove(flavorId(c)))) throw flavorNotFound(flavorId(c));
   return c.body(null, 202);
 }
 
-async function list(c: Context<AppEnv>, path: string, show: typeof view) {
-  const asked = query(c, listFlavors);
-  const key = SORT_KEYS[(asked.sort_key ?? "flavorid") as keyof typeof SORT_KEYS];
-  if (key === undefined) throw badRequest(`Invalid input for query parameters sort_key. Value: ${asked.sort_key}.`);
+async function list(c: Context<AppEnv>, asked: Asked, path: string, show: typeof view): Promise<Response> {
+  const key = COLUMNS[asked.sort_key ?? "flavorid"];
   const isPublic = c.var.actor.is_admin ? publicOf(asked.is_public) : true;
   const all = (await flavorStore(c).list(c.var.actor, isPublic))
     .filter((flavor) => flavor.ram >= (asked.minRam ?? 0) && flavor.disk >= (asked.minDisk ?? 0))
@@ -100,6 +134,8 @@ async function list(c: Context<AppEnv>, path: string, show: typeof view) {
   const { page, next } = paged(c, { all, idOf: (flavor) => flavor.flavorid, path, asked });
   return c.json({ flavors: page.map((flavor) => show(c, flavor)), ...(next ? { flavors_links: next } : {}) });
 }
+
+type Asked = z.infer<ReturnType<typeof listFlavors>>;
 
 /** An admin's `is_public`: only the public ones unless told, and all of them for "None". */
 function publicOf(text: string | undefined): boolean | null {
@@ -111,7 +147,7 @@ function publicOf(text: string | undefined): boolean | null {
 }
 
 function brief(c: Context<AppEnv>, flavor: Flavor): object {
-  const described = c.var.minor >= DESCRIPTION_MINOR ? { description: flavor.description } : {};
+  const described = has(c.var.minor, "flavor.description") ? { description: flavor.description } : {};
   return { id: flavor.flavorid, name: flavor.name, links: links(c, "flavors", flavor.flavorid), ...described };
 }
 
@@ -121,12 +157,12 @@ function view(c: Context<AppEnv>, flavor: Flavor): object {
     ram: flavor.ram,
     disk: flavor.disk,
     vcpus: flavor.vcpus,
-    swap: flavor.swap === 0 && c.var.minor < SWAP_NUMBER_MINOR ? "" : flavor.swap,
+    swap: flavor.swap === 0 && !has(c.var.minor, "flavor.swap-number") ? "" : flavor.swap,
     "OS-FLV-EXT-DATA:ephemeral": flavor.ephemeral,
     "OS-FLV-DISABLED:disabled": flavor.disabled,
     "os-flavor-access:is_public": flavor.is_public,
     rxtx_factor: flavor.rxtx_factor,
-    ...(c.var.minor >= EXTRA_SPECS_MINOR ? { extra_specs: flavor.extra_specs } : {}),
+    ...(has(c.var.minor, "flavor.extra-specs") ? { extra_specs: flavor.extra_specs } : {}),
   };
 }
 

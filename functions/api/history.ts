@@ -7,9 +7,49 @@
 export type Range = { since?: number; until?: number };
 
 export const HISTORY = {
+  // aggregates
+  "aggregate.uuid": { since: 41 },
+  // flavors
+  "flavor.description": { since: 55 },
+  "flavor.extra-specs": { since: 61 },
+  "flavor.private-access-only": { since: 7 },
+  "flavor.swap-number": { since: 75 },
+  // server groups
+  "group.owner": { since: 13 },
+  "group.rules": { since: 64 },
+  "group.soft-policies": { since: 15 },
+  // hypervisors
+  "hypervisor.cpu-info-object": { since: 28 },
+  "hypervisor.paging": { since: 33 },
+  "hypervisor.search": { until: 52 },
+  "hypervisor.search-query": { since: 53 },
+  "hypervisor.servers-always": { since: 75 },
+  "hypervisor.uptime": { since: 88 },
+  "hypervisor.usage": { until: 87 },
+  "hypervisor.uuid": { since: 53 },
+  // keypairs
+  "keypair.import-only": { since: 92 },
+  "keypair.paging": { since: 35 },
+  "keypair.type": { since: 2 },
+  "keypair.user": { since: 10 },
+  // limits
   "limits.image-meta": { until: 38 },
   "limits.network": { until: 35 },
   "limits.personality": { until: 56 },
+  // networks, volumes and bare metal, which Nova passed on to other services
+  "proxy.lists": { until: 35 },
+  // queries
+  "query.strict": { since: 75 },
+  // quotas
+  "quota.class-groups": { since: 50 },
+  "quota.class-network": { until: 49 },
+  "quota.files": { until: 56 },
+  "quota.network": { until: 35 },
+  // services
+  "service.forced-down": { since: 11 },
+  "service.uuid": { since: 53 },
+  // usage
+  "usage.paging": { since: 40 },
 } as const satisfies Record<string, Range>;
 export type Feature = keyof typeof HISTORY;
 

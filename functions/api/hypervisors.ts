@@ -1,41 +1,97 @@
 /** GET /os-hypervisors (nova/api/openstack/compute/hypervisors.py): each host's node, as the scheduler last heard of it. */
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
+import type { z } from "zod";
 import { instanceName } from "../conductor/record.ts";
 import { config } from "../config.ts";
 import type { KnownHost } from "../scheduler/host-state.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, Fault, notFound } from "./fault.ts";
+import { has } from "./history.ts";
+import { operation, type Paths } from "./operation.ts";
 import { paged } from "./paging.ts";
-import { requireAdmin } from "./policy.ts";
-import { resource } from "./resource.ts";
 import { listHypervisors, showHypervisor } from "./schema/operator.ts";
-import { query } from "./validate.ts";
-
-const CPU_INFO_OBJECT_MINOR = 28;
-/** From here on ids are UUIDs, and search and servers are query parameters. */
-const UUID_MINOR = 53;
-const SERVERS_ALWAYS_MINOR = 75;
-/** From here on usage is Placement's to tell, and uptime is a field. */
-const NO_USAGE_MINOR = 88;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const RULE = "os_compute_api:os-hypervisors";
 
-export function hypervisors(app: Hono<AppEnv>): void {
-  resource(app, "/os-hypervisors", { GET: (c) => list(c, "os-hypervisors", brief) });
-  resource(app, "/os-hypervisors/detail", { GET: (c) => list(c, "os-hypervisors/detail", detail) });
-  resource(app, "/os-hypervisors/statistics", { GET: statistics });
-  resource(app, "/os-hypervisors/:id", { GET: show });
-  resource(app, "/os-hypervisors/:id/uptime", { GET: uptime });
-  resource(app, "/os-hypervisors/:pattern/search", { GET: (c) => matching(c, "search") });
-  resource(app, "/os-hypervisors/:pattern/servers", { GET: (c) => matching(c, "servers") });
-}
+export const hypervisors: Paths = {
+  "/os-hypervisors": {
+    GET: operation({
+      summary: "List hypervisors",
+      rule: `${RULE}:list`,
+      role: "admin",
+      query: listHypervisors,
+      status: 200,
+      run: (c, { query }) => list(c, query, "os-hypervisors", brief),
+    }),
+  },
+  "/os-hypervisors/detail": {
+    GET: operation({
+      summary: "List hypervisors with details",
+      rule: `${RULE}:list-detail`,
+      role: "admin",
+      query: listHypervisors,
+      status: 200,
+      run: (c, { query }) => list(c, query, "os-hypervisors/detail", detail),
+    }),
+  },
+  "/os-hypervisors/statistics": {
+    GET: operation({
+      summary: "Add up what hypervisors have and use",
+      rule: `${RULE}:statistics`,
+      role: "admin",
+      on: "hypervisor.usage",
+      status: 200,
+      run: statistics,
+    }),
+  },
+  "/os-hypervisors/:id": {
+    GET: operation({
+      summary: "Show a hypervisor",
+      rule: `${RULE}:show`,
+      role: "admin",
+      query: showHypervisor,
+      status: 200,
+      run: (c, { query }) => show(c, query.with_servers),
+    }),
+  },
+  "/os-hypervisors/:id/uptime": {
+    GET: operation({
+      summary: "Show how long a hypervisor has been up",
+      rule: `${RULE}:uptime`,
+      role: "admin",
+      on: "hypervisor.usage",
+      status: 200,
+      run: uptime,
+    }),
+  },
+  "/os-hypervisors/:pattern/search": {
+    GET: operation({
+      summary: "Find hypervisors by a part of their names",
+      rule: `${RULE}:search`,
+      role: "admin",
+      on: "hypervisor.search",
+      status: 200,
+      run: (c) => matching(c, false),
+    }),
+  },
+  "/os-hypervisors/:pattern/servers": {
+    GET: operation({
+      summary: "List the servers of the hypervisors that have a part of their names in common",
+      rule: `${RULE}:servers`,
+      role: "admin",
+      on: "hypervisor.search",
+      status: 200,
+      run: (c) => matching(c, true),
+    }),
+  },
+};
 
 const hosts = (c: Context<AppEnv>) => c.env.SCHEDULER.getByName("default").hosts();
 
-async function list(c: Context<AppEnv>, path: string, view: typeof detail): Promise<Response> {
-  requireAdmin(c, `${RULE}:${view === detail ? "list-detail" : "list"}`);
-  const asked = query(c, listHypervisors(c.var.minor));
+type Asked = z.infer<ReturnType<typeof listHypervisors>>;
+
+async function list(c: Context<AppEnv>, asked: Asked, path: string, view: typeof detail): Promise<Response> {
   const pattern = asked.hypervisor_hostname_pattern;
   if (pattern !== undefined && (asked.limit !== undefined || asked.marker !== undefined)) {
     throw badRequest("Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not supported.");
@@ -47,25 +103,17 @@ async function list(c: Context<AppEnv>, path: string, view: typeof detail): Prom
   return c.json({ hypervisors: shown, ...(next ? { hypervisors_links: next } : {}) });
 }
 
-async function show(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:show`);
-  const asked = query(c, showHypervisor(c.var.minor));
+async function show(c: Context<AppEnv>, servers: boolean | undefined): Promise<Response> {
   const host = await hypervisorOf(c);
-  const late = c.var.minor >= NO_USAGE_MINOR ? { uptime: null } : {};
-  const shown = { ...detail(c, host), ...late };
-  return c.json({ hypervisor: await withServers(c, shown, host, asked.with_servers) });
+  return c.json({ hypervisor: await withServers(c, detail(c, host), host, servers) });
 }
 
 async function uptime(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:uptime`);
-  if (c.var.minor >= NO_USAGE_MINOR) throw notFound("The resource could not be found.");
   await hypervisorOf(c);
   throw new Fault(501, "Virt driver does not implement uptime function.");
 }
 
 async function statistics(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:statistics`);
-  if (c.var.minor >= NO_USAGE_MINOR) throw notFound("The resource could not be found.");
   const counted = (await hosts(c)).filter((host) => host.enabled).map((host) => usage(c, host));
   const sum = (key: keyof ReturnType<typeof usage>) => counted.reduce((all, one) => all + one[key], 0);
   const totals = Object.fromEntries(USAGE.map((key) => [key, sum(key)]));
@@ -73,11 +121,9 @@ async function statistics(c: Context<AppEnv>): Promise<Response> {
 }
 
 /** /{pattern}/search and /{pattern}/servers, up to 2.52. */
-async function matching(c: Context<AppEnv>, what: "search" | "servers"): Promise<Response> {
-  requireAdmin(c, `${RULE}:${what}`);
-  if (c.var.minor >= UUID_MINOR) throw notFound("The resource could not be found.");
+async function matching(c: Context<AppEnv>, servers: boolean): Promise<Response> {
   const found = named(await hosts(c), c.req.param("pattern") ?? "");
-  const shown = found.map((host) => withServers(c, brief(c, host), host, what === "servers"));
+  const shown = found.map((host) => withServers(c, brief(c, host), host, servers));
   return c.json({ hypervisors: await Promise.all(shown) });
 }
 
@@ -91,13 +137,13 @@ function named(all: KnownHost[], text: string): KnownHost[] {
 
 async function hypervisorOf(c: Context<AppEnv>): Promise<KnownHost> {
   const id = c.req.param("id") ?? "";
-  if (c.var.minor >= UUID_MINOR && !UUID.test(id)) throw badRequest(`Invalid uuid ${id.slice(0, 64)}`);
+  if (has(c.var.minor, "hypervisor.uuid") && !UUID.test(id)) throw badRequest(`Invalid uuid ${id.slice(0, 64)}`);
   const host = (await hosts(c)).find((one) => String(hypervisorId(c, one)) === id);
   if (!host) throw notFound(`Hypervisor with ID '${id.slice(0, 64)}' could not be found.`);
   return host;
 }
 
-const hypervisorId = (c: Context<AppEnv>, { id, uuid }: KnownHost) => (c.var.minor >= UUID_MINOR ? uuid : id);
+const hypervisorId = (c: Context<AppEnv>, { id, uuid }: KnownHost) => (has(c.var.minor, "hypervisor.uuid") ? uuid : id);
 
 function brief(c: Context<AppEnv>, host: KnownHost): object {
   return {
@@ -111,7 +157,7 @@ function brief(c: Context<AppEnv>, host: KnownHost): object {
 function detail(c: Context<AppEnv>, host: KnownHost): object {
   const { hypervisor_type, hypervisor_version } = host.inventory;
   const { host: name, disabled_reason } = host;
-  const cpu_info = c.var.minor >= CPU_INFO_OBJECT_MINOR ? {} : "";
+  const cpu_info = has(c.var.minor, "hypervisor.cpu-info-object") ? {} : "";
   return {
     ...brief(c, host),
     hypervisor_type,
@@ -119,7 +165,9 @@ function detail(c: Context<AppEnv>, host: KnownHost): object {
     // A host dials out; no address of it is known, or needed.
     host_ip: "",
     service: { id: hypervisorId(c, host), host: name, disabled_reason },
-    ...(c.var.minor >= NO_USAGE_MINOR ? {} : { cpu_info, ...usage(c, host) }),
+    ...(has(c.var.minor, "hypervisor.usage") ? { cpu_info, ...usage(c, host) } : {}),
+    // No driver tells it yet, and Nova has null for a host that does not.
+    ...(has(c.var.minor, "hypervisor.uptime") ? { uptime: null } : {}),
   };
 }
 
@@ -163,5 +211,5 @@ async function withServers(c: Context<AppEnv>, view: object, { host }: KnownHost
   if (!wanted) return view;
   const uuids = await c.env.HOST.getByName(host).servers();
   const servers = uuids.map((uuid) => ({ name: instanceName({ uuid }), uuid }));
-  return servers.length > 0 || c.var.minor >= SERVERS_ALWAYS_MINOR ? { ...view, servers } : view;
+  return servers.length > 0 || has(c.var.minor, "hypervisor.servers-always") ? { ...view, servers } : view;
 }

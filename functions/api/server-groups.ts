@@ -1,29 +1,57 @@
 /** /os-server-groups (nova/api/openstack/compute/server_groups.py). */
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
+import type { z } from "zod";
 import { config } from "../config.ts";
 import type { ServerGroup } from "../project/groups.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, forbidden, notFound } from "./fault.ts";
-import { requireMember } from "./policy.ts";
-import { resource } from "./resource.ts";
-import { createGroup, listGroups, RULES_MINOR } from "./schema/server-group.ts";
-import { jsonBody, query } from "./validate.ts";
-
-/** From here on a group says whose it is. */
-const OWNER_MINOR = 13;
+import { has } from "./history.ts";
+import { operation, type Paths } from "./operation.ts";
+import { type CreateGroup, createGroup, listGroups } from "./schema/server-group.ts";
 
 const RULE = "os_compute_api:os-server-groups";
 
 type Owned = ServerGroup & { project_id: string };
 
-export function serverGroups(app: Hono<AppEnv>): void {
-  resource(app, "/os-server-groups", { GET: list, POST: create });
-  resource(app, "/os-server-groups/:id", { GET: show, DELETE: remove });
-}
+export const serverGroups: Paths = {
+  "/os-server-groups": {
+    GET: operation({
+      summary: "List server groups",
+      rule: `${RULE}:index`,
+      role: "reader",
+      query: listGroups,
+      status: 200,
+      run: (c, { query }) => list(c, query),
+    }),
+    POST: operation({
+      summary: "Create a server group",
+      rule: `${RULE}:create`,
+      role: "member",
+      body: createGroup,
+      status: 200,
+      run: (c, { body }) => create(c, body.server_group),
+    }),
+  },
+  "/os-server-groups/:id": {
+    GET: operation({
+      summary: "Show a server group",
+      rule: `${RULE}:show`,
+      role: "reader",
+      status: 200,
+      run: async (c) => c.json({ server_group: view(c, await groupOf(c)) }),
+    }),
+    DELETE: operation({
+      summary: "Delete a server group; its members stay",
+      rule: `${RULE}:delete`,
+      role: "member",
+      status: 204,
+      run: remove,
+    }),
+  },
+};
 
 /** Pages go by offset, and a limit of 0 is none. `all_projects` is for admins; others are not told so. */
-async function list(c: Context<AppEnv>): Promise<Response> {
-  const asked = query(c, listGroups(c.var.minor));
+async function list(c: Context<AppEnv>, asked: z.infer<ReturnType<typeof listGroups>>): Promise<Response> {
   const { actor } = c.var;
   const projects = asked.all_projects && actor.is_admin ? await allProjects(c) : [actor.project_id];
   const groups = (await Promise.all(projects.map((project) => groupsIn(c, project)))).flat();
@@ -33,9 +61,8 @@ async function list(c: Context<AppEnv>): Promise<Response> {
   return c.json({ server_groups: page.map((group) => view(c, group)) });
 }
 
-async function create(c: Context<AppEnv>): Promise<Response> {
-  requireMember(c, `${RULE}:create`);
-  const { name, policies, policy = policies?.[0], rules } = (await jsonBody(c, createGroup(c.var.minor))).server_group;
+async function create(c: Context<AppEnv>, asked: CreateGroup): Promise<Response> {
+  const { name, policies, policy = policies?.[0], rules } = asked;
   if (policy === undefined) throw badRequest("'policy' is a required property");
   const max_server_per_host = rules?.max_server_per_host ?? null;
   if (max_server_per_host !== null && policy !== "anti-affinity") {
@@ -53,12 +80,7 @@ async function create(c: Context<AppEnv>): Promise<Response> {
   return c.json({ server_group: view(c, { ...made.value, project_id }) });
 }
 
-async function show(c: Context<AppEnv>): Promise<Response> {
-  return c.json({ server_group: view(c, await groupOf(c)) });
-}
-
 async function remove(c: Context<AppEnv>): Promise<Response> {
-  requireMember(c, `${RULE}:delete`);
   const { id, project_id } = await groupOf(c);
   if (!(await c.env.PROJECT.getByName(project_id).removeGroup(id))) throw groupNotFound(id);
   return c.body(null, 204);
@@ -90,7 +112,7 @@ function view(c: Context<AppEnv>, group: Owned): object {
   const { id, name, members, policy, max_server_per_host, project_id, user_id } = group;
   const { minor } = c.var;
   const rules = max_server_per_host === null ? {} : { max_server_per_host };
-  const owner = minor >= OWNER_MINOR ? { project_id, user_id } : {};
-  const how = minor >= RULES_MINOR ? { policy, rules } : { policies: [policy], metadata: {} };
+  const owner = has(minor, "group.owner") ? { project_id, user_id } : {};
+  const how = has(minor, "group.rules") ? { policy, rules } : { policies: [policy], metadata: {} };
   return { id, name, members, ...how, ...owner };
 }

@@ -1,40 +1,60 @@
 /** /os-services (nova/api/openstack/compute/services.py): the compute services, one a host. */
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
+import type { z } from "zod";
 import type { HostState, KnownHost, ServiceStatus } from "../scheduler/host-state.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, conflict, notFound } from "./fault.ts";
-import { requireAdmin } from "./policy.ts";
-import { resource } from "./resource.ts";
-import { listServices, SERVICE_ACTIONS, updateService } from "./schema/operator.ts";
+import { has } from "./history.ts";
+import { operation, type Paths } from "./operation.ts";
+import { listServices, SERVICE_ACTIONS, serviceUpdate, type updateService } from "./schema/operator.ts";
 import { microseconds } from "./timestamp.ts";
-import { jsonBody, query } from "./validate.ts";
+import { parse } from "./validate.ts";
 
 export const BINARY = "nova-compute";
-
-const FORCED_DOWN_MINOR = 11;
-/** From here on a service is its UUID, and PUT names it. */
-const UUID_MINOR = 53;
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const RULE = "os_compute_api:os-services";
 
-export function services(app: Hono<AppEnv>): void {
-  resource(app, "/os-services", { GET: list });
-  resource(app, "/os-services/:id", { PUT: (c) => (c.var.minor >= UUID_MINOR ? update(c) : act(c)), DELETE: remove });
-}
+export const services: Paths = {
+  "/os-services": {
+    GET: operation({
+      summary: "List compute services",
+      rule: `${RULE}:list`,
+      role: "admin",
+      query: listServices,
+      status: 200,
+      run: (c, { query }) => list(c, query),
+    }),
+  },
+  "/os-services/:id": {
+    PUT: operation({
+      summary: "Enable, disable or force down a service; up to 2.52 the path names what to do, not the service",
+      rule: `${RULE}:update`,
+      role: "admin",
+      body: serviceUpdate,
+      status: 200,
+      run: (c, { body }) => ("change" in body ? update(c, body.change) : act(c, body.action)),
+    }),
+    DELETE: operation({
+      summary: "Forget a service that has no servers",
+      rule: `${RULE}:delete`,
+      role: "admin",
+      status: 204,
+      run: remove,
+    }),
+  },
+};
 
 const hosts = (c: Context<AppEnv>) => c.env.SCHEDULER.getByName("default").hosts();
 
-async function list(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:list`);
-  const asked = query(c, listServices(c.var.minor));
+async function list(c: Context<AppEnv>, asked: z.infer<ReturnType<typeof listServices>>): Promise<Response> {
   const wanted = (host: KnownHost) => (asked.host ?? host.host) === host.host && (asked.binary ?? BINARY) === BINARY;
   return c.json({ services: (await hosts(c)).filter(wanted).map((host) => view(c, host)) });
 }
 
 function view(c: Context<AppEnv>, host: KnownHost): object {
   return {
-    id: c.var.minor >= UUID_MINOR ? host.uuid : host.id,
+    id: has(c.var.minor, "service.uuid") ? host.uuid : host.id,
     binary: BINARY,
     host: host.host,
     zone: host.zone,
@@ -42,15 +62,16 @@ function view(c: Context<AppEnv>, host: KnownHost): object {
     state: host.up ? "up" : "down",
     updated_at: microseconds(host.updated_at),
     disabled_reason: host.disabled_reason,
-    ...(c.var.minor >= FORCED_DOWN_MINOR ? { forced_down: host.forced_down } : {}),
+    ...(has(c.var.minor, "service.forced-down") ? { forced_down: host.forced_down } : {}),
   };
 }
 
 const statusOf = ({ enabled }: ServiceStatus) => (enabled ? "enabled" : "disabled");
 
-async function update(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:update`);
-  const { status, disabled_reason, forced_down } = await jsonBody(c, updateService);
+async function update(
+  c: Context<AppEnv>,
+  { status, disabled_reason, forced_down }: z.infer<typeof updateService>,
+): Promise<Response> {
   const host = await serviceOf(c);
   if (status === "enabled" && disabled_reason !== undefined) {
     throw badRequest("Specifying 'disabled_reason' with status 'enabled' is invalid.");
@@ -66,24 +87,23 @@ async function update(c: Context<AppEnv>): Promise<Response> {
 const turn = (enabled: boolean, reason?: string) => ({ enabled, disabled_reason: enabled ? null : (reason ?? null) });
 
 /** PUT /os-services/<action>, up to 2.52. */
-async function act(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:update`);
+async function act(c: Context<AppEnv>, body: Record<string, unknown>): Promise<Response> {
   const action = c.req.param("id") ?? "";
   switch (action) {
     case "enable":
     case "disable": {
-      const { host, binary } = await jsonBody(c, SERVICE_ACTIONS[action]);
+      const { host, binary } = parse(SERVICE_ACTIONS[action], body);
       const status = statusOf(await changeNamed(c, { host, binary }, turn(action === "enable")));
       return c.json({ service: { host, binary, status } });
     }
     case "disable-log-reason": {
-      const { host, binary, disabled_reason } = await jsonBody(c, SERVICE_ACTIONS[action]);
+      const { host, binary, disabled_reason } = parse(SERVICE_ACTIONS[action], body);
       const status = statusOf(await changeNamed(c, { host, binary }, turn(false, disabled_reason)));
       return c.json({ service: { host, binary, status, disabled_reason } });
     }
     case "force-down": {
-      if (c.var.minor < FORCED_DOWN_MINOR) break;
-      const { host, binary, forced_down } = await jsonBody(c, SERVICE_ACTIONS[action]);
+      if (!has(c.var.minor, "service.forced-down")) break;
+      const { host, binary, forced_down } = parse(SERVICE_ACTIONS[action], body);
       await changeNamed(c, { host, binary }, { forced_down });
       return c.json({ service: { host, binary, forced_down } });
     }
@@ -104,7 +124,6 @@ async function change(c: Context<AppEnv>, host: string, to: Partial<ServiceStatu
 }
 
 async function remove(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:delete`);
   const { host } = await serviceOf(c);
   const removed = await c.env.HOST.getByName(host).deleteService();
   if (!removed.ok) {
@@ -118,7 +137,7 @@ async function remove(c: Context<AppEnv>): Promise<Response> {
 /** The service that the path names: 400 for what is no id at this microversion. */
 async function serviceOf(c: Context<AppEnv>): Promise<KnownHost> {
   const id = c.req.param("id") ?? "";
-  const byUuid = c.var.minor >= UUID_MINOR;
+  const byUuid = has(c.var.minor, "service.uuid");
   if (byUuid && !UUID.test(id)) throw badRequest(`Invalid uuid ${id.slice(0, 64)}`);
   if (!byUuid && !/^\d{1,10}$/.test(id)) throw badRequest(`Invalid id ${id.slice(0, 64)}: it must be an integer`);
   const found = (await hosts(c)).find((host) => (byUuid ? host.uuid : String(host.id)) === id);

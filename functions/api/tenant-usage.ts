@@ -1,13 +1,15 @@
 /** /os-simple-tenant-usage (nova/api/openstack/compute/simple_tenant_usage.py). */
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
+import type { z } from "zod";
 import { hoursWithin, type ServerUsage } from "../project/usage.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest } from "./fault.ts";
+import { has } from "./history.ts";
+import { operation, type Paths } from "./operation.ts";
 import { paged } from "./paging.ts";
-import { requireAdmin, requireReaderOf } from "./policy.ts";
+import { requireReaderOf } from "./policy.ts";
 import { checkProject } from "./projects.ts";
-import { resource } from "./resource.ts";
-import { PAGES_MINOR, parseTime, usagePage, usagePeriod } from "./schema/tenant-usage.ts";
+import { parseTime, usagePage, usagePeriod } from "./schema/tenant-usage.ts";
 import { microseconds } from "./timestamp.ts";
 import { query } from "./validate.ts";
 
@@ -18,14 +20,33 @@ const RULE = "os_compute_api:os-simple-tenant-usage";
 type Period = { start: number; end: number; now: number; detailed: boolean };
 type Row = ServerUsage & { project: string };
 
-export function tenantUsage(app: Hono<AppEnv>): void {
-  resource(app, `/${PATH}`, { GET: list });
-  resource(app, `/${PATH}/:id`, { GET: show });
-}
+export const tenantUsage: Paths = {
+  [`/${PATH}`]: {
+    GET: operation({
+      summary: "Tell what every project's servers took over a time",
+      rule: `${RULE}:list`,
+      role: "admin",
+      query: usagePeriod,
+      status: 200,
+      run: (c, { query }) => list(c, query),
+    }),
+  },
+  [`/${PATH}/:id`]: {
+    GET: operation({
+      summary: "Tell what a project's servers took over a time",
+      rule: `${RULE}:show`,
+      role: "reader",
+      query: usagePeriod,
+      status: 200,
+      run: (c, { query }) => show(c, query),
+    }),
+  },
+};
 
-async function list(c: Context<AppEnv>): Promise<Response> {
-  requireAdmin(c, `${RULE}:list`);
-  const period = periodOf(c);
+type Asked = z.infer<ReturnType<typeof usagePeriod>>;
+
+async function list(c: Context<AppEnv>, asked: Asked): Promise<Response> {
+  const period = periodOf(asked);
   const projects = await c.env.IDENTITY.getByName("default").projects();
   const parts = await Promise.all(projects.map(({ id }) => rowsOf(c, id, period)));
   // Nova's pages run through the servers by project and uuid.
@@ -35,10 +56,10 @@ async function list(c: Context<AppEnv>): Promise<Response> {
   return c.json({ tenant_usages, ...(next ? { tenant_usages_links: next } : {}) });
 }
 
-async function show(c: Context<AppEnv>): Promise<Response> {
+async function show(c: Context<AppEnv>, asked: Asked): Promise<Response> {
   const id = c.req.param("id") ?? "";
   requireReaderOf(c, id, `${RULE}:show`);
-  const period = periodOf(c);
+  const period = periodOf(asked);
   await checkProject(c, id);
   const { page, next } = pageOf(c, await rowsOf(c, id, period), `${PATH}/${id}`);
   const tenant_usage = page.length === 0 ? {} : summary(page, { ...period, detailed: true });
@@ -46,8 +67,7 @@ async function show(c: Context<AppEnv>): Promise<Response> {
 }
 
 /** The period asked for, which ends now at the latest; a time that is not given is now. */
-function periodOf(c: Context<AppEnv>): Period {
-  const asked = query(c, usagePeriod(c.var.minor));
+function periodOf(asked: Asked): Period {
   const now = Date.now();
   const time = (text: string | undefined) => {
     const parsed = text ? parseTime(text) : now;
@@ -69,7 +89,7 @@ async function rowsOf(c: Context<AppEnv>, project: string, { start, end }: Perio
 
 /** The page asked for, and the link to the next: pages came with 2.40. */
 function pageOf(c: Context<AppEnv>, all: Row[], path: string): ReturnType<typeof paged<Row>> {
-  if (c.var.minor < PAGES_MINOR) return { page: all, next: undefined };
+  if (!has(c.var.minor, "usage.paging")) return { page: all, next: undefined };
   return paged(c, { all, idOf: (row) => row.uuid, path, asked: query(c, usagePage) });
 }
 

@@ -1,9 +1,23 @@
 /** Bodies of flavors (nova/api/openstack/compute/schemas/flavor_manage.py, flavors_extraspecs.py, flavor_access.py). */
 import { z } from "zod";
+import { has } from "../history.ts";
 import { boolean, name, wholeNumber } from "./fields.ts";
+import { last, whole } from "./list.ts";
+import { parameters } from "./query.ts";
 
-/** From here on a flavor has a description. */
-export const DESCRIPTION_MINOR = 55;
+/** What flavors are sorted by, by Nova's columns. */
+const SORT_KEYS = [
+  "flavorid",
+  "id",
+  "name",
+  "vcpus",
+  "memory_mb",
+  "root_gb",
+  "ephemeral_gb",
+  "swap",
+  "rxtx_factor",
+] as const;
+export type FlavorSortKey = (typeof SORT_KEYS)[number];
 
 const MAX_RXTX_FACTOR = 3.402_82e38;
 
@@ -40,11 +54,11 @@ export const createFlavor = (minor: number) =>
         .pipe(z.number().gt(0).max(MAX_RXTX_FACTOR))
         .optional(),
       "os-flavor-access:is_public": boolean.optional(),
-      ...(minor >= DESCRIPTION_MINOR ? { description: description.optional() } : {}),
+      ...(has(minor, "flavor.description") ? { description: description.optional() } : {}),
     }),
   }) as unknown as z.ZodType<{ flavor: CreateFlavor }>;
 
-type CreateFlavor = {
+export type CreateFlavor = {
   name: string;
   id?: string | null;
   ram: number;
@@ -72,3 +86,14 @@ export const tenantAccess = z.strictObject({
     .max(255)
     .regex(/^[a-zA-Z0-9-]+$/, "It is not a project's id."),
 });
+
+export const listFlavors = (minor: number) =>
+  parameters(minor, {
+    limit: whole.optional(),
+    marker: last.optional(),
+    minRam: whole.optional(),
+    minDisk: whole.optional(),
+    is_public: last.optional(),
+    sort_key: last.pipe(z.enum(SORT_KEYS)).optional(),
+    sort_dir: last.pipe(z.enum(["asc", "desc"])).optional(),
+  });

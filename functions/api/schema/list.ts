@@ -44,13 +44,3 @@ export const listActions = z.object({
     .transform((text) => new Date(text).toISOString())
     .optional(),
 });
-
-export const listFlavors = z.object({
-  limit: whole.optional(),
-  marker: last.optional(),
-  minRam: whole.optional(),
-  minDisk: whole.optional(),
-  is_public: last.optional(),
-  sort_key: last.optional(),
-  sort_dir: last.pipe(z.enum(["asc", "desc"])).optional(),
-});

@@ -1,7 +1,9 @@
 /** Bodies and queries of what operators use: services, hypervisors (nova/api/openstack/compute/schemas/services.py, hypervisors.py). */
 import { z } from "zod";
+import { has } from "../history.ts";
 import { boolean, name } from "./fields.ts";
 import { last, truth, whole } from "./list.ts";
+import { parameters } from "./query.ts";
 
 /** nova: parameter_types.hostname. */
 const host = z
@@ -10,15 +12,7 @@ const host = z
   .max(255)
   .regex(/^[a-zA-Z0-9-._]+$/, "It is not a host's name.");
 
-const PAGING_MINOR = 33;
-const PATTERN_MINOR = 53;
-const STRICT_MINOR = 75;
-
-/** Unknown parameters are ignored, and refused from 2.75 on. */
-const shaped = <S extends z.ZodRawShape>(minor: number, shape: S) =>
-  minor >= STRICT_MINOR ? z.strictObject(shape) : z.object(shape);
-
-export const listServices = (minor: number) => shaped(minor, { host: last.optional(), binary: last.optional() });
+export const listServices = (minor: number) => parameters(minor, { host: last.optional(), binary: last.optional() });
 
 const paging = { limit: whole.optional(), marker: last.optional() };
 const ignored = { limit: z.unknown().transform(() => undefined), marker: z.unknown().transform(() => undefined) };
@@ -26,16 +20,18 @@ const none = z.unknown().transform(() => undefined);
 
 /** `limit` and `marker` from 2.33 on, the others from 2.53 on; what is not known yet is ignored. */
 export function listHypervisors(minor: number) {
-  const withPattern = minor >= PATTERN_MINOR;
-  return shaped(minor, {
-    ...(minor >= PAGING_MINOR ? paging : { limit: ignored.limit.optional(), marker: ignored.marker.optional() }),
-    hypervisor_hostname_pattern: (withPattern ? last.pipe(z.string().min(1)) : none).optional(),
-    with_servers: (withPattern ? last.pipe(truth) : none).optional(),
+  const searches = has(minor, "hypervisor.search-query");
+  return parameters(minor, {
+    ...(has(minor, "hypervisor.paging")
+      ? paging
+      : { limit: ignored.limit.optional(), marker: ignored.marker.optional() }),
+    hypervisor_hostname_pattern: (searches ? last.pipe(z.string().min(1)) : none).optional(),
+    with_servers: (searches ? last.pipe(truth) : none).optional(),
   });
 }
 
 export const showHypervisor = (minor: number) =>
-  shaped(minor, { with_servers: (minor >= PATTERN_MINOR ? last.pipe(truth) : none).optional() });
+  parameters(minor, { with_servers: (has(minor, "hypervisor.search-query") ? last.pipe(truth) : none).optional() });
 
 const reason = name;
 
@@ -45,6 +41,14 @@ export const updateService = z.strictObject({
   disabled_reason: reason.optional(),
   forced_down: boolean.optional(),
 });
+
+/** The body of PUT /os-services/{id or action}. Which action it is for says what stands in it. */
+export function serviceUpdate(
+  minor: number,
+): z.ZodType<{ change: z.infer<typeof updateService> } | { action: Record<string, unknown> }> {
+  if (has(minor, "service.uuid")) return updateService.transform((change) => ({ change }));
+  return z.record(z.string(), z.unknown()).transform((action) => ({ action }));
+}
 
 /** PUT /os-services/<action>, up to 2.52. */
 export const SERVICE_ACTIONS = {

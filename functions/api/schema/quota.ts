@@ -1,31 +1,30 @@
 /** Quotas in bodies, queries and answers, by microversion (nova/api/openstack/compute/schemas/quota_sets.py). */
 import { z } from "zod";
 import { entriesOf, type Limits, RESOURCES, type Resource } from "../../project/quota.ts";
+import { type Feature, has } from "../history.ts";
 import { boolean } from "./fields.ts";
 import { last } from "./list.ts";
+import { parameters } from "./query.ts";
 
-/** The first and the last microversion 2.x that shows a resource. */
-type Span = { since?: number; until?: number };
-
-/** Which resources sets and classes of quotas show: the network's went with 2.36 and 2.50, the files' with 2.57. */
-const SPANS: Partial<Record<Resource, { set?: Span; class?: Span }>> = {
-  server_groups: { class: { since: 50 } },
-  server_group_members: { class: { since: 50 } },
-  injected_files: { set: { until: 56 }, class: { until: 56 } },
-  injected_file_content_bytes: { set: { until: 56 }, class: { until: 56 } },
-  injected_file_path_bytes: { set: { until: 56 }, class: { until: 56 } },
-  fixed_ips: { set: { until: 35 }, class: { until: 49 } },
-  floating_ips: { set: { until: 35 }, class: { until: 49 } },
-  security_groups: { set: { until: 35 }, class: { until: 49 } },
-  security_group_rules: { set: { until: 35 }, class: { until: 49 } },
+/** Where sets and classes of quotas have not shown a resource at every microversion. */
+const ON: Partial<Record<Resource, Partial<Record<Kind, Feature>>>> = {
+  server_groups: { class: "quota.class-groups" },
+  server_group_members: { class: "quota.class-groups" },
+  injected_files: { set: "quota.files", class: "quota.files" },
+  injected_file_content_bytes: { set: "quota.files", class: "quota.files" },
+  injected_file_path_bytes: { set: "quota.files", class: "quota.files" },
+  fixed_ips: { set: "quota.network", class: "quota.class-network" },
+  floating_ips: { set: "quota.network", class: "quota.class-network" },
+  security_groups: { set: "quota.network", class: "quota.class-network" },
+  security_group_rules: { set: "quota.network", class: "quota.class-network" },
 };
 export type Kind = "set" | "class";
 
 /** The resources that a set or a class shows at 2.<minor>. */
 export function shownResources(kind: Kind, minor: number): Resource[] {
   return RESOURCES.filter((resource) => {
-    const { since = 1, until = Number.POSITIVE_INFINITY } = SPANS[resource]?.[kind] ?? {};
-    return minor >= since && minor <= until;
+    const on = ON[resource]?.[kind];
+    return on === undefined || has(minor, on);
   });
 }
 
@@ -45,7 +44,9 @@ const limitsOf = (body: LimitsBody) => Object.fromEntries(entriesOf(body)) as Pa
 
 /** A class took the server groups' limits in a body before it showed them. */
 function limits(kind: Kind, minor: number, extra: Record<string, z.ZodType>): z.ZodType<LimitsBody> {
-  const names = RESOURCES.filter((resource) => minor <= (SPANS[resource]?.[kind]?.until ?? Number.POSITIVE_INFINITY));
+  const early = (resource: Resource) => ON[resource]?.[kind] === "quota.class-groups";
+  const shown = shownResources(kind, minor);
+  const names = RESOURCES.filter((resource) => shown.includes(resource) || early(resource));
   const shape = Object.fromEntries(names.map((name) => [name, limit.optional()]));
   return z.strictObject({ ...shape, ...extra }) as unknown as z.ZodType<LimitsBody>;
 }
@@ -63,13 +64,6 @@ export function updateQuotaClass(minor: number) {
   return z
     .strictObject({ quota_class_set: limits("class", minor, {}) })
     .transform(({ quota_class_set: body }) => limitsOf(body));
-}
-
-/** From 2.75 on a query with an unknown parameter is refused. */
-const STRICT_MINOR = 75;
-
-export function parameters<S extends z.ZodRawShape>(minor: number, shape: S): z.ZodObject<S> {
-  return minor >= STRICT_MINOR ? (z.strictObject(shape) as unknown as z.ZodObject<S>) : z.object(shape);
 }
 
 export const quotaQuery = (minor: number) => parameters(minor, { user_id: last.optional() });

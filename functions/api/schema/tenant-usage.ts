@@ -1,10 +1,7 @@
 /** The query of /os-simple-tenant-usage (nova/api/openstack/compute/schemas/simple_tenant_usage.py). */
 import { z } from "zod";
 import { last, whole } from "./list.ts";
-import { parameters } from "./quota.ts";
-
-/** From here on there are pages. */
-export const PAGES_MINOR = 40;
+import { parameters } from "./query.ts";
 
 /** Nova's three ways to write a time: always in UTC, and with a blank only with a fraction. */
 const TIME = /^(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?| (\d\d:\d\d:\d\d)\.(\d{1,6}))$/;
