@@ -20,6 +20,7 @@ import { instanceActions } from "./instance-actions.ts";
 import { keypairs } from "./keypairs.ts";
 import { limits } from "./limits.ts";
 import { microversion, versionHeaders } from "./microversion.ts";
+import { migrations } from "./migrations.ts";
 import { mount } from "./operation.ts";
 import { authenticated } from "./policy.ts";
 import { quotaSets } from "./quota-sets.ts";
@@ -27,6 +28,7 @@ import { originOf } from "./resource.ts";
 import { serverActions } from "./server-actions.ts";
 import { serverDetails } from "./server-details.ts";
 import { serverGroups } from "./server-groups.ts";
+import { serverMigrations } from "./server-migrations.ts";
 import { servers } from "./servers.ts";
 import { services } from "./services.ts";
 import { tenantUsage } from "./tenant-usage.ts";
@@ -46,8 +48,10 @@ export const RESOURCES = [
   hypervisors,
   keypairs,
   limits,
+  migrations,
   quotaSets,
   serverGroups,
+  serverMigrations,
   services,
   tenantUsage,
 ] as const;

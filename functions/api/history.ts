@@ -36,6 +36,12 @@ export const HISTORY = {
   "limits.image-meta": { until: 38 },
   "limits.network": { until: 35 },
   "limits.personality": { until: 56 },
+  // migrations
+  "migration.changes-before": { since: 66 },
+  "migration.of-server": { since: 23 },
+  "migration.owner": { since: 80 },
+  "migration.paging": { since: 59 },
+  "migration.type": { since: 23 },
   // networks, volumes and bare metal, which Nova passed on to other services
   "proxy.lists": { until: 35 },
   // queries

@@ -1,4 +1,5 @@
-/** The moves of a project's servers from host to host, running and done (nova/objects/migration.py). */
+/** The moves of a project's servers from host to host, running and done (nova/db/main/models.py). */
+import { EQUAL, type Migration, type MigrationFilter, type NewMigration } from "./migration.ts";
 
 export const MIGRATION_TABLE = `
   CREATE TABLE migration (
@@ -6,49 +7,6 @@ export const MIGRATION_TABLE = `
   );
   CREATE INDEX migration_changed ON migration (changed_at);
   CREATE INDEX migration_server ON migration (record ->> '$.instance_uuid');`;
-
-export const MIGRATION_TYPES = ["migration", "resize", "live-migration", "evacuation"] as const;
-
-/** How far a live migration has come, in bytes. */
-export type MigrationProgress = Record<
-  "memory_total" | "memory_processed" | "memory_remaining" | "disk_total" | "disk_processed" | "disk_remaining",
-  number
->;
-
-/** What a move's owner, the server, tells of it. Times are ISO 8601 in UTC with milliseconds. */
-export type NewMigration = {
-  uuid: string;
-  instance_uuid: string;
-  migration_type: (typeof MIGRATION_TYPES)[number];
-  /**
-   * nova: queued, preparing, pre-migrating, migrating, post-migrating, running,
-   * finished, confirmed, reverted, completed, done, cancelled, error, …
-   */
-  status: string;
-  source_compute: string | null;
-  source_node: string | null;
-  dest_compute: string | null;
-  dest_node: string | null;
-  dest_host: string | null;
-  /** Flavors by their ids. */
-  old_instance_type_id: string | null;
-  new_instance_type_id: string | null;
-  created_at: string;
-  updated_at: string | null;
-  user_id: string;
-  project_id: string;
-  /** An operator sees none that is hidden. */
-  hidden: boolean;
-  progress?: MigrationProgress;
-};
-export type Migration = NewMigration & { id: number };
-
-/** What has to be equal; `host` is either end, and the two times bound the last change, themselves included. */
-export type MigrationFilter = Partial<
-  Record<(typeof EQUAL)[number] | "host" | "changes-since" | "changes-before", string>
-> & { hidden?: boolean };
-
-const EQUAL = ["uuid", "instance_uuid", "migration_type", "status", "source_compute", "user_id"] as const;
 
 /** How long a move is remembered after its last change. */
 const KEEP_MS = 400 * 24 * 60 * 60 * 1000;

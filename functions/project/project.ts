@@ -11,14 +11,8 @@ import { err, ok, type Result } from "../result.ts";
 import { migrate } from "../store/migrate.ts";
 import { MIGRATION as GROUPS, type GroupPlacement, type NewGroup, type ServerGroup, ServerGroups } from "./groups.ts";
 import { type BadQuery, type ListQuery, type Page, pageOf } from "./listing.ts";
-import {
-  MIGRATION_TABLE,
-  type Migration,
-  type MigrationFilter,
-  type NewMigration,
-  readMigrations,
-  saveMigration,
-} from "./migrations.ts";
+import type { Migration, MigrationFilter, NewMigration } from "./migration.ts";
+import { MIGRATION_TABLE, readMigrations, saveMigration } from "./migrations.ts";
 import {
   configuredLimits,
   fitting,

@@ -142,7 +142,7 @@ describe("refused", () => {
     const { status } = await ask("PATCH", `${V3}/users/${ann}`, { body: { user: { name: "bob" } } });
     expect(status).toBe(409);
   });
-  it("the operator's admin role and the four roles stay", async () => {
+  it("the operator's admin role and the roles that policy knows stay", async () => {
     expect(await people.take("admin", OPERATOR, DEMO)).toBe(403);
     for (const role of ["reader", "service"]) {
       expect((await ask("DELETE", `${V3}/roles/${await people.roleId(role)}`)).status).toBe(403);

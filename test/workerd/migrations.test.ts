@@ -1,35 +1,14 @@
 import { env, runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
-import type { NewMigration } from "../../functions/project/migrations.ts";
+import { moveOf } from "../moves.ts";
 
 const project = (name: string) => env.PROJECT.getByName(name);
 
-function move(change: Partial<NewMigration> = {}): NewMigration {
-  return {
-    uuid: crypto.randomUUID(),
-    instance_uuid: crypto.randomUUID(),
-    migration_type: "live-migration",
-    status: "running",
-    source_compute: "one",
-    source_node: "one",
-    dest_compute: "two",
-    dest_node: "two",
-    dest_host: null,
-    old_instance_type_id: "1",
-    new_instance_type_id: "1",
-    created_at: "2026-01-01T00:00:00.000Z",
-    updated_at: null,
-    user_id: "u",
-    project_id: "p",
-    hidden: false,
-    ...change,
-  };
-}
 const recent = (seconds: number) => new Date(Date.now() - 60_000 + seconds * 1000).toISOString();
 
 it("keeps a move under one number, by the last word on it however often that is said", async () => {
   const there = project("moves");
-  const first = move({ created_at: recent(0) });
+  const first = moveOf({ created_at: recent(0) });
   const done = { ...first, status: "completed", updated_at: recent(2) };
   await there.saveMigration(first);
   const [{ id } = { id: 0 }] = await there.migrations({});
@@ -43,15 +22,15 @@ it("keeps a move under one number, by the last word on it however often that is 
 it("gives two moves two numbers, also where their uuids begin alike", async () => {
   const there = project("alike");
   const uuids = ["ffffffff-0000-4000-8000-000000000001", "ffffffff-0000-4000-8000-000000000002"];
-  for (const uuid of uuids) await there.saveMigration(move({ uuid, created_at: recent(0) }));
+  for (const uuid of uuids) await there.saveMigration(moveOf({ uuid, created_at: recent(0) }));
   expect(new Set((await there.migrations({})).map(({ id }) => id)).size).toBe(2);
 });
 
 it("finds moves by each filter, newest first", async () => {
   const there = project("filters");
-  const a = move({ created_at: recent(0), status: "error", migration_type: "resize" });
-  const b = move({ created_at: recent(1), updated_at: recent(9), source_compute: "two", dest_compute: "three" });
-  const c = move({ created_at: recent(2), hidden: true, user_id: "v" });
+  const a = moveOf({ created_at: recent(0), status: "error", migration_type: "resize" });
+  const b = moveOf({ created_at: recent(1), updated_at: recent(9), source_compute: "two", dest_compute: "three" });
+  const c = moveOf({ created_at: recent(2), hidden: true, user_id: "v" });
   for (const one of [b, a, c]) await there.saveMigration(one);
   const found = async (filter: Parameters<typeof there.migrations>[0]) =>
     (await there.migrations(filter)).map(({ uuid }) => uuid);
@@ -72,9 +51,9 @@ it("finds moves by each filter, newest first", async () => {
 
 it("forgets a move 400 days after its last change", async () => {
   const there = project("old");
-  const old = move({ created_at: "2020-01-01T00:00:00.000Z" });
+  const old = moveOf({ created_at: "2020-01-01T00:00:00.000Z" });
   await there.saveMigration(old);
-  await there.saveMigration(move({ created_at: recent(0) }));
+  await there.saveMigration(moveOf({ created_at: recent(0) }));
   expect(await there.migrations({ uuid: old.uuid })).toEqual([]);
   await runInDurableObject(there, (_, state) => {
     expect(state.storage.sql.exec("SELECT 1 FROM migration").toArray()).toHaveLength(1);
