@@ -36,22 +36,26 @@ import { MAX_BODY_BYTES } from "./validate.ts";
 import { versions } from "./versions.ts";
 
 /** What is under /compute/v2.1. */
-const MOUNTS = [servers, serverDetails, serverActions, instanceActions, consoles] as const;
+const MOUNTS = [serverActions] as const;
 
 /** What is under /compute/v2.1, as data. */
 export const RESOURCES = [
   absent,
   aggregates,
   availabilityZones,
+  consoles,
   flavorDetails,
   flavors,
   hypervisors,
+  instanceActions,
   keypairs,
   limits,
   migrations,
   quotaSets,
+  serverDetails,
   serverGroups,
   serverMigrations,
+  servers,
   services,
   tenantUsage,
 ] as const;

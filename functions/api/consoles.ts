@@ -1,15 +1,13 @@
 /** POST /servers/{id}/remote-consoles, from 2.6 (nova/api/openstack/compute/remote_consoles.py). */
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
 import { config } from "../config.ts";
 import type { AppEnv } from "./app-env.ts";
-import { badRequest, conflict, instanceNotFound, notFound } from "./fault.ts";
-import { requireMember } from "./policy.ts";
-import { originOf, resource } from "./resource.ts";
+import { badRequest, conflict, instanceNotFound } from "./fault.ts";
+import { operation, type Paths } from "./operation.ts";
+import { originOf } from "./resource.ts";
 import { remoteConsole } from "./schema/server.ts";
 import { serverOf } from "./servers.ts";
-import { jsonBody } from "./validate.ts";
 
-const FIRST_MINOR = 6;
 /** The page that the seed names; served here, on noVNC's RFB class. */
 const VIEWER = "/vnc_auto.html";
 
@@ -23,16 +21,22 @@ const PROTOCOL_OF: Record<string, string> = {
   webmks: "mks",
 };
 
-export function consoles(app: Hono<AppEnv>): void {
-  resource(app, "/servers/:id/remote-consoles", {
-    POST: async (c) => {
-      if (c.var.minor < FIRST_MINOR) throw notFound("The resource could not be found.");
-      requireMember(c, "os_compute_api:os-remote-consoles");
-      const { protocol, type } = (await jsonBody(c, remoteConsole(c.var.minor))).remote_console;
-      return c.json({ remote_console: { protocol, type, url: await openConsole(c, protocol, type) } });
-    },
-  });
-}
+export const consoles: Paths = {
+  "/servers/:id/remote-consoles": {
+    POST: operation({
+      summary: "Open a server's screen: the URL of a console",
+      rule: "os_compute_api:os-remote-consoles",
+      role: "member",
+      on: "console.remote",
+      body: remoteConsole,
+      status: 200,
+      run: async (c, { body }) => {
+        const { protocol, type } = body.remote_console;
+        return c.json({ remote_console: { protocol, type, url: await openConsole(c, protocol, type) } });
+      },
+    }),
+  },
+};
 
 /** The URL of a new console of the server in the path. */
 export async function openConsole(c: Context<AppEnv>, protocol: string, type: string): Promise<string> {

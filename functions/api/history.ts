@@ -32,6 +32,16 @@ export const HISTORY = {
   "keypair.paging": { since: 35 },
   "keypair.type": { since: 2 },
   "keypair.user": { since: 10 },
+  // consoles
+  "console.mks": { since: 8 },
+  "console.remote": { since: 6 },
+  // instance actions
+  "action.changes-before": { since: 66 },
+  "action.deleted-server": { since: 21 },
+  "action.event-details": { since: 84 },
+  "action.event-host": { since: 62 },
+  "action.owner-events": { since: 51 },
+  "action.paging": { since: 58 },
   // limits
   "limits.image-meta": { until: 38 },
   "limits.network": { until: 35 },
@@ -56,6 +66,32 @@ export const HISTORY = {
   "service.uuid": { since: 53 },
   // usage
   "usage.paging": { since: 40 },
+  // servers
+  "server.changes-before": { since: 66 },
+  "server.checked-status-filter": { since: 38 },
+  "server.description": { since: 19 },
+  "server.destination": { since: 74 },
+  "server.device-volume-type": { since: 67 },
+  "server.embedded-flavor": { since: 47 },
+  "server.extended-attributes": { since: 3 },
+  "server.fqdn": { since: 94 },
+  "server.full-update-view": { since: 75 },
+  "server.groups": { since: 71 },
+  "server.host-status": { since: 16 },
+  "server.hostname": { since: 90 },
+  "server.instance-name-filter": { until: 74 },
+  "server.ip6-filter": { since: 5 },
+  "server.lock-reason": { since: 73 },
+  "server.locked": { since: 9 },
+  "server.networks-required": { since: 37 },
+  "server.personality": { until: 56 },
+  "server.pinned-zone": { since: 96 },
+  "server.strict-query": { since: 75 },
+  "server.tags": { since: 26 },
+  "server.tags-on-create": { since: 52 },
+  "server.topology": { since: 78 },
+  "server.trusted-certificates": { since: 63 },
+  "server.user-filters": { since: 83 },
 } as const satisfies Record<string, Range>;
 export type Feature = keyof typeof HISTORY;
 

@@ -1,46 +1,133 @@
 /** /servers/{id}/metadata and /tags (nova/api/openstack/compute/server_metadata.py, server_tags.py). */
-import type { Context, Hono } from "hono";
+import type { Context } from "hono";
 import { z } from "zod";
 import type { DetailsChange, DetailsError } from "../conductor/details.ts";
-import type { ServerRecord } from "../conductor/record.ts";
 import type { ActionError } from "../conductor/server.ts";
 import { quotaMessage } from "../project/quota.ts";
 import type { AppEnv } from "./app-env.ts";
-import { badRequest, type Fault, forbidden, instanceNotFound, notFound } from "./fault.ts";
-import { requireMember } from "./policy.ts";
-import { computeBase, resource } from "./resource.ts";
+import { badRequest, type Fault, forbidden, notFound } from "./fault.ts";
+import { operation, type Paths } from "./operation.ts";
+import { computeBase } from "./resource.ts";
 import { metadata as items, tag as tagName, tags } from "./schema/fields.ts";
-import { actionFault, serverOf } from "./servers.ts";
-import { jsonBody, parse } from "./validate.ts";
-
-/** Tags came with this microversion. */
-const TAGS_MINOR = 26;
+import { actionFault, serverOf, serverRecord } from "./servers.ts";
+import { parse } from "./validate.ts";
 
 const METADATA = "os_compute_api:server-metadata";
 const TAGS = "os_compute_api:os-server-tags";
 
-export function serverDetails(app: Hono<AppEnv>): void {
-  resource(app, "/servers/:id/metadata", {
-    GET: async (c) => c.json({ metadata: (await shown(c)).metadata }),
-    POST: (c) => setMetadata(c, "merge"),
-    PUT: (c) => setMetadata(c, "replace"),
-  });
-  resource(app, "/servers/:id/metadata/:key", { GET: showItem, PUT: setItem, DELETE: removeItem });
-  resource(app, "/servers/:id/tags", {
-    GET: async (c) => c.json({ tags: (await tagged(c)).tags }),
-    PUT: async (c) => {
-      atTags(c, `${TAGS}:update_all`);
-      const body = await jsonBody(c, z.strictObject({ tags }));
-      return c.json({ tags: (await change(c, { of: "tags", do: "replace", tags: body.tags })).record.tags });
-    },
-    DELETE: async (c) => {
-      atTags(c, `${TAGS}:delete_all`);
-      await change(c, { of: "tags", do: "replace", tags: [] });
-      return c.body(null, 204);
-    },
-  });
-  resource(app, "/servers/:id/tags/:tag", { GET: showTag, PUT: addTag, DELETE: removeTag });
-}
+const metadataBody = z.strictObject({ metadata: items });
+const itemBody = z.strictObject({ meta: items });
+const tagsBody = z.strictObject({ tags });
+
+export const serverDetails: Paths = {
+  "/servers/:id/metadata": {
+    GET: operation({
+      summary: "Show a server's metadata",
+      rule: `${METADATA}:index`,
+      role: "reader",
+      status: 200,
+      run: async (c) => c.json({ metadata: (await serverRecord(c)).metadata }),
+    }),
+    POST: operation({
+      summary: "Add to a server's metadata",
+      rule: `${METADATA}:create`,
+      role: "member",
+      body: metadataBody,
+      status: 200,
+      run: (c, { body }) => setMetadata(c, "merge", body.metadata),
+    }),
+    PUT: operation({
+      summary: "Replace a server's metadata",
+      rule: `${METADATA}:update_all`,
+      role: "member",
+      body: metadataBody,
+      status: 200,
+      run: (c, { body }) => setMetadata(c, "replace", body.metadata),
+    }),
+  },
+  "/servers/:id/metadata/:key": {
+    GET: operation({
+      summary: "Show one item of a server's metadata",
+      rule: `${METADATA}:show`,
+      role: "reader",
+      status: 200,
+      run: showItem,
+    }),
+    PUT: operation({
+      summary: "Set one item of a server's metadata",
+      rule: `${METADATA}:update`,
+      role: "member",
+      body: itemBody,
+      status: 200,
+      run: (c, { body }) => setItem(c, body.meta),
+    }),
+    DELETE: operation({
+      summary: "Remove one item of a server's metadata",
+      rule: `${METADATA}:delete`,
+      role: "member",
+      status: 204,
+      run: removeItem,
+    }),
+  },
+  "/servers/:id/tags": {
+    GET: operation({
+      summary: "Show a server's tags",
+      rule: `${TAGS}:index`,
+      role: "reader",
+      on: "server.tags",
+      status: 200,
+      run: async (c) => c.json({ tags: (await serverRecord(c)).tags }),
+    }),
+    PUT: operation({
+      summary: "Replace a server's tags",
+      rule: `${TAGS}:update_all`,
+      role: "member",
+      on: "server.tags",
+      body: tagsBody,
+      status: 200,
+      run: async (c, { body }) => {
+        return c.json({ tags: (await change(c, { of: "tags", do: "replace", tags: body.tags })).record.tags });
+      },
+    }),
+    DELETE: operation({
+      summary: "Remove all of a server's tags",
+      rule: `${TAGS}:delete_all`,
+      role: "member",
+      on: "server.tags",
+      status: 204,
+      run: async (c) => {
+        await change(c, { of: "tags", do: "replace", tags: [] });
+        return c.body(null, 204);
+      },
+    }),
+  },
+  "/servers/:id/tags/:tag": {
+    GET: operation({
+      summary: "Ask whether a server has a tag",
+      rule: `${TAGS}:show`,
+      role: "reader",
+      on: "server.tags",
+      status: 204,
+      run: showTag,
+    }),
+    PUT: operation({
+      summary: "Give a server a tag",
+      rule: `${TAGS}:update`,
+      role: "member",
+      on: "server.tags",
+      status: [201, 204],
+      run: addTag,
+    }),
+    DELETE: operation({
+      summary: "Take a tag from a server",
+      rule: `${TAGS}:delete`,
+      role: "member",
+      on: "server.tags",
+      status: 204,
+      run: removeTag,
+    }),
+  },
+};
 
 /** The fault for a change that was refused. */
 export function detailsFault(id: string, error: ActionError | DetailsError): Fault {
@@ -56,13 +143,6 @@ export function detailsFault(id: string, error: ActionError | DetailsError): Fau
   }
 }
 
-async function shown(c: Context<AppEnv>): Promise<ServerRecord> {
-  const { id, stub } = serverOf(c);
-  const record = await stub.show(c.var.actor);
-  if (record === null) throw instanceNotFound(id);
-  return record;
-}
-
 async function change(c: Context<AppEnv>, wanted: DetailsChange) {
   const { id, stub } = serverOf(c);
   const changed = await stub.change(c.var.actor, wanted);
@@ -70,9 +150,9 @@ async function change(c: Context<AppEnv>, wanted: DetailsChange) {
   return changed.value;
 }
 
-async function setMetadata(c: Context<AppEnv>, how: "merge" | "replace"): Promise<Response> {
-  requireMember(c, `${METADATA}:${how === "merge" ? "create" : "update_all"}`);
-  const { metadata } = await jsonBody(c, z.strictObject({ metadata: items }));
+type Items = Record<string, string>;
+
+async function setMetadata(c: Context<AppEnv>, how: "merge" | "replace", metadata: Items): Promise<Response> {
   const { record } = await change(c, { of: "metadata", do: how, items: metadata });
   return c.json({ metadata: record.metadata });
 }
@@ -80,15 +160,13 @@ async function setMetadata(c: Context<AppEnv>, how: "merge" | "replace"): Promis
 const keyOf = (c: Context<AppEnv>) => c.req.param("key") ?? "";
 
 async function showItem(c: Context<AppEnv>): Promise<Response> {
-  const { metadata } = await shown(c);
+  const { metadata } = await serverRecord(c);
   const key = keyOf(c);
   if (!Object.hasOwn(metadata, key)) throw notFound("Metadata item was not found");
   return c.json({ meta: { [key]: metadata[key] } });
 }
 
-async function setItem(c: Context<AppEnv>): Promise<Response> {
-  requireMember(c, `${METADATA}:update`);
-  const { meta } = await jsonBody(c, z.strictObject({ meta: items }));
+async function setItem(c: Context<AppEnv>, meta: Items): Promise<Response> {
   const keys = Object.keys(meta);
   if (keys.length !== 1) throw badRequest("Request body contains too many items");
   if (keys[0] !== keyOf(c)) throw badRequest("Request body and URI mismatch");
@@ -97,19 +175,8 @@ async function setItem(c: Context<AppEnv>): Promise<Response> {
 }
 
 async function removeItem(c: Context<AppEnv>): Promise<Response> {
-  requireMember(c, `${METADATA}:delete`);
   await change(c, { of: "metadata", do: "delete", key: keyOf(c) });
   return c.body(null, 204);
-}
-
-function atTags(c: Context<AppEnv>, rule?: string): void {
-  if (c.var.minor < TAGS_MINOR) throw notFound("The resource could not be found.");
-  if (rule !== undefined) requireMember(c, rule);
-}
-
-function tagged(c: Context<AppEnv>): Promise<ServerRecord> {
-  atTags(c);
-  return shown(c);
 }
 
 /** The tag in the path; 400 when it can be none. */
@@ -119,12 +186,11 @@ const noSuchTag = (c: Context<AppEnv>) =>
   notFound(`Instance ${c.req.param("id")} has no tag '${(c.req.param("tag") ?? "").slice(0, 60)}'`);
 
 async function showTag(c: Context<AppEnv>): Promise<Response> {
-  if (!(await tagged(c)).tags.includes(c.req.param("tag") ?? "")) throw noSuchTag(c);
+  if (!(await serverRecord(c)).tags.includes(c.req.param("tag") ?? "")) throw noSuchTag(c);
   return c.body(null, 204);
 }
 
 async function addTag(c: Context<AppEnv>): Promise<Response> {
-  atTags(c, `${TAGS}:update`);
   const tag = tagOf(c);
   const { isNew } = await change(c, { of: "tags", do: "add", tag });
   if (!isNew) return c.body(null, 204);
@@ -133,7 +199,6 @@ async function addTag(c: Context<AppEnv>): Promise<Response> {
 }
 
 async function removeTag(c: Context<AppEnv>): Promise<Response> {
-  atTags(c, `${TAGS}:delete`);
   const { id, stub } = serverOf(c);
   const changed = await stub.change(c.var.actor, { of: "tags", do: "delete", tag: tagOf(c) });
   if (changed.ok) return c.body(null, 204);

@@ -65,10 +65,20 @@ async function checkFiles(c: Context<AppEnv>, files: readonly InjectedFile[]): P
     Math.max(...files.map((file) => Buffer.byteLength(text(file), encoding)));
   const [path, content] = [limits.injected_file_path_bytes, limits.injected_file_content_bytes];
   if (beyond(files.length, limits.injected_files)) throw forbidden("Personality file limit exceeded");
-  if (beyond(longest((file) => file.path, "utf8"), path)) {
+  if (
+    beyond(
+      longest((file) => file.path, "utf8"),
+      path,
+    )
+  ) {
     throw forbidden(`Personality file path exceeds maximum ${path}`);
   }
-  if (beyond(longest((file) => file.contents, "base64"), content)) {
+  if (
+    beyond(
+      longest((file) => file.contents, "base64"),
+      content,
+    )
+  ) {
     throw forbidden(`Personality file content exceeds maximum ${content}`);
   }
 }

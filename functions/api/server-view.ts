@@ -3,99 +3,148 @@ import { createHash } from "node:crypto";
 import type { Context } from "hono";
 import { instanceName, type ServerRecord } from "../conductor/record.ts";
 import { status } from "../conductor/state.ts";
+import type { Actor } from "../identity/actor.ts";
+import type { KnownHost } from "../scheduler/host-state.ts";
 import type { AppEnv } from "./app-env.ts";
+import { type Feature, has } from "./history.ts";
 import { computeBase, links } from "./resource.ts";
 import { microseconds, seconds } from "./timestamp.ts";
 
-/** What is shown of a server that is not in its record. Lists leave `userData` out: it has up to 64 KiB a server. */
-type Beside = { hostStatus: ReadonlyMap<string, string>; userData?: string | null };
-type View = Beside & { c: Context<AppEnv>; minor: number };
+/** What shows the server: GET of one or of many, or the answer to PUT. */
+type Kind = "show" | "detail" | "update";
+/** Who sees it, where; `groups` are the ids of the server's groups. */
+export type View = {
+  c: Context<AppEnv>;
+  minor: number;
+  actor: Actor;
+  kind: Kind;
+  hostStatus: ReadonlyMap<string, string>;
+  groups: readonly string[];
+  /** Lists leave it out: it has up to 64 KiB a server. */
+  userData?: string | null;
+};
 type Field = {
-  name: string;
-  /** The first microversion 2.x that shows it; 1 if absent. */
-  since?: number;
-  admin?: true;
+  on?: Feature;
+  /** From when on it is for everybody, always if absent; before, and for "admin" for ever, for admins. */
+  users?: Feature | "admin";
+  /** Of an extension of Nova's once: PUT's answer has it only from 2.75 on. */
+  extension?: true;
+  /** Not where many are shown. */
+  single?: true;
   /** undefined leaves the field out. */
   value(record: ServerRecord, view: View): unknown;
 };
 
 const PROGRESS_STATUS: readonly string[] = ["ACTIVE", "BUILD", "REBUILD", "RESIZE", "VERIFY_RESIZE", "MIGRATING"];
 
-const FIELDS: readonly Field[] = [
-  { name: "id", value: (r) => r.uuid },
-  { name: "name", value: (r) => r.display_name },
-  { name: "status", value: status },
-  { name: "tenant_id", value: (r) => r.project_id },
-  { name: "user_id", value: (r) => r.user_id },
-  { name: "metadata", value: (r) => r.metadata },
-  { name: "hostId", value: (r) => hostId(r) },
-  { name: "image", value: image },
-  { name: "flavor", value: flavor },
-  { name: "created", value: (r) => seconds(r.created_at) },
-  { name: "updated", value: (r) => seconds(r.updated_at) },
-  { name: "addresses", value: () => ({}) },
-  { name: "accessIPv4", value: (r) => r.access_ip_v4 },
-  { name: "accessIPv6", value: (r) => r.access_ip_v6 },
-  { name: "links", value: (r, { c }) => links(c, "servers", r.uuid) },
-  { name: "OS-DCF:diskConfig", value: (r) => r.disk_config },
-  { name: "progress", value: (r) => (PROGRESS_STATUS.includes(status(r)) ? r.progress : undefined) },
-  { name: "fault", value: fault },
-  {
-    name: "OS-EXT-AZ:availability_zone",
-    value: (r) => (r.host === null ? "" : (r.zone ?? r.availability_zone ?? "nova")),
-  },
-  { name: "config_drive", value: (r) => (r.config_drive ? "True" : "") },
-  { name: "key_name", value: (r) => r.key_name ?? null },
-  { name: "OS-SRV-USG:launched_at", value: (r) => microseconds(r.launched_at) },
-  { name: "OS-SRV-USG:terminated_at", value: (r) => microseconds(r.terminated_at) },
-  { name: "OS-EXT-STS:task_state", value: (r) => r.task_state },
-  { name: "OS-EXT-STS:vm_state", value: (r) => r.vm_state },
-  { name: "OS-EXT-STS:power_state", value: (r) => r.power_state },
-  { name: "os-extended-volumes:volumes_attached", value: () => [] },
-  { name: "OS-EXT-SRV-ATTR:host", admin: true, value: (r) => r.host },
-  { name: "OS-EXT-SRV-ATTR:hypervisor_hostname", admin: true, value: (r) => r.node },
-  { name: "OS-EXT-SRV-ATTR:instance_name", admin: true, value: instanceName },
-  { name: "OS-EXT-SRV-ATTR:hostname", since: 3, admin: true, value: (r) => r.hostname },
-  { name: "OS-EXT-SRV-ATTR:reservation_id", since: 3, admin: true, value: (r) => r.reservation_id },
-  { name: "OS-EXT-SRV-ATTR:launch_index", since: 3, admin: true, value: (r) => r.launch_index },
-  { name: "OS-EXT-SRV-ATTR:kernel_id", since: 3, admin: true, value: () => "" },
-  { name: "OS-EXT-SRV-ATTR:ramdisk_id", since: 3, admin: true, value: () => "" },
-  { name: "OS-EXT-SRV-ATTR:root_device_name", since: 3, admin: true, value: () => "/dev/vda" },
-  { name: "OS-EXT-SRV-ATTR:user_data", since: 3, admin: true, value: (_, { userData }) => userData },
-  { name: "locked", since: 9, value: (r) => r.locked_by !== null },
-  { name: "host_status", since: 16, admin: true, value: (r, { hostStatus }) => hostStatus.get(r.host ?? "") ?? "" },
-  { name: "description", since: 19, value: (r) => r.description },
-  { name: "tags", since: 26, value: (r) => r.tags },
-];
+const EXTENDED = { on: "server.extended-attributes", users: "admin", extension: true } as const;
 
-/** The full view: what 2.<minor> shows to this caller. */
-export function serverView(c: Context<AppEnv>, record: ServerRecord, beside: Beside): object {
-  const { minor, actor } = c.var;
-  const view = { ...beside, c, minor };
+const FIELDS: Readonly<Record<string, Field>> = {
+  id: { value: (r) => r.uuid },
+  name: { value: (r) => r.display_name },
+  status: { value: status },
+  tenant_id: { value: (r) => r.project_id },
+  user_id: { value: (r) => r.user_id },
+  metadata: { value: (r) => r.metadata },
+  hostId: { value: (r) => hostId(r.project_id, r.host) },
+  image: { value: image },
+  flavor: { value: flavor },
+  created: { value: (r) => seconds(r.created_at) },
+  updated: { value: (r) => seconds(r.updated_at) },
+  addresses: { value: () => ({}) },
+  accessIPv4: { value: (r) => r.access_ip_v4 },
+  accessIPv6: { value: (r) => r.access_ip_v6 },
+  links: { value: (r, { c }) => links(c, "servers", r.uuid) },
+  "OS-DCF:diskConfig": { value: (r) => r.disk_config },
+  progress: { value: (r) => (PROGRESS_STATUS.includes(status(r)) ? r.progress : undefined) },
+  fault: { value: fault },
+  "OS-EXT-AZ:availability_zone": { extension: true, value: zone },
+  config_drive: { extension: true, value: (r) => (r.config_drive ? "True" : "") },
+  key_name: { extension: true, value: (r) => r.key_name ?? null },
+  "OS-SRV-USG:launched_at": { extension: true, value: (r) => microseconds(r.launched_at) },
+  "OS-SRV-USG:terminated_at": { extension: true, value: (r) => microseconds(r.terminated_at) },
+  "OS-EXT-STS:task_state": { extension: true, value: (r) => r.task_state },
+  "OS-EXT-STS:vm_state": { extension: true, value: (r) => r.vm_state },
+  "OS-EXT-STS:power_state": { extension: true, value: (r) => r.power_state },
+  "os-extended-volumes:volumes_attached": { extension: true, value: () => [] },
+  "OS-EXT-SRV-ATTR:host": { extension: true, users: "admin", value: (r) => r.host },
+  "OS-EXT-SRV-ATTR:hypervisor_hostname": { extension: true, users: "admin", value: (r) => r.node },
+  "OS-EXT-SRV-ATTR:instance_name": { extension: true, users: "admin", value: instanceName },
+  "OS-EXT-SRV-ATTR:hostname": { ...EXTENDED, users: "server.hostname", value: (r) => r.hostname },
+  "OS-EXT-SRV-ATTR:reservation_id": { ...EXTENDED, value: (r) => r.reservation_id },
+  "OS-EXT-SRV-ATTR:launch_index": { ...EXTENDED, value: (r) => r.launch_index },
+  "OS-EXT-SRV-ATTR:kernel_id": { ...EXTENDED, value: () => "" },
+  "OS-EXT-SRV-ATTR:ramdisk_id": { ...EXTENDED, value: () => "" },
+  "OS-EXT-SRV-ATTR:root_device_name": { ...EXTENDED, value: () => "/dev/vda" },
+  "OS-EXT-SRV-ATTR:user_data": { ...EXTENDED, value: (_, { userData }) => userData },
+  locked: { on: "server.locked", value: (r) => r.locked_by !== null },
+  host_status: {
+    on: "server.host-status",
+    users: "admin",
+    extension: true,
+    value: (r, { hostStatus }) => hostStatus.get(r.host ?? "") ?? "",
+  },
+  description: { on: "server.description", value: (r) => r.description },
+  tags: { on: "server.tags", value: (r) => r.tags },
+  // Images have no signatures here, so no server was built by one.
+  trusted_image_certificates: { on: "server.trusted-certificates", value: () => null },
+  server_groups: { on: "server.groups", single: true, value: (_, { groups }) => groups },
+  locked_reason: { on: "server.lock-reason", value: (r) => r.locked_reason ?? null },
+  pinned_availability_zone: { on: "server.pinned-zone", value: (r) => r.availability_zone },
+};
+
+/** What this caller is shown of a server. */
+export function serverView(view: View, record: ServerRecord): object {
+  const { minor, actor, kind } = view;
+  const whole = kind !== "update" || has(minor, "server.full-update-view");
   const shown: Record<string, unknown> = {};
-  for (const field of FIELDS) {
-    if (minor < (field.since ?? 1) || (field.admin && !actor.is_admin)) continue;
+  for (const [name, field] of Object.entries(FIELDS)) {
+    const { on, users } = field;
+    if (on !== undefined && !has(minor, on)) continue;
+    if (users !== undefined && !actor.is_admin && (users === "admin" || !has(minor, users))) continue;
+    if ((field.extension && !whole) || (field.single && kind === "detail")) continue;
     const value = field.value(record, view);
-    if (value !== undefined) shown[field.name] = value;
+    if (value !== undefined) shown[name] = value;
   }
   return shown;
 }
 
-/** What PUT answers up to 2.74: the fields without an extension's prefix, and without what extensions added bare. */
-export function serverCore(c: Context<AppEnv>, record: ServerRecord): object {
-  const full = Object.entries(serverView(c, record, { hostStatus: new Map() }));
-  return Object.fromEntries(full.filter(([name]) => name === "OS-DCF:diskConfig" || !EXTENSION_FIELD.test(name)));
+/** One server as GET and PUT show it, with what must be asked of other objects. */
+export async function shownServer(c: Context<AppEnv>, record: ServerRecord, kind: Kind): Promise<object> {
+  const { minor, actor } = c.var;
+  const [status, groups, userData] = await Promise.all([hostStatus(c), groupsOf(c, record), userDataOf(c, record)]);
+  return serverView({ c, minor, actor, kind, hostStatus: status, groups, userData }, record);
 }
 
-const EXTENSION_FIELD = /:|^(config_drive|key_name|host_status)$/;
+/** Asked for only where it is shown. */
+async function userDataOf(c: Context<AppEnv>, { uuid }: ServerRecord): Promise<string | null> {
+  const { actor, minor } = c.var;
+  if (!actor.is_admin || !has(minor, "server.extended-attributes")) return null;
+  return c.env.SERVER.getByName(uuid).userData(actor);
+}
 
 /** What GET /servers shows of each. */
 export function serverBrief(c: Context<AppEnv>, record: ServerRecord): object {
   return { id: record.uuid, name: record.display_name, links: links(c, "servers", record.uuid) };
 }
 
+/** The group that it was made in, while there is one. */
+async function groupsOf(c: Context<AppEnv>, { project_id, server_group }: ServerRecord): Promise<string[]> {
+  if (!server_group || !has(c.var.minor, "server.groups")) return [];
+  return (await c.env.PROJECT.getByName(project_id).group(server_group)) === null ? [] : [server_group];
+}
+
+/** Of each host: DOWN, MAINTENANCE, UP or UNKNOWN (nova: get_instance_host_status). Asked for only where it is shown. */
+export async function hostStatus(c: Context<AppEnv>): Promise<ReadonlyMap<string, string>> {
+  if (!c.var.actor.is_admin || !has(c.var.minor, "server.host-status")) return new Map();
+  const hosts = await c.env.SCHEDULER.getByName("default").hosts();
+  const statusOf = ({ up, enabled, forced_down }: KnownHost) =>
+    forced_down ? "DOWN" : enabled ? (up ? "UP" : "UNKNOWN") : "MAINTENANCE";
+  return new Map(hosts.map((host) => [host.host, statusOf(host)]));
+}
+
 /** The same host reads differently in every project, and stays the same in one. */
-function hostId({ project_id, host }: ServerRecord): string {
+export function hostId(project_id: string, host: string | null): string {
   return host === null ? "" : createHash("sha224").update(`${project_id}${host}`).digest("hex");
 }
 
@@ -104,11 +153,16 @@ function image({ image: { id } }: ServerRecord, { c }: View): object {
 }
 
 function flavor({ flavor: f }: ServerRecord, { c, minor }: View): object {
-  if (minor < 47) {
+  if (!has(minor, "server.embedded-flavor")) {
     return { id: f.flavorid, links: [{ rel: "bookmark", href: `${computeBase(c).bookmark}/flavors/${f.flavorid}` }] };
   }
   const { vcpus, ram, disk, ephemeral, swap, extra_specs } = f;
   return { vcpus, ram, disk, ephemeral, swap, original_name: f.name, extra_specs };
+}
+
+/** The zone of its host; of a server that has none, the zone that was asked for. */
+function zone({ host, zone, availability_zone }: ServerRecord): string {
+  return (host === null ? availability_zone : (zone ?? availability_zone ?? "nova")) ?? "";
 }
 
 function fault(record: ServerRecord): object | undefined {

@@ -11,6 +11,8 @@ export const ACTION_TABLES = `
   );
   CREATE INDEX event_request ON event (request_id);`;
 
+export const DETAILS_COLUMN = "ALTER TABLE event ADD COLUMN details TEXT;";
+
 /** Times are ISO 8601 in UTC with milliseconds. `message` is null, or "Error". */
 export type InstanceAction = {
   request_id: string;
@@ -27,6 +29,8 @@ export type InstanceEvent = {
   start_time: string;
   finish_time: string | null;
   result: "Success" | "Error" | null;
+  /** Why it failed, in the words of the server's fault. */
+  details: string | null;
 };
 
 export class ActionLog {
@@ -56,20 +60,23 @@ export class ActionLog {
     );
   }
 
-  /** Ends the request's open event, and with it the action. */
-  finishEvent(requestId: string, host: string | null, result: "Success" | "Error"): void {
+  /** Ends the request's open event, and with it the action. `failure` tells why, if it failed. */
+  finishEvent(requestId: string, host: string | null, failure: string | null): void {
+    const result = failure === null ? "Success" : "Error";
     const now = new Date().toISOString();
     this.#sql.exec(
-      "UPDATE event SET finish_time = ?, result = ?, host = ? WHERE request_id = ? AND finish_time IS NULL",
+      `UPDATE event SET finish_time = ?, result = ?, host = ?, details = ?
+       WHERE request_id = ? AND finish_time IS NULL`,
       now,
       result,
       host,
+      failure,
       requestId,
     );
     this.#sql.exec(
       "UPDATE action SET updated_at = ?, message = ? WHERE request_id = ?",
       now,
-      result === "Error" ? "Error" : null,
+      failure === null ? null : "Error",
       requestId,
     );
   }
@@ -87,7 +94,7 @@ export class ActionLog {
   events(requestId: string): InstanceEvent[] {
     return this.#sql
       .exec<InstanceEvent>(
-        "SELECT event, host, start_time, finish_time, result FROM event WHERE request_id = ? ORDER BY seq",
+        "SELECT event, host, start_time, finish_time, result, details FROM event WHERE request_id = ? ORDER BY seq",
         requestId,
       )
       .toArray();

@@ -6,7 +6,7 @@ import type { Conflict, VmState } from "./state.ts";
 /** nova: MAX_TAG_COUNT of objects/instance.py. */
 export const MAX_TAGS = 50;
 
-type Said = "display_name" | "description" | "disk_config" | "access_ip_v4" | "access_ip_v6";
+type Said = "display_name" | "description" | "hostname" | "disk_config" | "access_ip_v4" | "access_ip_v6";
 export type Details = Partial<Pick<ServerRecord, Said | "metadata" | "tags">>;
 /** More metadata on one server than its owner may write. */
 export type TooManyItems = { kind: "too_many_items"; limit: number };

@@ -50,6 +50,8 @@ export type ServerRecord = CreateSpec &
     progress: number;
     fault: Fault | null;
     locked_by: "owner" | "admin" | null;
+    /** Why it was locked, if that was told (2.73). */
+    locked_reason?: string | null;
   };
 
 /** SQL that gives a column `record` of before these fields their values. */

@@ -38,7 +38,7 @@ export class SagaRunner {
   async begin(flow: string, memo: Memo, request_id: string | null): Promise<void> {
     const { ctx, store, actions } = this.#parts;
     const cutOff = store.saga()?.request_id;
-    if (cutOff) actions.finishEvent(cutOff, store.record()?.host ?? null, "Error");
+    if (cutOff) actions.finishEvent(cutOff, store.record()?.host ?? null, `It was cut off by ${flow}.`);
     const event = FLOWS[flow]?.event;
     if (request_id !== null && event !== undefined) actions.startEvent(request_id, event);
     const saga: SagaRow<Memo> = {
@@ -97,7 +97,7 @@ export class SagaRunner {
     given.forgetSecrets();
     if (store.record()?.vm_state === "deleted") given.forgetGiven();
     if (request_id !== null) {
-      actions.finishEvent(request_id, store.record()?.host ?? null, failure ? "Error" : "Success");
+      actions.finishEvent(request_id, store.record()?.host ?? null, failure?.message ?? null);
     }
   }
 }

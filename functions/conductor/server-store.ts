@@ -1,5 +1,5 @@
 /** The tables of a `Server` object. */
-import { ACTION_TABLES } from "./action-log.ts";
+import { ACTION_TABLES, DETAILS_COLUMN } from "./action-log.ts";
 import type { Memo } from "./context.ts";
 import { GIVEN_TABLES } from "./given.ts";
 import { type ServerRecord, WITH_CONFIG_DRIVE } from "./record.ts";
@@ -17,6 +17,7 @@ export const MIGRATIONS = [
    ${ACTION_TABLES}`,
   `${GIVEN_TABLES}
    UPDATE instance SET record = ${WITH_CONFIG_DRIVE};`,
+  DETAILS_COLUMN,
 ] as const;
 
 type SagaColumns = {

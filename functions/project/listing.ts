@@ -1,58 +1,115 @@
 /** Order and pages of a list of servers (nova: api/openstack/common.py, compute/instance_list.py). Pure. */
 import type { ServerRecord } from "../conductor/record.ts";
-import { err, ok, type Result } from "../result.ts";
-import { type Asked, passes } from "./filters.ts";
+import type { Asked } from "./filters.ts";
 
-export const SORT_KEYS = [
-  "availability_zone",
-  "created_at",
-  "display_name",
-  "host",
-  "hostname",
-  "launch_index",
-  "launched_at",
-  "node",
-  "power_state",
-  "progress",
-  "project_id",
-  "task_state",
-  "terminated_at",
-  "updated_at",
-  "user_id",
-  "uuid",
-  "vm_state",
-] as const;
-export type SortKey = (typeof SORT_KEYS)[number];
+/** What one sorts by: of a record, and of its row's JSON. */
+type Column = { sql: string; of(record: ServerRecord): unknown };
 
+const field = (path: string): Column => ({
+  sql: `record ->> '$.${path}'`,
+  of: (record) => path.split(".").reduce<unknown>((inner, key) => (inner ? Reflect.get(inner, key) : null), record),
+});
+/** Of every server the same. */
+const same: Column = { sql: "NULL", of: () => null };
+
+export const SORT_KEYS = {
+  access_ip_v4: same,
+  access_ip_v6: same,
+  auto_disk_config: field("disk_config"),
+  availability_zone: field("availability_zone"),
+  config_drive: same,
+  created_at: field("created_at"),
+  display_description: field("description"),
+  display_name: field("display_name"),
+  host: field("host"),
+  hostname: field("hostname"),
+  image_ref: field("image.id"),
+  instance_type_id: field("flavor.flavorid"),
+  kernel_id: same,
+  key_name: field("key_name"),
+  launch_index: field("launch_index"),
+  launched_at: field("launched_at"),
+  locked: { sql: "record ->> '$.locked_by' IS NOT NULL", of: (record) => Number(record.locked_by !== null) },
+  locked_by: field("locked_by"),
+  node: field("node"),
+  power_state: field("power_state"),
+  progress: field("progress"),
+  project_id: field("project_id"),
+  ramdisk_id: same,
+  root_device_name: same,
+  task_state: field("task_state"),
+  terminated_at: field("terminated_at"),
+  updated_at: field("updated_at"),
+  user_id: field("user_id"),
+  uuid: { sql: "uuid", of: (record) => record.uuid },
+  vm_state: field("vm_state"),
+} as const satisfies Record<string, Column>;
+export type SortKey = keyof typeof SORT_KEYS;
+
+type Order = { key: SortKey; dir: "asc" | "desc" }[];
 export type ListQuery = {
   filters: Asked[];
-  sort: { key: SortKey; dir: "asc" | "desc" }[];
+  sort: Order;
   limit: number;
+  /** Whether servers that are gone are meant instead; "both": too. No if absent. */
+  deleted?: boolean | "both";
+  /** The page begins after this server: its uuid, or what it is where it may be another project's. */
   marker?: string;
+  after?: ServerRecord;
 };
+/** `full`: there may be more. */
 export type Page = { servers: ServerRecord[]; full: boolean };
 export type BadQuery = { kind: "bad_query"; message: string };
 
-/** The page that `query` asks for. Order ends with the uuid, so that it is total. */
-export function pageOf(records: readonly ServerRecord[], query: ListQuery): Result<Page, BadQuery> {
-  const sorted = records.filter((record) => passes(record, query.filters)).sort(comparing(query.sort));
-  let from = 0;
-  if (query.marker !== undefined) {
-    from = sorted.findIndex((record) => record.uuid === query.marker) + 1;
-    if (from === 0) return err({ kind: "bad_query", message: `marker [${query.marker}] not found` });
-  }
-  const servers = sorted.slice(from, from + query.limit);
-  return ok({ servers, full: servers.length === query.limit && query.limit > 0 });
+type Bound = string | number | null;
+
+/** `WHERE … ORDER BY …` of a page that begins after `after`. Order ends with the uuid, so that it is total. */
+export function pageSql(sort: Order, after: ServerRecord | null): { sql: string; bound: Bound[] } {
+  const order = total(sort);
+  const by = order.map(({ key, dir }) => `${SORT_KEYS[key].sql} ${dir}`).join(", ");
+  if (after === null) return { sql: `ORDER BY ${by}`, bound: [] };
+  const bound: Bound[] = [];
+  const bind = (value: Bound) => `?${bound.push(value)}`;
+  // Behind it in one key, and level with it in all before.
+  const branches = order.map(({ key, dir }, at) => {
+    const level = order.slice(0, at).map((one) => `${SORT_KEYS[one.key].sql} IS ${bind(boundOf(after, one.key))}`);
+    return [...level, behind(SORT_KEYS[key].sql, dir, boundOf(after, key), bind)].join(" AND ");
+  });
+  return { sql: `WHERE (${branches.join(" OR ")}) ORDER BY ${by}`, bound };
 }
 
-function comparing(sort: ListQuery["sort"]): (a: ServerRecord, b: ServerRecord) => number {
-  const keys = sort.some(({ key }) => key === "uuid")
-    ? sort
-    : [...sort, { key: "uuid" as const, dir: "desc" as const }];
+/** NULL is SQLite's least: the first going up, the last going down. */
+function behind(sql: string, dir: "asc" | "desc", value: Bound, bind: (value: Bound) => string): string {
+  if (value === null) return dir === "asc" ? `${sql} IS NOT NULL` : "FALSE";
+  return dir === "asc" ? `${sql} > ${bind(value)}` : `(${sql} < ${bind(value)} OR ${sql} IS NULL)`;
+}
+
+/** One page of several projects' pages, each in order and `limit` long. */
+export function merged(pages: readonly Page[], { sort, limit }: ListQuery): Page {
+  const servers = pages.flatMap((page) => page.servers).sort(comparing(total(sort)));
+  return pageOf(servers.slice(0, limit), limit);
+}
+
+export const pageOf = (servers: ServerRecord[], limit: number): Page => {
+  return { servers, full: servers.length === limit && limit > 0 };
+};
+
+const total = (sort: Order): Order => {
+  return sort.some(({ key }) => key === "uuid") ? sort : [...sort, { key: "uuid", dir: "asc" }];
+};
+
+function boundOf(record: ServerRecord, key: SortKey): Bound {
+  const value = SORT_KEYS[key].of(record);
+  return typeof value === "string" || typeof value === "number" ? value : null;
+}
+
+function comparing(order: Order): (a: ServerRecord, b: ServerRecord) => number {
   return (a, b) => {
-    for (const { key, dir } of keys) {
-      const [x, y] = [a[key] ?? "", b[key] ?? ""];
-      if (x !== y) return x < y === (dir === "asc") ? -1 : 1;
+    for (const { key, dir } of order) {
+      const [x, y] = [boundOf(a, key), boundOf(b, key)];
+      if (x === y) continue;
+      const less = x === null || (y !== null && x < y);
+      return less === (dir === "asc") ? -1 : 1;
     }
     return 0;
   };

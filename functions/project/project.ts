@@ -10,7 +10,7 @@ import { causeOf, log } from "../log.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate } from "../store/migrate.ts";
 import { MIGRATION as GROUPS, type GroupPlacement, type NewGroup, type ServerGroup, ServerGroups } from "./groups.ts";
-import { type BadQuery, type ListQuery, type Page, pageOf } from "./listing.ts";
+import type { BadQuery, ListQuery, Page } from "./listing.ts";
 import type { Migration, MigrationFilter, NewMigration } from "./migration.ts";
 import { MIGRATION_TABLE, readMigrations, saveMigration } from "./migrations.ts";
 import {
@@ -24,6 +24,7 @@ import {
   type Usage,
 } from "./quota.ts";
 import { type ClassLimits, QUOTA_TABLES, QuotaStore } from "./quota-store.ts";
+import { findServer, INDEX_TABLES, isDeleted, keepDeleted, readPage } from "./server-index.ts";
 import { keepUsage, readUsage, type ServerUsage, USAGE_TABLES } from "./usage.ts";
 
 const MIGRATIONS = [
@@ -38,10 +39,9 @@ const MIGRATIONS = [
   GROUPS,
   `UPDATE server SET record = ${WITH_CONFIG_DRIVE};`,
   MIGRATION_TABLE,
+  INDEX_TABLES,
 ] as const;
 
-/** A deleted server's late word must not bring its row back; words do not travel this long. */
-const DELETED_KEEP_MS = 60 * 60 * 1000;
 const RECHECK_MS = 60_000;
 
 export type Quota = { limits: Limits; in_use: Usage & { server_groups: number }; reserved: Usage };
@@ -103,13 +103,11 @@ export class Project extends DurableObject<Env> {
       const now = Date.now();
       sql.exec("DELETE FROM server WHERE uuid = ?", record.uuid);
       this.#groups.leave(record.uuid);
-      sql.exec("DELETE FROM deleted WHERE at < ?", now - DELETED_KEEP_MS);
-      sql.exec("INSERT OR REPLACE INTO deleted VALUES (?, ?)", record.uuid, now);
+      keepDeleted(sql, record, now);
       keepUsage(sql, record, now);
       return;
     }
-    const gone = sql.exec("SELECT 1 FROM deleted WHERE uuid = ?", record.uuid).toArray().length > 0;
-    if (gone) return;
+    if (isDeleted(sql, record.uuid)) return;
     const { uuid, version, flavor } = record;
     sql.exec(
       `INSERT INTO server (uuid, version, vcpus, ram, record, user_id) VALUES (?1, ?2, ?3, ?4, ?5, ?7)
@@ -184,9 +182,17 @@ export class Project extends DurableObject<Env> {
 
   /** One page of the project's servers, newest first unless asked otherwise. No server is woken. */
   list(query: ListQuery): Result<Page, BadQuery> {
-    const rows = this.ctx.storage.sql.exec<{ record: string }>("SELECT record FROM server");
-    const records = [...rows].map((row) => JSON.parse(row.record) as ServerRecord);
-    return pageOf(records, query);
+    const { sql } = this.ctx.storage;
+    const { after = null, marker } = query;
+    if (marker === undefined || after !== null) return ok(readPage(sql, query, after));
+    const marked = findServer(sql, marker);
+    if (marked === null) return err({ kind: "bad_query", message: `marker [${marker}] not found` });
+    return ok(readPage(sql, query, marked));
+  }
+
+  /** The record of one of its servers, be it gone: for lists of many projects, to begin after it. */
+  find(uuid: string): ServerRecord | null {
+    return findServer(this.ctx.storage.sql, uuid);
   }
 
   /** The servers that ran at some time from `start` to `end` (ISO 8601 in UTC with milliseconds), also deleted ones. */

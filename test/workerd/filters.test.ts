@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { FILTERS, listServers, usable } from "../../functions/api/schema/server-list.ts";
 import { newRecord, type ServerRecord } from "../../functions/conductor/record.ts";
-import { allowed, FILTERS, passes, wrongValue } from "../../functions/project/filters.ts";
+import { passes } from "../../functions/project/filters.ts";
 import { specOf } from "./specs.ts";
 
 const record: ServerRecord = {
@@ -41,29 +42,49 @@ it.each([
   ["ip", ["."], false],
   ["config_drive", ["false"], true],
   ["flavor", ["http://x/flavors/1"], true],
-])("%s=%j: %s", (name, values, through) => {
-  expect(wrongValue([{ name, values }])).toBeNull();
+  ["key_name", ["."], false],
+  ["instance_name", ["^instance-"], true],
+  ["locked_by", ["owner"], true],
+] as const)("%s=%j: %s", (name, list, through) => {
+  const values = [...list];
+  expect(FILTERS[name].schema.safeParse(values).success).toBe(true);
   expect(passes(record, [{ name, values }])).toBe(through);
 });
 
 describe("who may use which", () => {
-  const usable = (minor: number, isAdmin: boolean) => {
-    const query = Object.fromEntries(Object.keys(FILTERS).map((name) => [name, ["x"]]));
-    return allowed(query, minor, isAdmin).map(({ name }) => name);
+  const GOOD: Record<string, string> = { locked: "1", config_drive: "1" };
+  const allowed = (minor: number, isAdmin: boolean) => {
+    const names = Object.keys(FILTERS).filter((name) => minor < 75 || name !== "instance_name");
+    const query = Object.fromEntries(names.map((name) => [name, [GOOD[name] ?? "2026-01-01"]]));
+    return usable(listServers(minor).parse(query), minor, isAdmin).map(({ name }) => name);
   };
-  it("an admin all of them, as they came", () => {
-    expect(usable(96, true)).toEqual(Object.keys(FILTERS));
-    expect(usable(1, true)).not.toContain("tags");
+  it("an admin all of them that there are at that microversion", () => {
+    expect(allowed(96, true)).toEqual(Object.keys(FILTERS).filter((name) => name !== "instance_name"));
+    expect(allowed(74, true)).toContain("instance_name");
+    for (const [name, since] of [
+      ["ip6", 5],
+      ["tags", 26],
+      ["changes-before", 66],
+      ["locked", 73],
+    ] as const) {
+      expect(allowed(since - 1, true)).not.toContain(name);
+      expect(allowed(since, true)).toContain(name);
+    }
   });
   it("others few, and more from 2.83 on; the rest is dropped unsaid", () => {
-    expect(usable(61, false)).toEqual([
+    expect(allowed(61, false)).toEqual([
       ...["name", "status", "image", "flavor", "reservation_id", "ip", "ip6", "changes-since"],
       ...["tags", "tags-any", "not-tags", "not-tags-any"],
     ]);
-    expect(usable(83, false)).toEqual(expect.arrayContaining(["vm_state", "user_id", "locked", "availability_zone"]));
-    for (const name of ["host", "node", "uuid"]) expect(usable(96, false)).not.toContain(name);
+    expect(allowed(83, false)).toEqual(expect.arrayContaining(["vm_state", "user_id", "locked", "availability_zone"]));
+    expect(allowed(82, false)).not.toContain("vm_state");
+    expect(allowed(89, false)).not.toContain("hostname");
+    expect(allowed(90, false)).toContain("hostname");
+    for (const name of ["host", "node", "uuid"]) expect(allowed(96, false)).not.toContain(name);
   });
-  it("nobody a name that no filter has", () => {
-    expect(allowed({ constructor: ["x"], __proto__: ["x"], limit: ["1"] }, 96, true)).toEqual([]);
+  it("nobody a name that no filter has: it is dropped up to 2.74, and refused from 2.75 on", () => {
+    const query = JSON.parse('{ "constructor": ["x"], "__proto__": ["x"], "limit": ["1"] }');
+    expect(usable(listServers(74).parse(query), 74, true)).toEqual([]);
+    expect(listServers(75).safeParse({ nonsense: ["x"] }).success).toBe(false);
   });
 });

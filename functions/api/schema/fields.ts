@@ -30,13 +30,22 @@ export const tags = z
   .max(50)
   .refine((all) => new Set(all).size === all.length, "Tags are not unique.");
 
+/** The name that a guest is told (2.90). */
+export const hostname = z
+  .string()
+  .max(63)
+  .regex(/^[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]$/, "It is no host name.");
+
+/** A host's name, with its domain or without. */
+export const fqdn = z.string().regex(/^[a-zA-Z0-9._-]{1,255}$/, "It is no host name.");
+
 const TRUE = ["true", "1", "on", "yes", "t", "y"];
 const FALSE = ["false", "0", "off", "no", "f", "n"];
 
 /** true, false, and the strings that Nova takes for them. */
 export const boolean = z.union([z.boolean(), z.string()]).transform(truth);
 
-function truth(value: boolean | string, context: z.core.$RefinementCtx): boolean {
+export function truth(value: boolean | string, context: z.core.$RefinementCtx): boolean {
   if (typeof value === "boolean") return value;
   if (TRUE.includes(value.toLowerCase())) return true;
   if (FALSE.includes(value.toLowerCase())) return false;

@@ -1,40 +1,63 @@
 /** Bodies of servers and their actions, by microversion (nova/api/openstack/compute/schemas/servers.py). */
 import { z } from "zod";
 import { MAX_USER_DATA_CHARS } from "../../protocol/methods.ts";
-import { base64, boolean, description, metadata, name, tags, wholeNumber } from "./fields.ts";
+import { base64, boolean, description, fqdn, hostname, metadata, name, tags, wholeNumber } from "./fields.ts";
+import { type Property, versioned } from "./versioned.ts";
 
-const networks = z.union([
-  z.enum(["auto", "none"]),
-  z.array(z.object({ uuid: z.string().optional(), port: z.string().nullish() })).max(1000),
-]);
-
-const blockDevice = z.strictObject({
-  uuid: z.string().optional(),
-  source_type: z.enum(["volume", "image", "snapshot", "blank"]),
-  destination_type: z.enum(["local", "volume"]).optional(),
-  boot_index: z.union([z.int(), z.string(), z.null()]).optional(),
-  delete_on_termination: boolean.optional(),
-  volume_size: wholeNumber(1).optional(),
-  device_name: z.string().max(255).optional(),
+const network = z.strictObject({
+  uuid: z.uuid().optional(),
+  port: z.uuid().nullish(),
+  fixed_ip: z.union([z.ipv4(), z.ipv6()]).optional(),
   tag: z.string().max(60).optional(),
 });
 
+const blockDevice = versioned({
+  uuid: { schema: z.string().max(255) },
+  source_type: { schema: z.enum(["volume", "image", "snapshot", "blank"]) },
+  destination_type: { schema: z.enum(["local", "volume"]) },
+  boot_index: { schema: z.union([z.int(), z.string().max(16), z.null()]) },
+  delete_on_termination: { schema: boolean },
+  volume_size: { schema: wholeNumber(1) },
+  device_name: { schema: z.string().regex(/^(\/dev\/)?[a-zA-Z0-9_-]{1,64}$/, "It is no device's name.") },
+  device_type: { schema: z.string().max(255).nullable() },
+  disk_bus: { schema: z.string().max(255).nullable() },
+  guest_format: { schema: z.string().max(255).nullable() },
+  no_device: { schema: boolean },
+  volume_id: { schema: z.string().max(255) },
+  snapshot_id: { schema: z.string().max(255) },
+  tag: { schema: z.string().max(60) },
+  volume_type: { schema: z.string().max(255).nullable(), on: "server.device-volume-type" },
+});
+
+/** 1 to 50 names of certificates that an image's signature may be checked with. */
+const certificates = z
+  .array(z.string().min(1).max(255))
+  .min(1)
+  .max(50)
+  .refine((all) => new Set(all).size === all.length, "They are not unique.")
+  .nullable();
+
+/** The name that the guest is told; it may have a domain from 2.94 on. */
+const HOSTNAME = [
+  { schema: fqdn, on: "server.fqdn" },
+  { schema: hostname, on: "server.hostname" },
+] as const satisfies Property[];
 /** Empty: none. */
 const accessIPv4 = z.union([z.literal(""), z.ipv4()]);
 const accessIPv6 = z.union([z.literal(""), z.ipv6()]);
 
-/** `since`, `until`: the first and the last microversion 2.x that knows the property. */
-type Property = { schema: z.ZodType; since?: number; until?: number; required?: (minor: number) => boolean };
-
 const CREATE = {
-  name: { schema: name, required: () => true },
+  name: { schema: name, required: true },
   flavorRef: {
     schema: z.union([z.string().min(1).max(255), z.int().min(0).transform(String)]),
-    required: () => true,
+    required: true,
   },
   imageRef: { schema: z.union([z.literal(""), z.uuid()]) },
   metadata: { schema: metadata },
-  networks: { schema: networks, required: (minor) => minor >= 37 },
+  networks: {
+    schema: z.union([z.enum(["auto", "none"]), z.array(network).max(1000)]),
+    required: "server.networks-required",
+  },
   availability_zone: { schema: name },
   "OS-DCF:diskConfig": { schema: z.enum(["AUTO", "MANUAL"]) },
   min_count: { schema: wholeNumber(1) },
@@ -44,60 +67,64 @@ const CREATE = {
   config_drive: { schema: boolean.nullable() },
   adminPass: { schema: z.string() },
   user_data: { schema: base64(MAX_USER_DATA_CHARS).nullable() },
-  personality: { schema: z.array(z.strictObject({ path: z.string(), contents: base64() })), until: 56 },
+  personality: {
+    schema: z.array(z.strictObject({ path: z.string(), contents: base64() })),
+    on: "server.personality",
+  },
   security_groups: { schema: z.array(z.object({ name: z.string().max(255) })).max(100) },
   accessIPv4: { schema: accessIPv4 },
   accessIPv6: { schema: accessIPv6 },
   block_device_mapping: { schema: z.array(z.unknown()).max(100) },
-  block_device_mapping_v2: { schema: z.array(blockDevice).max(100) },
-  description: { schema: description, since: 19 },
-  tags: { schema: tags, since: 52 },
-} as const satisfies Record<string, Property>;
+  block_device_mapping_v2: { schema: (minor: number) => z.array(blockDevice(minor)).max(100) },
+  description: { schema: description, on: "server.description" },
+  tags: { schema: tags, on: "server.tags-on-create" },
+  trusted_image_certificates: { schema: certificates, on: "server.trusted-certificates" },
+  host: { schema: fqdn, on: "server.destination" },
+  hypervisor_hostname: { schema: fqdn, on: "server.destination" },
+  hostname: HOSTNAME,
+} as const satisfies Record<string, Property | readonly Property[]>;
+const hostOrHosts = z.union([z.uuid(), z.array(z.uuid()).max(100)]);
 
-type Created = { [K in keyof typeof CREATE]?: z.infer<(typeof CREATE)[K]["schema"]> } & {
-  name: string;
-  flavorRef: string;
-};
-type Hints = Record<string, unknown>;
-export type CreateBody = {
-  server: Created;
-  "os:scheduler_hints"?: Hints;
-  "OS-SCH-HNT:scheduler_hints"?: Hints;
-};
+/** What a scheduler may be told; a hint that nobody knows is kept, as Nova keeps it. */
+const hints = z.looseObject({
+  group: z.uuid().optional(),
+  same_host: hostOrHosts.optional(),
+  different_host: hostOrHosts.optional(),
+  query: z.union([z.string().max(4096), z.record(z.string(), z.unknown())]).optional(),
+  cidr: z
+    .string()
+    .regex(/^\/[0-9a-f.:]+$/, "It is no prefix of an address.")
+    .optional(),
+  build_near_host_ip: z.union([z.ipv4(), z.ipv6()]).optional(),
+  target_cell: name.optional(),
+  different_cell: z.union([z.string().max(255), z.array(z.string().max(255)).max(100)]).optional(),
+});
+export type SchedulerHints = z.infer<typeof hints>;
 
-const hints = z.record(z.string().max(255), z.unknown());
-const byMinor = new Map<number, z.ZodType<CreateBody>>();
+const server = versioned(CREATE);
 
-/** The body of POST /servers at 2.<minor>. */
-export function createServer(minor: number): z.ZodType<CreateBody> {
-  const known = byMinor.get(minor);
-  if (known) return known;
-  const shape: Record<string, z.ZodType> = {};
-  for (const [key, property] of Object.entries<Property>(CREATE)) {
-    if (minor < (property.since ?? 1) || minor > (property.until ?? Number.POSITIVE_INFINITY)) continue;
-    shape[key] = property.required?.(minor) ? property.schema : property.schema.optional();
-  }
-  const schema = z.strictObject({
-    server: z.strictObject(shape),
+/** The body of POST /servers. */
+export function createServer(minor: number) {
+  return z.strictObject({
+    server: server(minor),
     "os:scheduler_hints": hints.optional(),
     "OS-SCH-HNT:scheduler_hints": hints.optional(),
-  }) as unknown as z.ZodType<CreateBody>;
-  byMinor.set(minor, schema);
-  return schema;
-}
-
-/** The body of PUT /servers/{id}. */
-export function updateServer(minor: number) {
-  return z.strictObject({
-    server: z.strictObject({
-      name: name.optional(),
-      "OS-DCF:diskConfig": z.enum(["AUTO", "MANUAL"]).optional(),
-      description: minor >= 19 ? description.optional() : z.undefined().optional(),
-      accessIPv4: accessIPv4.optional(),
-      accessIPv6: accessIPv6.optional(),
-    }),
   });
 }
+export type CreateBody = z.infer<ReturnType<typeof createServer>>;
+
+const changes = versioned({
+  name: { schema: name },
+  "OS-DCF:diskConfig": { schema: z.enum(["AUTO", "MANUAL"]) },
+  description: { schema: description, on: "server.description" },
+  hostname: HOSTNAME,
+  accessIPv4: { schema: accessIPv4 },
+  accessIPv6: { schema: accessIPv6 },
+});
+
+/** The body of PUT /servers/{id}. */
+export const updateServer = (minor: number) => z.strictObject({ server: changes(minor) });
+export type UpdateBody = z.infer<ReturnType<typeof updateServer>>;
 
 export const reboot = z.strictObject({
   type: z.enum(["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]).transform((type) => type.toUpperCase()),
@@ -105,10 +132,18 @@ export const reboot = z.strictObject({
 
 export const getVncConsole = z.strictObject({ type: z.enum(["novnc", "xvpvnc"]) });
 
-/** The body of POST /servers/{id}/remote-consoles: 2.6, with mks from 2.8. */
-export function remoteConsole(minor: number) {
-  const mks = minor >= 8;
-  const protocols = ["vnc", "spice", "serial", "rdp", ...(mks ? ["mks"] : [])];
-  const types = ["novnc", "xvpvnc", "spice-html5", "serial", "rdp-html5", ...(mks ? ["webmks"] : [])];
-  return z.strictObject({ remote_console: z.strictObject({ protocol: z.enum(protocols), type: z.enum(types) }) });
-}
+const PROTOCOLS = ["vnc", "spice", "serial", "rdp"] as const;
+const TYPES = ["novnc", "xvpvnc", "spice-html5", "serial", "rdp-html5"] as const;
+const console = versioned({
+  protocol: [
+    { schema: z.enum([...PROTOCOLS, "mks"]), on: "console.mks", required: true },
+    { schema: z.enum(PROTOCOLS), required: true },
+  ],
+  type: [
+    { schema: z.enum([...TYPES, "webmks"]), on: "console.mks", required: true },
+    { schema: z.enum(TYPES), required: true },
+  ],
+});
+
+/** The body of POST /servers/{id}/remote-consoles. */
+export const remoteConsole = (minor: number) => z.strictObject({ remote_console: console(minor) });

@@ -1,0 +1,56 @@
+/** A project's servers, as lists show them: those that are, and for a time those that are gone. */
+import type { ServerRecord } from "../conductor/record.ts";
+import { passes } from "./filters.ts";
+import { type ListQuery, type Page, pageOf, pageSql } from "./listing.ts";
+
+/** `deleted` was a tombstone alone; from here on it has a last word. Lists come newest first, unless they are asked for otherwise. */
+export const INDEX_TABLES = `
+  ALTER TABLE deleted ADD COLUMN record TEXT;
+  CREATE INDEX deleted_at ON deleted (at);
+  CREATE INDEX server_created ON server (record ->> '$.created_at' DESC, uuid);`;
+
+/**
+ * How long a server that is gone is listed to those who ask for such. Nova keeps it until an operator archives it.
+ * A late word must not bring its row back, and travels far shorter.
+ */
+const DELETED_KEEP_MS = 30 * 24 * 60 * 60 * 1000;
+
+/** Remembers a server that is gone, and forgets those that went long ago. */
+export function keepDeleted(sql: SqlStorage, record: ServerRecord, now: number): void {
+  sql.exec("DELETE FROM deleted WHERE at < ?", now - DELETED_KEEP_MS);
+  sql.exec("INSERT OR REPLACE INTO deleted VALUES (?, ?, ?)", record.uuid, now, JSON.stringify(record));
+}
+
+export function isDeleted(sql: SqlStorage, uuid: string): boolean {
+  return sql.exec("SELECT 1 FROM deleted WHERE uuid = ?", uuid).toArray().length > 0;
+}
+
+/** One server's record, be it gone; null when the project never had it. */
+export function findServer(sql: SqlStorage, uuid: string): ServerRecord | null {
+  const row = sql.exec<Row>(`SELECT uuid, record FROM ${SOURCE.both} WHERE uuid = ?`, uuid).toArray()[0];
+  return row ? read(row) : null;
+}
+
+/** The page after `after`. Rows are read in order, and no further than the page is long. */
+export function readPage(sql: SqlStorage, query: ListQuery, after: ServerRecord | null): Page {
+  const { filters, sort, limit, deleted = false } = query;
+  const page = pageSql(sort, after);
+  const from = SOURCE[deleted === "both" ? "both" : deleted ? "deleted" : "alive"];
+  const stop = filters.length === 0 ? ` LIMIT ${Math.trunc(limit)}` : "";
+  const servers: ServerRecord[] = [];
+  if (limit === 0) return pageOf(servers, limit);
+  for (const row of sql.exec<Row>(`SELECT uuid, record FROM ${from} ${page.sql}${stop}`, ...page.bound)) {
+    const record = read(row);
+    if (passes(record, filters) && servers.push(record) === limit) break;
+  }
+  return pageOf(servers, limit);
+}
+
+type Row = { uuid: string; record: string };
+const SOURCE = {
+  alive: "server",
+  deleted: "(SELECT uuid, record FROM deleted WHERE record IS NOT NULL)",
+  both: "(SELECT uuid, record FROM server UNION ALL SELECT uuid, record FROM deleted WHERE record IS NOT NULL)",
+} as const;
+
+const read = ({ record }: Row): ServerRecord => JSON.parse(record);
