@@ -35,9 +35,6 @@ import { tenantUsage } from "./tenant-usage.ts";
 import { MAX_BODY_BYTES } from "./validate.ts";
 import { versions } from "./versions.ts";
 
-/** What is under /compute/v2.1. */
-const MOUNTS = [serverActions] as const;
-
 /** What is under /compute/v2.1, as data. */
 export const RESOURCES = [
   absent,
@@ -52,6 +49,7 @@ export const RESOURCES = [
   limits,
   migrations,
   quotaSets,
+  serverActions,
   serverDetails,
   serverGroups,
   serverMigrations,
@@ -99,7 +97,6 @@ function computeRoutes(): Hono<AppEnv> {
   versions(compute);
   const resources = new Hono<AppEnv>();
   resources.use(authenticated, microversion);
-  for (const register of MOUNTS) register(resources);
   for (const paths of RESOURCES) mount(resources, paths);
   // Both forms of Nova's URLs; a resource's name is never a project's id.
   compute.route("/v2.1", resources);

@@ -4,12 +4,13 @@ import { z } from "zod";
 import type { DetailsChange, DetailsError } from "../conductor/details.ts";
 import type { ActionError } from "../conductor/server.ts";
 import { quotaMessage } from "../project/quota.ts";
+import { actionFault } from "./action-fault.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, type Fault, forbidden, notFound } from "./fault.ts";
 import { operation, type Paths } from "./operation.ts";
 import { computeBase } from "./resource.ts";
 import { metadata as items, tag as tagName, tags } from "./schema/fields.ts";
-import { actionFault, serverOf, serverRecord } from "./servers.ts";
+import { serverOf, serverRecord } from "./servers.ts";
 import { parse } from "./validate.ts";
 
 const METADATA = "os_compute_api:server-metadata";

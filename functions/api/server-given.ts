@@ -48,7 +48,8 @@ export function generatePassword(): string {
   }
 }
 
-async function keyOf(c: Context<AppEnv>, name: string | null | undefined): Promise<PublicKey | null> {
+/** The caller's key of that name; 400 when there is none. */
+export async function keyOf(c: Context<AppEnv>, name: string | null | undefined): Promise<PublicKey | null> {
   if (!name) return null;
   const pair = await c.env.KEYPAIRS.getByName(c.var.actor.user_id).get(name);
   if (pair === null) throw badRequest("Invalid key_name provided.");
@@ -56,7 +57,7 @@ async function keyOf(c: Context<AppEnv>, name: string | null | undefined): Promi
 }
 
 /** nova: _check_injected_file_quota. Of a path and a content that are both too long, the path is told. */
-async function checkFiles(c: Context<AppEnv>, files: readonly InjectedFile[]): Promise<void> {
+export async function checkFiles(c: Context<AppEnv>, files: readonly InjectedFile[]): Promise<void> {
   if (files.length === 0) return;
   const { project_id, user_id } = c.var.actor;
   const limits = await c.env.PROJECT.getByName(project_id).limits(user_id);

@@ -1,5 +1,6 @@
 /** GET /servers and /servers/detail: who may see which servers, in what order (nova/api/openstack/compute/servers.py _get_servers). */
 import type { Context } from "hono";
+import { STATUSES } from "../conductor/state.ts";
 import { config } from "../config.ts";
 import type { Asked } from "../project/filters.ts";
 import { type ListQuery, merged, type Page, SORT_KEYS, type SortKey } from "../project/listing.ts";
@@ -10,14 +11,6 @@ import { requireAdmin } from "./policy.ts";
 import { nextLink } from "./resource.ts";
 import { type ListServers, usable } from "./schema/server-list.ts";
 import { hostStatus, serverBrief, serverView } from "./server-view.ts";
-
-/** Nova's public statuses (nova/api/openstack/common.py _STATE_MAP). */
-const STATUSES: ReadonlySet<string> = new Set(
-  (
-    "ACTIVE BUILD DELETED ERROR HARD_REBOOT MIGRATING PASSWORD PAUSED REBOOT REBUILD RESCUE RESIZE REVERT_RESIZE " +
-    "SHELVED SHELVED_OFFLOADED SHUTOFF SOFT_DELETED SUSPENDED VERIFY_RESIZE"
-  ).split(" "),
-);
 
 /** Columns of Nova's table that it only pretends to sort by, up to 2.74 (SERVER_LIST_IGNORE_SORT_KEY). */
 const IGNORED_SORT_KEYS: ReadonlySet<string> = new Set(

@@ -120,7 +120,8 @@ function groupOf(body: CreateBody): string | null {
   return hints.group === undefined ? null : parse(z.object({ group: z.uuid() }), hints).group;
 }
 
-async function imageOf(c: Context<AppEnv>, id: string | undefined): Promise<BootImage> {
+/** The image to boot from, if it is one that can be. */
+export async function imageOf(c: Context<AppEnv>, id: string | undefined): Promise<BootImage> {
   if (!id) throw badRequest("Invalid imageRef provided.");
   const image = await c.env.IMAGES.getByName("default").get(id);
   if (image === null) throw badRequest(`Image ${id} could not be found.`);
@@ -134,7 +135,7 @@ async function imageOf(c: Context<AppEnv>, id: string | undefined): Promise<Boot
 }
 
 /** nova: _validate_flavor_image. A flavor without a disk takes the image's size. */
-function checkFits(flavor: Flavor, { ref, min_ram, min_disk }: BootImage): void {
+export function checkFits(flavor: Flavor, { ref, min_ram, min_disk }: BootImage): void {
   if (flavor.ram < min_ram) throw badRequest("Flavor's memory is too small for requested image.");
   const disk = flavor.disk * GIB;
   if (disk === 0) return;

@@ -2,12 +2,12 @@
 import type { Context } from "hono";
 import type { DetailsChange, TooManyItems } from "../conductor/details.ts";
 import type { ServerRecord } from "../conductor/record.ts";
-import type { ActionError } from "../conductor/server.ts";
 import { config } from "../config.ts";
 import type { GroupRefusal } from "../project/project.ts";
 import { type QuotaExceeded, quotaMessage } from "../project/quota.ts";
+import { actionFault } from "./action-fault.ts";
 import type { AppEnv } from "./app-env.ts";
-import { badRequest, conflict, Fault, forbidden, instanceNotFound } from "./fault.ts";
+import { badRequest, Fault, forbidden, instanceNotFound } from "./fault.ts";
 import { operation, type Paths } from "./operation.ts";
 import { links } from "./resource.ts";
 import { type CreateBody, createServer, type UpdateBody, updateServer } from "./schema/server.ts";
@@ -87,13 +87,6 @@ export function serverOf(c: Context<AppEnv>) {
   const id = c.req.param("id") ?? "";
   if (!UUID.test(id)) throw instanceNotFound(id);
   return { id, stub: c.env.SERVER.getByName(id) };
-}
-
-/** The fault for an action that was not begun. */
-export function actionFault(id: string, error: ActionError): Fault {
-  if (error.kind === "not_found") return instanceNotFound(id);
-  if (error.kind === "locked") return conflict(`Instance ${id} is locked`);
-  return conflict(`Cannot '${error.verb}' instance ${id} while it is in ${error.attr} ${error.state}`);
 }
 
 /** The record of the server that the URL names; 404 when the caller has none. */

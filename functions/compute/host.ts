@@ -24,7 +24,7 @@ import {
   type VncAddress,
   vncAddress,
 } from "../protocol/guest.ts";
-import type { Params } from "../protocol/methods.ts";
+import type { Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { HostState, ServiceStatus } from "../scheduler/host-state.ts";
 import { migrate, migrateExisting } from "../store/migrate.ts";
@@ -103,6 +103,11 @@ export class Host extends DurableObject<Env> {
   /** Takes a call back that nobody waits for any more. The agent may have done it; its next report tells. */
   withdraw(id: string): void {
     this.#store.dropCall(id);
+  }
+
+  /** Asks the agent for what needs no memory: its answer now, or why there is none. */
+  ask<M extends Method>(method: M, server: string, generation: number, params: Params<M>): Promise<Outcome> {
+    return this.#calls.ask(method, server, generation, params);
   }
 
   /** Where the guest's VNC server listens on the host, or why there is none, as a sentence. */

@@ -5,12 +5,13 @@ import type { Host } from "../compute/host.ts";
 import type { Config } from "../config.ts";
 import type { Project } from "../project/project.ts";
 import type { Outcome } from "../protocol/frames.ts";
-import type { Method, Params } from "../protocol/methods.ts";
+import type { ImageRef, Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { Given, Secrets } from "./given.ts";
 import type { ServerRecord } from "./record.ts";
 import { type Failure, type Flow, Wait } from "./saga.ts";
+import type { VmState } from "./state.ts";
 
 /** What a flow remembers across a crash. */
 export type Memo = {
@@ -21,6 +22,10 @@ export type Memo = {
   /** The one of them in use or on trial. */
   at: number;
   reboot?: "SOFT" | "HARD";
+  /** Where the server was when the flow began, and may have to be again. */
+  was?: VmState;
+  /** What a rescue boots. */
+  image?: ImageRef;
 };
 export type ServerFlow = Flow<Context, Memo>;
 

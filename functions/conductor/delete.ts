@@ -1,6 +1,7 @@
-/** Deleting a server, at any moment of its life (nova: compute terminate_instance; api _local_delete). */
+/** The end of a server, and its soft end (nova: compute terminate_instance, soft_delete_instance, restore_instance). */
 import { ok } from "../result.ts";
-import type { ServerFlow } from "./context.ts";
+import { callHost, type ServerFlow } from "./context.ts";
+import { guestFlow } from "./power.ts";
 import { faultOf } from "./record.ts";
 import { Wait } from "./saga.ts";
 
@@ -32,3 +33,41 @@ export const remove: ServerFlow = {
     context.patch({ vm_state: "error", task_state: null, fault: faultOf(failure) });
   },
 };
+
+/** The guest is switched off and kept, with its claim, until it is restored or reclaimed. */
+export const softDelete: ServerFlow = {
+  name: "soft_delete",
+  event: "compute_soft_delete_instance",
+  steps: [
+    {
+      name: "power_off",
+      async run(context, memo) {
+        const { host } = context.record();
+        if (host !== null && (await context.host(host).state())?.up) {
+          const patienceMs = context.config.RPC_RESPONSE_TIMEOUT * 1000;
+          const done = await callHost(context, "power_off", {}, patienceMs);
+          if (!done.ok) return done;
+        }
+        context.patch({
+          vm_state: "soft-delete",
+          task_state: null,
+          power_state: 4,
+          deleted_at: new Date().toISOString(),
+        });
+        return ok(memo);
+      },
+      // No undo: a guest that is off can be started.
+    },
+  ],
+  failed(context, failure) {
+    context.patch({ task_state: null, fault: faultOf(failure) });
+  },
+};
+
+export const restore = guestFlow({
+  name: "restore",
+  method: "power_on",
+  params: () => ({}),
+  becomes: "active",
+  change: () => ({ deleted_at: null }),
+});

@@ -1,10 +1,10 @@
-/** start, stop and reboot (nova: compute start_instance, stop_instance, reboot_instance). */
+/** What is done to a guest by one call to its host (nova: compute/manager.py start_instance, pause_instance …). */
 import type { Outcome } from "../protocol/frames.ts";
 import { type PowerState, powerState } from "../protocol/guest.ts";
 import type { Method, Params } from "../protocol/methods.ts";
 import { ok } from "../result.ts";
-import { callHost, type Memo, type ServerFlow } from "./context.ts";
-import { faultOf } from "./record.ts";
+import { type Context, callHost, type Memo, type ServerFlow } from "./context.ts";
+import { faultOf, type ServerRecord } from "./record.ts";
 import type { VmState } from "./state.ts";
 
 /** The power state that an agent's answer tells; NOSTATE when it tells none. */
@@ -15,13 +15,26 @@ export function powered(outcome: Outcome & { ok: true }): PowerState {
   return parsed.success ? parsed.data : 0;
 }
 
-/** A flow of one call. A failure leaves the server where it was, as nova's reverts_task_state does. */
-function powerFlow<M extends Method>(
-  name: string,
-  method: M,
-  params: (memo: Memo) => Params<M>,
-  becomes: VmState,
-): ServerFlow {
+export type GuestFlow<M extends Method> = {
+  name: string;
+  method: M;
+  params(context: Context, memo: Memo): Params<M>;
+  becomes: VmState | ((memo: Memo) => VmState);
+  /** What else a success changes. */
+  change?(): Partial<ServerRecord>;
+  /** Whether a failure leaves the server in ERROR; else it stays where it was (nova: reverts_task_state). */
+  breaks?: true;
+};
+
+/** A flow of one call to the server's host. */
+export function guestFlow<M extends Method>({
+  name,
+  method,
+  params,
+  becomes,
+  change,
+  breaks,
+}: GuestFlow<M>): ServerFlow {
   return {
     name,
     event: `compute_${name}_instance`,
@@ -30,20 +43,33 @@ function powerFlow<M extends Method>(
         name: method,
         async run(context, memo) {
           const patienceMs = context.config.RPC_RESPONSE_TIMEOUT * 1000;
-          const done = await callHost(context, method, params(memo), patienceMs);
+          const done = await callHost(context, method, params(context, memo), patienceMs);
           if (!done.ok) return done;
-          context.patch({ vm_state: becomes, task_state: null, power_state: powered(done.value), fault: null });
+          context.patch({
+            ...change?.(),
+            vm_state: typeof becomes === "function" ? becomes(memo) : becomes,
+            task_state: null,
+            power_state: powered(done.value),
+            fault: null,
+          });
           return ok(memo);
         },
         // No undo: the call either did its work or left the guest as it was, and the next report tells which.
       },
     ],
     failed(context, failure) {
-      context.patch({ task_state: null, fault: faultOf(failure) });
+      context.patch({ task_state: null, fault: faultOf(failure), ...(breaks ? { vm_state: "error" } : {}) });
     },
   };
 }
 
-export const start = powerFlow("start", "power_on", () => ({}), "active");
-export const stop = powerFlow("stop", "power_off", () => ({}), "stopped");
-export const reboot = powerFlow("reboot", "reboot", (memo) => ({ type: memo.reboot ?? "HARD" }), "active");
+const none = () => ({});
+
+export const start = guestFlow({ name: "start", method: "power_on", params: none, becomes: "active" });
+export const stop = guestFlow({ name: "stop", method: "power_off", params: none, becomes: "stopped" });
+export const reboot = guestFlow({
+  name: "reboot",
+  method: "reboot",
+  params: (_, memo) => ({ type: memo.reboot ?? "HARD" }),
+  becomes: "active",
+});

@@ -45,18 +45,24 @@ export type ServerRecord = CreateSpec &
     /** The availability zone that its host was in when it came there. */
     zone: string | null;
     updated_at: string;
-    launched_at: string | null;
     terminated_at: string | null;
     progress: number;
     fault: Fault | null;
     locked_by: "owner" | "admin" | null;
-    /** Why it was locked, if that was told (2.73). */
-    locked_reason?: string | null;
+    locked_reason: string | null;
+    /** What a resize under way is to make of it: its quota is charged with the greater of both. */
+    new_flavor: Flavor | null;
+    /** When it was soft-deleted; null while it is not. */
+    deleted_at: string | null;
   };
 
 /** SQL that gives a column `record` of before these fields their values. */
 export const WITH_CONFIG_DRIVE = `json_insert(
   record, '$.access_ip_v4', '', '$.access_ip_v6', '', '$.config_drive', json('false'))`;
+
+/** As well, for what came with the whole of Nova's states. */
+export const WITH_ALL_STATES = `json_insert(
+  record, '$.locked_reason', json('null'), '$.new_flavor', json('null'), '$.deleted_at', json('null'))`;
 
 export function newRecord(spec: CreateSpec): ServerRecord {
   return {
@@ -75,6 +81,9 @@ export function newRecord(spec: CreateSpec): ServerRecord {
     progress: 0,
     fault: null,
     locked_by: null,
+    locked_reason: null,
+    new_flavor: null,
+    deleted_at: null,
   };
 }
 

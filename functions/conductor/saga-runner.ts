@@ -1,16 +1,10 @@
 /** Runs a server's sagas: one at a time, journalled, and driven again by the object's alarm after any crash. */
 import type { ActionLog } from "./action-log.ts";
-import { build } from "./build.ts";
-import type { Context, Memo, ServerFlow } from "./context.ts";
-import { remove } from "./delete.ts";
+import type { Context, Memo } from "./context.ts";
+import { FLOWS } from "./flows.ts";
 import type { GivenStore } from "./given.ts";
-import { reboot, start, stop } from "./power.ts";
-import { drive, type SagaRow } from "./saga.ts";
+import { drive, type Failure, type SagaRow } from "./saga.ts";
 import type { ServerStore } from "./server-store.ts";
-
-/** Publishes the record, and nothing else. */
-const refresh: ServerFlow = { name: "refresh", steps: [], failed: () => undefined };
-export const FLOWS: Record<string, ServerFlow> = { build, start, stop, reboot, delete: remove, refresh };
 
 /** The alarm that drives a saga on if this object dies while it runs. */
 const GUARD_MS = 30_000;
@@ -23,7 +17,12 @@ export type SagaParts = {
   /** What the flow's steps may touch; `mine` throws when another saga has taken the server. */
   contextOf(saga: SagaRow<Memo>, mine: () => SagaRow<Memo>): Context;
   publish(): Promise<void>;
+  /** When the object must be woken though no saga runs (ms since the epoch); null: never. */
+  wakeAt(): number | null;
 };
+
+/** How a drive of a saga came out: done (with why it failed, or null), or still to be driven on. */
+export type Ended = { state: "done"; failure: Failure | null } | { state: "pending" };
 
 export class SagaRunner {
   readonly #parts: SagaParts;
@@ -34,8 +33,8 @@ export class SagaRunner {
     this.#parts = parts;
   }
 
-  /** Journals a new saga in place of any other and starts to drive it, without waiting for its end. */
-  async begin(flow: string, memo: Memo, request_id: string | null): Promise<void> {
+  /** Journals a new saga in place of any other and starts to drive it; `ended` tells what came of that. */
+  async begin(flow: string, memo: Memo, request_id: string | null): Promise<{ ended: Promise<Ended> }> {
     const { ctx, store, actions } = this.#parts;
     const cutOff = store.saga()?.request_id;
     if (cutOff) actions.finishEvent(cutOff, store.record()?.host ?? null, `It was cut off by ${flow}.`);
@@ -54,7 +53,10 @@ export class SagaRunner {
     };
     store.saveSaga(saga);
     await ctx.storage.setAlarm(Date.now() + GUARD_MS);
-    ctx.waitUntil(this.#drive(saga));
+    const ended = this.#drive(saga);
+    ctx.waitUntil(ended);
+    // In an object, so that who awaits the beginning does not await the end.
+    return { ended };
   }
 
   /** Drives the journalled saga on, if it is not being driven. */
@@ -63,13 +65,15 @@ export class SagaRunner {
     if (saga !== null && this.#driving !== saga.id) await this.#drive(saga);
   }
 
-  /** As `resume`; keeps the guard up while a saga is being driven. */
+  /** As `resume`, and sets the next alarm; keeps the guard up while a saga is being driven. */
   async alarm(): Promise<void> {
-    if (this.#driving !== null) await this.#parts.ctx.storage.setAlarm(Date.now() + GUARD_MS);
+    const { ctx, store } = this.#parts;
+    if (this.#driving !== null) await ctx.storage.setAlarm(Date.now() + GUARD_MS);
     await this.resume();
+    if (store.saga() === null) await this.#rest();
   }
 
-  async #drive(saga: SagaRow<Memo>): Promise<void> {
+  async #drive(saga: SagaRow<Memo>): Promise<Ended> {
     const { ctx, store, contextOf, publish } = this.#parts;
     const flow = FLOWS[saga.flow];
     if (!flow) throw new Error(`unknown flow ${saga.flow}`);
@@ -79,16 +83,30 @@ export class SagaRunner {
       if (row?.id !== saga.id) throw new Error("another saga has taken the server");
       return row;
     };
+    let failure: Failure | null = null;
     const journal = {
       load: () => store.saga(),
       save: (row: SagaRow<Memo>) => store.saveSaga(row),
-      end: (row: SagaRow<Memo>) => this.#end(row),
+      end: (row: SagaRow<Memo>) => {
+        failure = row.failure;
+        this.#end(row);
+      },
       publish,
     };
     const result = await drive(flow, contextOf(saga, mine), journal, saga.id);
     if (this.#driving === saga.id) this.#driving = null;
     if (result.state === "retry") await ctx.storage.setAlarm(Date.now() + result.delayMs);
-    if (result.state === "done") await ctx.storage.deleteAlarm();
+    if (result.state !== "done") return { state: "pending" };
+    if (store.saga() === null) await this.#rest();
+    return { state: "done", failure };
+  }
+
+  /** No saga runs: the alarm is for what comes next, if anything does. */
+  async #rest(): Promise<void> {
+    const { ctx, wakeAt } = this.#parts;
+    const at = wakeAt();
+    if (at === null) await ctx.storage.deleteAlarm();
+    else await ctx.storage.setAlarm(at);
   }
 
   #end({ request_id, failure }: SagaRow<Memo>): void {

@@ -2,7 +2,7 @@
 import { ACTION_TABLES, DETAILS_COLUMN } from "./action-log.ts";
 import type { Memo } from "./context.ts";
 import { GIVEN_TABLES } from "./given.ts";
-import { type ServerRecord, WITH_CONFIG_DRIVE } from "./record.ts";
+import { type ServerRecord, WITH_ALL_STATES, WITH_CONFIG_DRIVE } from "./record.ts";
 import type { SagaRow } from "./saga.ts";
 
 export const MIGRATIONS = [
@@ -18,6 +18,7 @@ export const MIGRATIONS = [
   `${GIVEN_TABLES}
    UPDATE instance SET record = ${WITH_CONFIG_DRIVE};`,
   DETAILS_COLUMN,
+  `UPDATE instance SET record = ${WITH_ALL_STATES};`,
 ] as const;
 
 type SagaColumns = {

@@ -7,25 +7,52 @@ import { config } from "../config.ts";
 import { type MintedConsole, mintConsole } from "../console/mint.ts";
 import type { Actor } from "../identity/actor.ts";
 import { causeOf, log } from "../log.ts";
+import { growth } from "../project/charge.ts";
+import type { QuotaExceeded } from "../project/quota.ts";
+import type { Outcome } from "../protocol/frames.ts";
 import type { GuestReport } from "../protocol/guest.ts";
+import type { Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate, migrateExisting } from "../store/migrate.ts";
 import { ActionLog, type InstanceAction, type InstanceEvent } from "./action-log.ts";
 import type { Context, Memo } from "./context.ts";
 import { applyDetails, type DetailsChange, type DetailsError } from "./details.ts";
+import { flowOf } from "./flows.ts";
 import { type Given, GivenStore, type Secrets } from "./given.ts";
 import { type CreateSpec, newRecord, type ServerRecord } from "./record.ts";
 import type { SagaRow } from "./saga.ts";
 import { SagaRunner } from "./saga-runner.ts";
 import { MIGRATIONS, ServerStore } from "./server-store.ts";
-import { type Action, begin, type Conflict, syncPowerState } from "./state.ts";
+import { type Action, begin, type Conflict, hasScreen, ruleOf, syncPowerState, type VmState } from "./state.ts";
 
 /** A server to be made, and what it is given for its guest; nothing unless told. */
 export type NewServer = CreateSpec & { given?: Given; secrets?: Secrets };
 export type NotFound = { kind: "not_found" };
 export type Locked = { kind: "locked" };
-export type ActionError = NotFound | Locked | Conflict;
 export type NotReady = { kind: "not_ready"; message: string };
+/** What was waited for, and failed; `code` is an HTTP status. */
+export type Failed = { kind: "failed"; code: number; message: string };
+export type ActionError = NotFound | Locked | Conflict | NotReady | QuotaExceeded | Failed;
+
+/** What an action brings along. */
+export type Order = {
+  memo?: Partial<Memo>;
+  /** What of the record is other from the moment it begins. */
+  change?: Partial<ServerRecord>;
+  /** What else is given for the guest from now on. */
+  given?: Partial<Given>;
+  secrets?: Secrets;
+  /** Answer when it has ended, if it ends at once: for what fails in ways that its caller must hear. */
+  wait?: true;
+};
+
+const GONE: ReadonlySet<VmState> = new Set(["soft-delete", "deleted"]);
+
+/** nova: InstanceNotReady. */
+const notReady = (uuid: string, why?: string): NotReady => ({
+  kind: "not_ready",
+  message: `Instance ${uuid} is not ready${why === undefined ? "" : `: ${why}`}`,
+});
 
 export class Server extends DurableObject<Env> {
   readonly #store: ServerStore;
@@ -47,6 +74,7 @@ export class Server extends DurableObject<Env> {
       actions: this.#actions,
       contextOf: (saga, mine) => this.#context(saga, mine),
       publish: () => this.#publish(),
+      wakeAt: () => this.#reclaimAt(),
     });
     // A saga whose driver died with this object goes on as soon as anybody looks, and by the alarm if nobody does.
     this.settled();
@@ -85,41 +113,99 @@ export class Server extends DurableObject<Env> {
     return this.#exists;
   }
 
-  /** Begins a power action. */
-  async act(actor: Actor, action: Exclude<Action, "delete">): Promise<Result<undefined, ActionError>> {
-    const found = this.#changeable(actor);
-    if (!found.ok) return found;
-    const record = found.value;
-    if (action === "start" && record.host === null) {
-      return err({ kind: "invalid_state", verb: "start", attr: "vm_state", state: record.vm_state });
+  /** Begins an action that its table lets begin, and returns the record as it is then. */
+  async act(
+    actor: Actor,
+    action: Exclude<Action, "delete" | "soft_delete" | "force_delete">,
+    { memo, change, given, secrets, wait }: Order = {},
+  ): Promise<Result<ServerRecord, ActionError>> {
+    let gate = this.#gate(actor, action);
+    if (!gate.ok) return gate;
+    const more = growth(gate.value.before, change?.new_flavor ?? null);
+    if (more !== null) {
+      const { project_id, uuid } = gate.value.before;
+      const project = this.env.PROJECT.getByName(project_id);
+      const reserved = await project.reserveMore(uuid, more);
+      if (!reserved.ok) return reserved;
+      // Somebody else may have come in between, and then has the server.
+      gate = this.#gate(actor, action);
+      if (!gate.ok) {
+        await project.releaseMore(uuid);
+        return gate;
+      }
     }
-    const begun = begin(record, action);
-    if (!begun.ok) return begun;
-    const memo: Memo = { hosts: record.host ? [record.host] : [], at: 0 };
-    if (action === "reboot_soft") memo.reboot = "SOFT";
-    const flow = action.startsWith("reboot") ? "reboot" : action;
-    this.#change(begun.value);
-    this.#note(actor, flow);
-    await this.#sagas.begin(flow, memo, actor.request_id);
-    return ok();
+    const { before, begun } = gate.value;
+    const record = this.#change({ ...begun, ...change });
+    // What was kept aside becomes the server's own charge as soon as its project hears of it.
+    if (more !== null) this.#publishSoon();
+    this.#given.forgetSecrets();
+    if (given) this.#given.saveGiven({ ...this.#given.given(), ...given });
+    if (secrets) this.#given.saveSecrets(secrets);
+    this.#note(actor, ruleOf(action).records ?? ruleOf(action).verb);
+    const hosts = this.#touched(before);
+    const full: Memo = { ...memo, hosts, at: 0, was: before.vm_state };
+    const { ended } = await this.#sagas.begin(flowOf(action), full, actor.request_id);
+    const end = wait ? await ended : null;
+    if (end?.state === "done" && end.failure !== null) return err({ kind: "failed", ...end.failure });
+    return ok(record);
   }
 
-  /** Begins the end of the server. A second delete while the first runs is accepted and changes nothing. */
-  async remove(actor: Actor): Promise<Result<undefined, ActionError>> {
+  /**
+   * Begins the end of the server: a soft one where there is an interval to restore it in, unless forced. A second delete
+   * while the first runs, or after a soft one, is accepted and changes nothing.
+   */
+  async remove(actor: Actor, how: "delete" | "force_delete" = "delete"): Promise<Result<undefined, ActionError>> {
     const found = this.#changeable(actor);
     if (!found.ok) return found;
     const record = found.value;
-    const running = this.#store.saga();
-    if (running?.flow === "delete") return ok();
-    const begun = begin(record, "delete");
+    const soft = how === "delete" && config(this.env).RECLAIM_INSTANCE_INTERVAL > 0 && record.launched_at !== null;
+    const action = soft ? "soft_delete" : how;
+    const running = this.#store.saga()?.flow;
+    if (running === flowOf(action) || running === "delete" || (soft && record.vm_state === "soft-delete")) return ok();
+    const begun = begin(record, action);
     if (!begun.ok) return begun;
-    const touched = running?.flow === "build" ? running.memo.hosts.slice(0, running.memo.at + 1) : [];
-    if (record.host !== null && !touched.includes(record.host)) touched.push(record.host);
+    const hosts = this.#touched(record);
     this.#change(begun.value);
     this.#given.forgetSecrets();
     this.#note(actor, "delete");
-    await this.#sagas.begin("delete", { hosts: touched, at: 0 }, actor.request_id);
+    await this.#sagas.begin(flowOf(action), { hosts, at: 0 }, actor.request_id);
     return ok();
+  }
+
+  /** Takes an admin's word for the state that the server is in; its guest is not touched (nova: os-resetState). */
+  async reset(actor: Actor, vm_state: "active" | "error"): Promise<Result<undefined, NotFound>> {
+    const found = this.#found(actor);
+    if (!found.ok) return found;
+    const hosts = this.#touched(found.value);
+    this.#change({ vm_state, task_state: null, new_flavor: null });
+    await this.#sagas.begin("reset", { hosts, at: 0 }, null);
+    return ok();
+  }
+
+  /** Asks the guest's host for something now. Nothing is recorded, and the state does not matter but to the driver. */
+  async ask<M extends Method>(
+    actor: Actor,
+    method: M,
+    params: Params<M>,
+  ): Promise<Result<Outcome, NotFound | NotReady>> {
+    const found = this.#found(actor);
+    if (!found.ok) return found;
+    const { uuid, generation, host } = found.value;
+    if (host === null) return err(notReady(uuid));
+    return ok(await this.env.HOST.getByName(host).ask(method, uuid, generation, params));
+  }
+
+  /** Has the guest write its memory down (nova: trigger_crash_dump). */
+  async crashDump(actor: Actor): Promise<Result<Outcome, ActionError>> {
+    const gate = this.#gate(actor, "trigger_crash_dump");
+    if (!gate.ok) return gate;
+    const { uuid, generation, host } = gate.value.before;
+    if (host === null) return err(notReady(uuid));
+    this.#note(actor, "trigger_crash_dump");
+    this.#actions.startEvent(actor.request_id, "compute_trigger_crash_dump");
+    const outcome = await this.env.HOST.getByName(host).ask("inject_nmi", uuid, generation, {});
+    this.#actions.finishEvent(actor.request_id, host, outcome.ok ? null : outcome.error.message);
+    return ok(outcome);
   }
 
   /** Changes what its owner may change without touching the guest; returns the record, and whether a tag was new. */
@@ -138,14 +224,14 @@ export class Server extends DurableObject<Env> {
   }
 
   /** Locks the server against everybody but admins; a second lock changes nothing (nova: os-lock-server). */
-  async lock(actor: Actor): Promise<Result<undefined, NotFound>> {
+  async lock(actor: Actor, reason: string | null = null): Promise<Result<undefined, NotFound>> {
     const found = this.#found(actor);
     if (!found.ok) return found;
     const { project_id, locked_by } = found.value;
     const by = actor.is_admin && actor.project_id !== project_id ? "admin" : "owner";
     if (locked_by) return ok();
     this.#note(actor, "lock");
-    await this.#touch({ locked_by: by });
+    await this.#touch({ locked_by: by, locked_reason: reason });
     return ok();
   }
 
@@ -154,7 +240,7 @@ export class Server extends DurableObject<Env> {
     if (!found.ok) return found;
     if (found.value.locked_by === "admin" && !actor.is_admin) return err({ kind: "admin_lock" });
     this.#note(actor, "unlock");
-    await this.#touch({ locked_by: null });
+    await this.#touch({ locked_by: null, locked_reason: null });
     return ok();
   }
 
@@ -174,15 +260,12 @@ export class Server extends DurableObject<Env> {
   async createConsole(actor: Actor, base: string): Promise<Result<MintedConsole, NotFound | NotReady>> {
     const record = this.#visible(actor);
     if (record === null) return err({ kind: "not_found" });
-    const busy = record.task_state === "deleting" || record.vm_state === "building";
-    if (record.host === null || busy) {
-      return err({ kind: "not_ready", message: `Instance ${record.uuid} is not ready` });
-    }
+    const { uuid, task_state, vm_state } = record;
+    const busy = task_state === "deleting" || task_state === "soft-deleting" || vm_state === "building";
+    if (record.host === null || busy) return err(notReady(uuid));
     const where = await this.env.HOST.getByName(record.host).vncConsole(record.uuid, record.generation);
-    if (!where.ok) return err({ kind: "not_ready", message: `Instance ${record.uuid} is not ready: ${where.error}` });
-    if (this.#record()?.generation !== record.generation) {
-      return err({ kind: "not_ready", message: `Instance ${record.uuid} is not ready` });
-    }
+    if (!where.ok) return err(notReady(uuid, where.error));
+    if (this.#record()?.generation !== record.generation) return err(notReady(uuid));
     const minted = await mintConsole(this.env, record, record.host, where.value, base);
     this.#store.addToken(minted.hash, minted.expires_at);
     return ok(minted);
@@ -191,7 +274,7 @@ export class Server extends DurableObject<Env> {
   /** The host whose agent shows this server's screen, if `generation` is still the guest's. */
   consoleHost(generation: number): string | null {
     const record = this.#record();
-    if (record === null || record.vm_state === "deleted" || record.task_state === "deleting") return null;
+    if (record === null || GONE.has(record.vm_state) || record.task_state === "deleting") return null;
     return record.generation === generation ? record.host : null;
   }
 
@@ -230,8 +313,41 @@ export class Server extends DurableObject<Env> {
     if (this.#exists) this.ctx.waitUntil(this.#sagas.resume());
   }
 
+  /** Drives a saga on, or ends a server that was soft-deleted long enough ago (nova: _reclaim_queued_deletes). */
   override async alarm(): Promise<void> {
-    if (this.#exists) await this.#sagas.alarm();
+    if (!this.#exists) return;
+    const at = this.#store.saga() === null ? this.#reclaimAt() : null;
+    const record = this.#store.record();
+    if (at === null || at > Date.now() || record === null) return this.#sagas.alarm();
+    this.#change({ task_state: "deleting" });
+    await this.#sagas.begin("delete", { hosts: this.#touched(record), at: 0 }, null);
+  }
+
+  /** When the server is to go for good, ms since the epoch; null: not by itself. */
+  #reclaimAt(): number | null {
+    const seconds = config(this.env).RECLAIM_INSTANCE_INTERVAL;
+    const record = this.#store.record();
+    if (record === null || record.vm_state !== "soft-delete" || record.deleted_at === null || seconds === 0)
+      return null;
+    return Date.parse(record.deleted_at) + seconds * 1000;
+  }
+
+  /** The hosts that may have a claim or a guest of this server. */
+  #touched({ host }: ServerRecord): string[] {
+    const running = this.#store.saga();
+    const hosts = running?.flow === "build" ? running.memo.hosts.slice(0, running.memo.at + 1) : [];
+    return host === null || hosts.includes(host) ? hosts : [...hosts, host];
+  }
+
+  /** The record before and after `action` begins, or why it may not. */
+  #gate(actor: Actor, action: Action): Result<{ before: ServerRecord; begun: ServerRecord }, ActionError> {
+    const found = ruleOf(action).unlocked ? this.#found(actor) : this.#changeable(actor);
+    if (!found.ok) return found;
+    const before = found.value;
+    const begun = begin(before, action);
+    if (!begun.ok) return begun;
+    const homeless = before.host === null && before.vm_state !== "shelved_offloaded";
+    return homeless ? err(notReady(before.uuid)) : ok({ before, begun: begun.value });
   }
 
   #record(): ServerRecord | null {
@@ -317,7 +433,7 @@ export class Server extends DurableObject<Env> {
     for (let told = -1; ; ) {
       const record = this.#store.record();
       if (record === null || record.version === told) return;
-      if (record.vm_state !== "active") await this.#revokeConsoles(record.vm_state);
+      if (!hasScreen(record)) await this.#revokeConsoles(record.vm_state);
       await this.env.PROJECT.getByName(record.project_id).index(record);
       told = record.version;
     }

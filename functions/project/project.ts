@@ -4,17 +4,25 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { type TooManyItems, tooManyItems } from "../conductor/details.ts";
-import { type CreateSpec, newRecord, type ServerRecord, WITH_CONFIG_DRIVE } from "../conductor/record.ts";
+import {
+  type CreateSpec,
+  newRecord,
+  type ServerRecord,
+  WITH_ALL_STATES,
+  WITH_CONFIG_DRIVE,
+} from "../conductor/record.ts";
 import { config } from "../config.ts";
 import { causeOf, log } from "../log.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate } from "../store/migrate.ts";
+import { charge, hasGrown } from "./charge.ts";
 import { MIGRATION as GROUPS, type GroupPlacement, type NewGroup, type ServerGroup, ServerGroups } from "./groups.ts";
 import type { BadQuery, ListQuery, Page } from "./listing.ts";
 import type { Migration, MigrationFilter, NewMigration } from "./migration.ts";
 import { MIGRATION_TABLE, readMigrations, saveMigration } from "./migrations.ts";
 import {
   configuredLimits,
+  exceeds,
   fitting,
   type Limits,
   type QuotaExceeded,
@@ -23,7 +31,7 @@ import {
   refusal,
   type Usage,
 } from "./quota.ts";
-import { type ClassLimits, QUOTA_TABLES, QuotaStore } from "./quota-store.ts";
+import { CHARGE_COLUMNS, type ClassLimits, QUOTA_TABLES, QuotaStore } from "./quota-store.ts";
 import { findServer, INDEX_TABLES, isDeleted, keepDeleted, readPage } from "./server-index.ts";
 import { keepUsage, readUsage, type ServerUsage, USAGE_TABLES } from "./usage.ts";
 
@@ -40,9 +48,12 @@ const MIGRATIONS = [
   `UPDATE server SET record = ${WITH_CONFIG_DRIVE};`,
   MIGRATION_TABLE,
   INDEX_TABLES,
+  `${CHARGE_COLUMNS}
+   UPDATE server SET record = ${WITH_ALL_STATES};`,
 ] as const;
 
 const RECHECK_MS = 60_000;
+const NOTHING: Usage = { instances: 0, cores: 0, ram: 0 };
 
 export type Quota = { limits: Limits; in_use: Usage & { server_groups: number }; reserved: Usage };
 
@@ -108,20 +119,42 @@ export class Project extends DurableObject<Env> {
       return;
     }
     if (isDeleted(sql, record.uuid)) return;
-    const { uuid, version, flavor } = record;
+    const { uuid, version } = record;
+    const { instances, cores, ram } = charge(record);
     sql.exec(
-      `INSERT INTO server (uuid, version, vcpus, ram, record, user_id) VALUES (?1, ?2, ?3, ?4, ?5, ?7)
-       ON CONFLICT (uuid) DO UPDATE SET version = ?2, vcpus = ?3, ram = ?4, record = ?5,
+      `INSERT INTO server (uuid, version, vcpus, ram, record, user_id, counted) VALUES (?1, ?2, ?3, ?4, ?5, ?7, ?8)
+       ON CONFLICT (uuid) DO UPDATE SET version = ?2, vcpus = ?3, ram = ?4, record = ?5, counted = ?8,
          reserved_until = CASE WHEN ?6 THEN reserved_until ELSE NULL END
        WHERE excluded.version > server.version`,
       uuid,
       version,
-      flavor.vcpus,
-      flavor.ram,
+      cores,
+      ram,
       JSON.stringify(record),
       record.vm_state === "building" ? 1 : 0,
       record.user_id,
+      instances,
     );
+    // What was kept aside for it is in its own charge now.
+    if (hasGrown(record)) this.#quotas.keepMore(uuid, NOTHING, null);
+  }
+
+  /** Keeps quota aside for a server that is to grow: until its record says that it has, or RESERVATION_EXPIRE is over. */
+  async reserveMore(uuid: string, more: Usage): Promise<Result<undefined, QuotaExceeded>> {
+    await this.#hearClass();
+    // From here to the row there is no await: the check and the reservation are one.
+    const [owner] = this.ctx.storage.sql.exec<{ user_id: string }>("SELECT user_id FROM server WHERE uuid = ?", uuid);
+    const user_id = owner?.user_id ?? "";
+    const over = exceeds(this.#quotas.bounds(this.#limits(null), user_id), more);
+    if (over !== null) return err(over);
+    this.#quotas.keepMore(uuid, more, Date.now() + config(this.env).RESERVATION_EXPIRE * 1000);
+    await this.#arm();
+    return ok();
+  }
+
+  /** Gives back what was kept aside for a server. */
+  releaseMore(uuid: string): void {
+    this.#quotas.keepMore(uuid, NOTHING, null);
   }
 
   /** Usage of servers and reservations together. */
@@ -237,9 +270,14 @@ export class Project extends DurableObject<Env> {
     return this.#groups.place(server, host);
   }
 
-  /** Gives back reservations whose server never came to be: the API died between reserving and creating. */
+  /** Gives back reservations whose server never came to be, or never grew: who asked for them died in between. */
   override async alarm(): Promise<void> {
     const { sql } = this.ctx.storage;
+    const late = sql.exec<{ uuid: string }>("SELECT uuid FROM server WHERE more_until <= ?", Date.now()).toArray();
+    for (const { uuid } of late) {
+      log("reservation.expired", { project: this.ctx.id.name, server: uuid });
+      this.#quotas.keepMore(uuid, NOTHING, null);
+    }
     const due = sql.exec<{ uuid: string }>("SELECT uuid FROM server WHERE reserved_until <= ?", Date.now()).toArray();
     for (const { uuid } of due) {
       try {
@@ -293,7 +331,11 @@ export class Project extends DurableObject<Env> {
 
   async #arm(): Promise<void> {
     const { next } = this.ctx.storage.sql
-      .exec<{ next: number | null }>("SELECT min(reserved_until) AS next FROM server WHERE reserved_until IS NOT NULL")
+      .exec<{ next: number | null }>(
+        `SELECT min(at) AS next FROM (
+           SELECT min(reserved_until) AS at FROM server WHERE reserved_until IS NOT NULL
+           UNION ALL SELECT min(more_until) FROM server WHERE more_until IS NOT NULL)`,
+      )
       .one();
     if (next === null) await this.ctx.storage.deleteAlarm();
     else await this.ctx.storage.setAlarm(next);

@@ -9,11 +9,23 @@ export const QUOTA_TABLES = `
   ALTER TABLE server ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
   UPDATE server SET user_id = record ->> 'user_id';`;
 
+/**
+ * What each server is charged with is in its row: `counted` instances, `vcpus`, `ram`; and in `more_…` what was kept
+ * aside for it to grow, until `more_until` (ms since the epoch) or until its record says that it has grown.
+ */
+export const CHARGE_COLUMNS = `
+  ALTER TABLE server ADD COLUMN counted INTEGER NOT NULL DEFAULT 1;
+  ALTER TABLE server ADD COLUMN more_counted INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE server ADD COLUMN more_vcpus INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE server ADD COLUMN more_ram INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE server ADD COLUMN more_until INTEGER;
+  CREATE INDEX server_more ON server (more_until) WHERE more_until IS NOT NULL;`;
+
 /** The limits of the quota class `default` as a project has them; a higher version is a later word. */
 export type ClassLimits = { version: number; limits: Partial<Limits> };
 const CLASS = "quota_class";
 
-/** Of servers that have left `building`, and of those that still stand on their reservation. */
+/** Of servers that have left `building`; and of those that still stand on their reservation, and of what is kept aside. */
 export type SplitUsage = { in_use: Usage; reserved: Usage };
 
 export class QuotaStore {
@@ -79,9 +91,13 @@ export class QuotaStore {
 
   splitUsage(user: string | null): SplitUsage {
     const rows = this.#sql.exec<Usage & { reserves: number }>(
-      `SELECT reserved_until IS NOT NULL AS reserves,
-         count(*) AS instances, sum(vcpus) AS cores, sum(ram) AS ram
-       FROM server WHERE ?1 IS NULL OR user_id = ?1 GROUP BY reserves`,
+      `SELECT reserves, sum(instances) AS instances, sum(cores) AS cores, sum(ram) AS ram FROM (
+         SELECT reserved_until IS NOT NULL AS reserves, counted AS instances, vcpus AS cores, ram
+         FROM server WHERE ?1 IS NULL OR user_id = ?1
+         UNION ALL
+         SELECT 1, more_counted, more_vcpus, more_ram
+         FROM server WHERE more_until IS NOT NULL AND (?1 IS NULL OR user_id = ?1)
+       ) GROUP BY reserves`,
       user,
     );
     const usage: SplitUsage = {
@@ -90,6 +106,18 @@ export class QuotaStore {
     };
     for (const { reserves, ...sums } of rows) usage[reserves ? "reserved" : "in_use"] = sums;
     return usage;
+  }
+
+  /** Keeps something aside for a server until `until`; without it, nothing any more. Another word takes the place of the first. */
+  keepMore(uuid: string, more: Usage, until: number | null): void {
+    this.#sql.exec(
+      "UPDATE server SET more_counted = ?, more_vcpus = ?, more_ram = ?, more_until = ? WHERE uuid = ?",
+      more.instances,
+      more.cores,
+      more.ram,
+      until,
+      uuid,
+    );
   }
 
   /** What a create by `user` is held against. Users without limits of their own cost no second look. */

@@ -88,8 +88,9 @@ export function fitting(
 }
 
 /** What of `wanted` does not fit; null when all does. Of two bounds that are both exceeded the first is told. */
-function exceeds(bounds: readonly Bound[], wanted: Usage): QuotaExceeded | null {
+export function exceeds(bounds: readonly Bound[], wanted: Usage): QuotaExceeded | null {
   const over = COUNTED.flatMap((resource) => {
+    if (wanted[resource] === 0) return [];
     for (const { limits, used } of bounds) {
       const limit = limits[resource] ?? -1;
       if (limit === -1 || used[resource] + wanted[resource] <= limit) continue;

@@ -48,7 +48,8 @@ export function keepUsage(sql: SqlStorage, record: ServerRecord, now: number): v
 export function readUsage(sql: SqlStorage, start: string, end: string): ServerUsage[] {
   return sql
     .exec<ServerUsage>(
-      `SELECT uuid, record ->> 'display_name' AS name, record ->> '$.flavor.name' AS flavor, vcpus, ram,
+      `SELECT uuid, record ->> 'display_name' AS name, record ->> '$.flavor.name' AS flavor,
+         record ->> '$.flavor.vcpus' AS vcpus, record ->> '$.flavor.ram' AS ram,
          (record ->> '$.flavor.disk') + (record ->> '$.flavor.ephemeral') AS disk,
          record ->> 'launched_at' AS launched_at, NULL AS terminated_at, record ->> 'vm_state' AS state
        FROM server WHERE record ->> 'launched_at' < ?2

@@ -1,7 +1,7 @@
 /** The real flows through real objects: failure injected at every step, every step twice, every undo twice. */
 import { env, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { FLOWS } from "../../functions/conductor/saga-runner.ts";
+import { FLOWS } from "../../functions/conductor/flows.ts";
 import { err } from "../../functions/result.ts";
 import { ScriptedAgent, until } from "./scripted-agent.ts";
 import { ADMIN, MEMBER, specOf } from "./specs.ts";

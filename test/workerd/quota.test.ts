@@ -190,8 +190,18 @@ it("brings the servers of a project from before there were users' quotas along",
   const record = newRecord(specOf({ project_id: name, user_id: "old" }));
   await runInDurableObject(project(name), (_, state) => {
     const { sql, kv } = state.storage;
-    sql.exec("DROP TABLE server_group; DROP TABLE group_member; DROP TABLE quota; DROP TABLE usage;");
-    sql.exec("ALTER TABLE server DROP COLUMN user_id");
+    const tables = sql.exec<{ name: string }>(
+      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf\\_%' ESCAPE '\\'",
+    );
+    for (const { name: table } of tables.toArray()) sql.exec(`DROP TABLE ${table}`);
+    sql.exec(
+      `CREATE TABLE server (
+         uuid TEXT PRIMARY KEY, version INTEGER NOT NULL, vcpus INTEGER NOT NULL, ram INTEGER NOT NULL,
+         record TEXT NOT NULL, reserved_until INTEGER
+       ) WITHOUT ROWID;
+       CREATE INDEX server_reserved ON server (reserved_until) WHERE reserved_until IS NOT NULL;
+       CREATE TABLE deleted (uuid TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;`,
+    );
     kv.put("schema", 1);
     sql.exec("INSERT INTO server VALUES (?, 1, 1, 1024, ?, NULL)", record.uuid, JSON.stringify(record));
     new Project(state, env);

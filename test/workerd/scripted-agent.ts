@@ -1,7 +1,8 @@
 /** An agent by hand: speaks the protocol to a real `Host` object, and does what a test tells it. */
 import { env } from "cloudflare:test";
 import { decodeToAgent, encode, type Outcome, PONG, type ToAgent } from "../../functions/protocol/frames.ts";
-import type { GuestReport, Inventory } from "../../functions/protocol/guest.ts";
+import type { GuestReport, Inventory, PowerState } from "../../functions/protocol/guest.ts";
+import { METHODS, type Method } from "../../functions/protocol/methods.ts";
 
 export type Call = Extract<ToAgent, { t: "call" }>;
 
@@ -13,6 +14,9 @@ export const INVENTORY: Inventory = {
   memory_mb: 8192 + 512,
   local_gb: 1000,
 };
+
+/** What a method leaves the guest in, where that is not running. */
+const POWER_AFTER: Partial<Record<Method, PowerState>> = { power_off: 4, pause: 3, suspend: 7 };
 
 export class ScriptedAgent {
   readonly calls: Call[] = [];
@@ -86,13 +90,13 @@ export class ScriptedAgent {
   }
 
   #act({ server, generation, method }: Call): Outcome {
-    const power_state = method === "power_off" ? 4 : 1;
+    const power_state = POWER_AFTER[method] ?? 1;
     if (method === "destroy") {
       this.guests.delete(server);
       return { ok: true, value: {} };
     }
     if (method === "get_vnc_console") return { ok: true, value: { transport: "unix", path: "/vnc.sock" } };
-    if (method === "open_console") return { ok: true, value: {} };
+    if (!METHODS[method].durable) return { ok: true, value: {} };
     this.guests.set(server, { server, generation, power_state });
     return { ok: true, value: { power_state } };
   }

@@ -46,7 +46,8 @@ const HOSTNAME = [
 const accessIPv4 = z.union([z.literal(""), z.ipv4()]);
 const accessIPv6 = z.union([z.literal(""), z.ipv6()]);
 
-const CREATE = {
+/** The properties of a new server; some are those of a rebuilt one too. */
+export const CREATE = {
   name: { schema: name, required: true },
   flavorRef: {
     schema: z.union([z.string().min(1).max(255), z.int().min(0).transform(String)]),
@@ -125,12 +126,6 @@ const changes = versioned({
 /** The body of PUT /servers/{id}. */
 export const updateServer = (minor: number) => z.strictObject({ server: changes(minor) });
 export type UpdateBody = z.infer<ReturnType<typeof updateServer>>;
-
-export const reboot = z.strictObject({
-  type: z.enum(["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]).transform((type) => type.toUpperCase()),
-});
-
-export const getVncConsole = z.strictObject({ type: z.enum(["novnc", "xvpvnc"]) });
 
 const PROTOCOLS = ["vnc", "spice", "serial", "rdp"] as const;
 const TYPES = ["novnc", "xvpvnc", "spice-html5", "serial", "rdp-html5"] as const;

@@ -1,0 +1,46 @@
+/** Every flow by the name that a saga's journal has it under. */
+import { build } from "./build.ts";
+import type { ServerFlow } from "./context.ts";
+import { remove, restore, softDelete } from "./delete.ts";
+import { pause, rebuild, rescue, resume, suspend, unpause, unrescue } from "./guest-flows.ts";
+import { evacuate, liveMigrate, migrate, resize } from "./move.ts";
+import { changePassword } from "./password.ts";
+import { reboot, start, stop } from "./power.ts";
+import { reset } from "./reset.ts";
+import type { Action } from "./state.ts";
+
+/** Publishes the record, and nothing else. */
+const refresh: ServerFlow = { name: "refresh", steps: [], failed: () => undefined };
+
+export const FLOWS: Record<string, ServerFlow> = {
+  build,
+  start,
+  stop,
+  reboot,
+  pause,
+  unpause,
+  suspend,
+  resume,
+  rescue,
+  unrescue,
+  rebuild,
+  change_password: changePassword,
+  resize,
+  migrate,
+  live_migrate: liveMigrate,
+  evacuate,
+  delete: remove,
+  soft_delete: softDelete,
+  restore,
+  reset,
+  refresh,
+};
+
+/** The flow of an action, where it has another name. */
+const OTHER_NAME: Partial<Record<Action, string>> = {
+  reboot_soft: "reboot",
+  reboot_hard: "reboot",
+  force_delete: "delete",
+};
+
+export const flowOf = (action: Action): string => OTHER_NAME[action] ?? action;

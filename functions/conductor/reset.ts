@@ -1,0 +1,25 @@
+/** What is left to do when an admin says what state a server is in (nova: os-resetState): the guest is not touched. */
+import { ok } from "../result.ts";
+import type { ServerFlow } from "./context.ts";
+import { faultOf } from "./record.ts";
+
+export const reset: ServerFlow = {
+  name: "reset",
+  steps: [
+    {
+      name: "release",
+      /** Hosts that a build was trying when it was cut off hold a claim for nobody. */
+      async run(context, memo) {
+        const { uuid, generation, host } = context.record();
+        for (const name of memo.hosts) {
+          if (name !== host) await context.host(name).dismiss({ server: uuid, generation });
+        }
+        return ok(memo);
+      },
+      // No undo: nothing was there.
+    },
+  ],
+  failed(context, failure) {
+    context.patch({ fault: faultOf(failure) });
+  },
+};
