@@ -84,6 +84,8 @@ const options = z.object({
   SERVICE_DOWN_TIME: seconds(0.1),
   /** Seconds after which a build that waits for its host fails; 0: never. */
   INSTANCE_BUILD_TIMEOUT: seconds(0),
+  /** Seconds that a guest may take to shut down by itself before it is switched off. */
+  SHUTDOWN_TIMEOUT: count(0, 3600),
   /** Seconds that a deleted server can be restored in; 0: it goes at once. */
   RECLAIM_INSTANCE_INTERVAL: seconds(0),
   /** Seconds the edge waits for one answer of an agent before it asks again. */

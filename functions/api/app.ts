@@ -28,6 +28,7 @@ import { originOf } from "./resource.ts";
 import { serverActions } from "./server-actions.ts";
 import { serverDetails } from "./server-details.ts";
 import { serverGroups } from "./server-groups.ts";
+import { serverGuest } from "./server-guest.ts";
 import { serverMigrations } from "./server-migrations.ts";
 import { servers } from "./servers.ts";
 import { services } from "./services.ts";
@@ -52,6 +53,7 @@ export const RESOURCES = [
   serverActions,
   serverDetails,
   serverGroups,
+  serverGuest,
   serverMigrations,
   servers,
   services,

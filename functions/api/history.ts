@@ -86,6 +86,7 @@ export const HISTORY = {
   "server.description": { since: 19 },
   "server.destination": { since: 74 },
   "server.device-volume-type": { since: 67 },
+  "server.diagnostics": { since: 48 },
   "server.embedded-flavor": { since: 47 },
   "server.extended-attributes": { since: 3 },
   "server.fqdn": { since: 94 },

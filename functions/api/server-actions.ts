@@ -5,13 +5,22 @@ import { admin } from "./actions/admin.ts";
 import { consoles } from "./actions/consoles.ts";
 import { guest } from "./actions/guest.ts";
 import { move } from "./actions/move.ts";
+import { network } from "./actions/network.ts";
 import { power } from "./actions/power.ts";
 import { rebuild } from "./actions/rebuild.ts";
 import { badRequest } from "./fault.ts";
 import { operation, type Paths } from "./operation.ts";
 
 /** Every action by its key in the body. */
-export const SERVER_ACTIONS: ServerActions = { ...power, ...admin, ...guest, ...rebuild, ...move, ...consoles };
+export const SERVER_ACTIONS: ServerActions = {
+  ...power,
+  ...admin,
+  ...guest,
+  ...rebuild,
+  ...move,
+  ...consoles,
+  ...network,
+};
 
 export const serverActions: Paths = {
   "/servers/:id/action": {

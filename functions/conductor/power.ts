@@ -66,7 +66,12 @@ export function guestFlow<M extends Method>({
 const none = () => ({});
 
 export const start = guestFlow({ name: "start", method: "power_on", params: none, becomes: "active" });
-export const stop = guestFlow({ name: "stop", method: "power_off", params: none, becomes: "stopped" });
+export const stop = guestFlow({
+  name: "stop",
+  method: "power_off",
+  params: ({ config }) => ({ timeout: config.SHUTDOWN_TIMEOUT }),
+  becomes: "stopped",
+});
 export const reboot = guestFlow({
   name: "reboot",
   method: "reboot",
