@@ -53,6 +53,7 @@ export async function makeConfigDrive(path: string, guest: Guest, signal: AbortS
     await mkisofs(path, tree, signal);
     return path;
   } catch (error) {
+    await rm(path, { force: true });
     signal.throwIfAborted();
     throw failure(error);
   } finally {

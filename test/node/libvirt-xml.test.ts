@@ -55,6 +55,19 @@ describe("domainXml", () => {
     expect(at(named(" \n"), "domain/title")).toEqual([]);
   });
 
+  it("has the config drive as the last disk, read-only, and never boots from it", () => {
+    const xml = domainXml({ ...plan, configDrive: "/s/disk.config" });
+    const all = readElements(xml);
+    const disks = all.filter((it) => it.path === "domain/devices/disk");
+    const inLast = (name: string) => all.filter((it) => it.parent === disks.at(-1) && it.path.endsWith(`/${name}`));
+    expect(disks.map((it) => it.attributes.device)).toEqual(["disk", "cdrom"]);
+    expect(inLast("source")[0]?.attributes).toEqual({ file: "/s/disk.config" });
+    expect(inLast("driver")[0]?.attributes.type).toBe("raw");
+    expect(inLast("target")[0]?.attributes).toEqual({ dev: "sdb", bus: "sata" });
+    expect([inLast("readonly").length, inLast("backingStore").length, inLast("boot").length]).toEqual([1, 1, 0]);
+    expect(at(domainXml(plan), "domain/devices/disk")).toHaveLength(1);
+  });
+
   it("names the format of every file and ends every chain, so that nothing is probed", () => {
     const xml = domainXml({ ...plan, disks: [{ kind: "cdrom", path: "/i/iso" }, ...plan.disks] });
     expect(at(xml, "domain/devices/disk/driver").map((it) => it.attributes.type)).toEqual(["raw", "qcow2"]);
