@@ -18,7 +18,7 @@ let image: string;
 let server: string;
 
 beforeAll(async () => {
-  edge = await startTestEdge({ QUOTA_INSTANCES: "4" });
+  edge = await startTestEdge({ QUOTA_INSTANCES: "4", ENABLE_INSTANCE_PASSWORD: "false" });
   await edge.agent("one");
   image = await demoImage(edge.cloud);
   server = await edge.cloud.createServer("first", image, "1");
@@ -52,7 +52,7 @@ describe("GET /servers/{id} (views/servers.py)", () => {
       "OS-DCF:diskConfig": "MANUAL",
       progress: 100,
       "OS-EXT-AZ:availability_zone": "nova",
-      config_drive: "",
+      config_drive: "True",
       key_name: null,
       "OS-SRV-USG:launched_at": expect.stringMatching(/^[^Z]*\.\d{6}$/),
       "OS-SRV-USG:terminated_at": null,
@@ -116,7 +116,12 @@ describe("POST /servers (schemas/servers.py)", () => {
     ["less than one", { min_count: 0 }, "server.min_count"],
     ["more than the most", { min_count: 3, max_count: 2 }, "min_count must be <= max_count"],
     ["a volume", { block_device_mapping_v2: [{ source_type: "volume", uuid: NOBODY }] }, "no volume service"],
-    ["user data", { user_data: "aGk=" }, "cannot reach the guest"],
+    ["user data that is no base64", { user_data: "#!/bin/sh" }, "server.user_data"],
+    ["too much user data", { user_data: "A".repeat(65_536) }, "server.user_data"],
+    ["a password that is no text", { adminPass: 7 }, "server.adminPass"],
+    ["an odd config_drive", { config_drive: "perhaps" }, "server.config_drive"],
+    ["an address that is none", { accessIPv4: "300.1.1.1" }, "server.accessIPv4"],
+    ["an address of the other kind", { accessIPv6: "192.0.2.1" }, "server.accessIPv6"],
     ["a file", { personality: [{ path: "/a", contents: "aGk=" }] }, "'personality' was unexpected"],
     ["bad tags", { tags: ["a,b"] }, "server.tags"],
   ])("refuses %s: 400", async (_, change, message) => {
@@ -138,6 +143,7 @@ describe("POST /servers (schemas/servers.py)", () => {
     expect(status).toBe(202);
     expect(headers.get("location")).toBe(`${edge.url}${V}/servers/${body.server.id}`);
     expect(body.server).toMatchObject({ "OS-DCF:diskConfig": "MANUAL", security_groups: [{ name: "default" }] });
+    expect(body.server).not.toHaveProperty("adminPass");
     await edge.cloud.built(body.server.id, 20_000);
     await ask("DELETE", `${V}/servers/${body.server.id}`);
     await until(async () => (await ask("GET", `${V}/servers/${body.server.id}`)).status === 404, "it is gone");
