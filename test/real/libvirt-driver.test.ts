@@ -1,7 +1,7 @@
 /** The libvirt driver against a real libvirtd and real QEMU guests (TCG; no KVM is needed). */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -10,6 +10,7 @@ import type { GuestInfo } from "../../agent/drivers/driver.ts";
 import { LibvirtDriver, type LibvirtOptions } from "../../agent/drivers/libvirt/libvirt-driver.ts";
 import { POWER_STATE, type VncAddress } from "../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
+import { FULL_DRIVE } from "../config-drive.ts";
 import { GRUB_ISO, LIBVIRT_NEEDS, type PrivateLibvirtd, startLibvirtd } from "./libvirtd.ts";
 import { needs } from "./requirement.ts";
 
@@ -222,6 +223,23 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
     await driver.destroy(uuid);
   });
 
+  it("attaches a config drive that only its user can read, and keeps it over a stop", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const drive = join(folder(), "disk.config");
+    for (let i = 0; i < 2; i++) await driver.spawn(uuid, { ...spec("iso", 1), config_drive: FULL_DRIVE }, goOn);
+    const xml = await libvirtd.virsh("dumpxml", "instance-00000001");
+    expect(xml.match(/<disk /g)).toHaveLength(3);
+    expect(xml).toMatch(new RegExp(`device='cdrom'>\\s*<driver name='qemu' type='raw'/>\\s*<source file='${drive}'`));
+    expect((await stat(drive)).mode & 0o777).toBe(0o600);
+    expect((await readdir(folder())).sort()).toEqual(["console.log", "disk", "disk.config"]);
+    const before = await readFile(drive);
+    await driver.reboot(uuid, "HARD");
+    expect((await readFile(drive)).equals(before)).toBe(true);
+    await driver.destroy(uuid);
+    expect(existsSync(drive)).toBe(false);
+  });
+
   it("refuses a qcow2 image that leans on another file, and leaves no domain", { timeout: TIMEOUT_MS }, async () => {
     const secret = join(libvirtd.root, "secret");
     await writeFile(secret, Buffer.alloc(1 << 20, "secret"));
@@ -329,10 +347,13 @@ describe.skipIf(missing || !root)("LibvirtDriver on qemu:///system", () => {
 
   it("runs QEMU as its own user, and never gives it the base", { timeout: TIMEOUT_MS }, async () => {
     for (const format of ["iso", "raw"] as const) {
-      await driver.spawn(uuid, spec(format, 1), goOn);
+      await driver.spawn(uuid, { ...spec(format, 1), config_drive: FULL_DRIVE }, goOn);
       expect(await greeting(await driver.getVncConsole(uuid))).toBe("RFB 003.008\n");
-      const disk = await stat(join(libvirtd.root, "state/instances", uuid, "disk"));
-      expect(disk.uid).not.toBe(0);
+      const [disk, drive] = await Promise.all(
+        ["disk", "disk.config"].map((name) => stat(join(libvirtd.root, "state/instances", uuid, name))),
+      );
+      expect([disk?.uid, drive?.uid]).not.toContain(0);
+      expect((drive?.mode ?? 0) & 0o777).toBe(0o600);
       const { uid, mode } = await stat(base);
       expect([uid, (mode & 0o777).toString(8)]).toEqual([0, "440"]);
       await driver.reboot(uuid, "HARD");

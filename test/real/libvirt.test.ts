@@ -1,5 +1,5 @@
 /** From an image upload to typing at a real machine's prompt: the edge, an agent process on libvirt, QEMU, Chromium. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
@@ -8,14 +8,16 @@ import { enroll } from "../../agent/enroll.ts";
 import { type Child, startChild } from "../../agent/up/child.ts";
 import { demoDisk } from "../../agent/up/demo-disk.ts";
 import { ROOT } from "../../agent/up/edge.ts";
-import { startTestEdge, type TestEdge, until } from "../edge.ts";
+import { ask, startTestEdge, type TestEdge, until } from "../edge.ts";
+import { CLOUD_INIT_NEEDS, readByCloudInit } from "./cloud-init.ts";
 import { GRUB_ISO, LIBVIRT_NEEDS, type PrivateLibvirtd, startLibvirtd } from "./libvirtd.ts";
 import { needs } from "./requirement.ts";
 import { launchBrowser, openViewer, type Picture, type Viewer } from "./viewer.ts";
 
 const { paths, apt } = LIBVIRT_NEEDS;
-const required = [...paths, GRUB_ISO, "/usr/bin/chromium"];
-const missing = !needs("the test of a real machine", required, `${apt} grub-rescue-pc chromium`);
+const required = [...paths, ...CLOUD_INIT_NEEDS.paths, GRUB_ISO, "/usr/bin/chromium"];
+const packages = `${apt} ${CLOUD_INIT_NEEDS.apt} grub-rescue-pc chromium`;
+const missing = !needs("the test of a real machine", required, packages);
 const TIMEOUT_MS = 120_000;
 /** A guest under emulation on a busy machine. */
 const BOOT_TIMEOUT_MS = 60_000;
@@ -130,8 +132,41 @@ describe.skipIf(missing)("a real machine", () => {
     await gone(id, again);
   });
 
+  it("gets user data, key, metadata and password by a config drive", { timeout: TIMEOUT_MS }, async () => {
+    const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDbQ7VdCcKnZgE1YgWd1B1Ywq9p1Hq1n8uL5cJt3Rk4V me@home";
+    const post = (path: string, body: object) => ask(edge, "POST", `/compute/v2.1/${path}`, { body });
+    await post("os-keypairs", { keypair: { name: "mine", public_key: key } });
+    const asked = {
+      ...{ name: "Told", flavorRef: "1", networks: "none", key_name: "mine", metadata: { role: "web" } },
+      imageRef: await edge.cloud.createImage("told", "raw", demoDisk()),
+      user_data: Buffer.from("#cloud-config\n{}\n").toString("base64"),
+    };
+    const { id, adminPass } = (await post("servers", { server: asked })).body.server;
+    expect(await edge.cloud.built(id, BOOT_TIMEOUT_MS)).toMatchObject({ status: "ACTIVE" });
+
+    const drive = join(state, "libvirt/instances", id, "disk.config");
+    const xml = await libvirtd.virsh("dumpxml", `instance-${id}`);
+    const cdrom = xml.match(/<disk type='file' device='cdrom'>[\s\S]*?<\/disk>/g) ?? [];
+    expect(cdrom).toHaveLength(1);
+    for (const part of [`<source file='${drive}'`, "<driver name='qemu' type='raw'/>", "<readonly/>", "bus='sata'"]) {
+      expect(cdrom[0]).toContain(part);
+    }
+    const seen = await readByCloudInit(drive);
+    expect(seen.metadata).toMatchObject({
+      ...{ "instance-id": id, "local-hostname": "told", name: "Told", meta: { role: "web" } },
+      admin_pass: adminPass,
+      public_keys: { mine: key },
+    });
+    expect(Buffer.from(seen.userdata, "base64").toString()).toBe("#cloud-config\n{}\n");
+
+    expect((await edge.call("DELETE", `/compute/v2.1/servers/${id}`)).status).toBe(204);
+    await until(async () => (await edge.call("GET", `/compute/v2.1/servers/${id}`)).status === 404, "it is deleted");
+    expect(existsSync(drive)).toBe(false);
+    expect(readFileSync(agent.log, "utf8")).not.toContain(adminPass);
+  });
+
   it("leaves nothing of its guests on the host", async () => {
-    await until(() => readFileSync(agent.log, "utf8").match(/"method":"destroy"/g)?.length === 2, "both are destroyed");
+    await until(() => readFileSync(agent.log, "utf8").match(/"method":"destroy"/g)?.length === 3, "all are destroyed");
     expect(await domains()).toEqual([]);
     expect(readFileSync(agent.log, "utf8")).not.toMatch(/"ok":false|crashed|unexpected/);
   });

@@ -20,8 +20,11 @@ const STOP_TIMEOUT_MS = 10_000;
 const run = promisify(execFile);
 
 export const LIBVIRT_NEEDS = {
-  paths: ["/usr/sbin/libvirtd", "/usr/bin/virsh", "/usr/bin/qemu-img", "/usr/bin/qemu-system-x86_64"],
-  apt: "libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils",
+  paths: [
+    ...["/usr/sbin/libvirtd", "/usr/bin/virsh", "/usr/bin/qemu-img", "/usr/bin/qemu-system-x86_64"],
+    "/usr/bin/genisoimage",
+  ],
+  apt: "libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils genisoimage",
 };
 export const GRUB_ISO = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso";
 
