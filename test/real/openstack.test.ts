@@ -1,6 +1,8 @@
 /** Debian's OpenStack client, unmodified, against the edge and a fake host: what it prints is what the cloud is. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { demoImage, startTestEdge, type TestEdge, until } from "../edge.ts";
+import { demoImage, startTestEdge, type TestAgent, type TestEdge, until } from "../edge.ts";
 import {
   CLIENT,
   CLIENT_PACKAGE,
@@ -15,13 +17,14 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 describe.skipIf(missing)("openstack", () => {
   let edge: TestEdge;
+  let host: TestAgent;
   let client: OpenstackClient;
   let image: string;
   let id: string;
 
   beforeAll(async () => {
     edge = await startTestEdge();
-    await edge.agent("one");
+    host = await edge.agent("one");
     image = await demoImage(edge.cloud, "cirros-like");
     client = openstackClient(edge.url);
   });
@@ -112,6 +115,29 @@ describe.skipIf(missing)("openstack", () => {
     expect([url.origin, url.pathname]).toEqual([edge.url, "/vnc_auto.html"]);
     expect(url.searchParams.get("token")).toMatch(UUID);
     expect((await fetch(url)).status).toBe(200);
+  });
+
+  it("server create --user-data --key-name --file --password", { timeout: CLIENT_TIMEOUT_MS }, async () => {
+    const file = (name: string, text: string) => {
+      writeFileSync(join(client.home, name), text);
+      return join(client.home, name);
+    };
+    await openstack("keypair", "create", "mine");
+    const key = (await openstack("keypair", "show", "--public-key", "mine")).trim();
+    const given = ["--user-data", file("data", "#!/bin/sh\n"), "--key-name", "mine", "--password", "pass word"];
+    given.push("--file", `/etc/motd=${file("motd", "hello\n")}`);
+    const wanted = ["--image", "cirros-like", "--flavor", "m1.tiny", "--nic", "none", "--config-drive", "True"];
+    const made = ["server", "create", ...wanted, ...given, "--wait", "told"];
+    // The last microversion that has files.
+    const server = await json("--os-compute-api-version", "2.56", ...made);
+    expect(server).toMatchObject({ status: "ACTIVE", config_drive: "True", key_name: "mine", adminPass: "pass word" });
+    const drive = (path: string) => readFileSync(join(host.stateDir, "fake/config-drives", server.id, path), "utf8");
+    expect(drive("openstack/latest/user_data")).toBe("#!/bin/sh\n");
+    expect(drive("openstack/content/0000")).toBe("hello\n");
+    const meta = JSON.parse(drive("openstack/latest/meta_data.json"));
+    expect(meta).toMatchObject({ name: "told", admin_pass: "pass word", files: [{ path: "/etc/motd" }] });
+    expect(meta.public_keys).toEqual({ mine: key });
+    await openstack("server", "delete", "--wait", "told");
   });
 
   it("says the edge's own words when it is refused", { timeout: CLIENT_TIMEOUT_MS }, async () => {

@@ -6,7 +6,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { DriverError } from "../driver.ts";
 
-export const INSTALL = "apt-get install libvirt-daemon-system qemu-system-x86 qemu-utils";
+export const INSTALL = "apt-get install libvirt-daemon-system qemu-system-x86 qemu-utils genisoimage";
 /** libvirt's own client gives a session daemon it starts this idle time. */
 const SESSION_IDLE_SECONDS = 120;
 const SESSION_DAEMONS = ["/usr/sbin/libvirtd", "/usr/sbin/virtqemud", "/usr/local/sbin/libvirtd"];
