@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { configDriveFiles, type DriveFiles, SEED_BYTES } from "../../agent/config-drive.ts";
 import { makeConfigDrive, writeConfigDrive } from "../../agent/config-drive-image.ts";
 import { FakeDriver } from "../../agent/drivers/fake/fake-driver.ts";
-import type { ConfigDrive } from "../../functions/protocol/methods.ts";
+import { type ConfigDrive, METHODS } from "../../functions/protocol/methods.ts";
 import {
   ADMIN_PASS,
   FILE_BYTES,
@@ -112,6 +112,24 @@ describe("configDriveFiles", () => {
 
   it("takes no path of the tenant's for its own", () => {
     expect([...files().keys()].filter((path) => path.includes("..") || path.startsWith("/"))).toEqual([]);
+  });
+});
+
+describe("in a call", () => {
+  const { params } = METHODS.spawn;
+  it("is absent where the edge is older than it", () => {
+    const { config_drive: _, ...older } = specWithDrive();
+    expect(params.parse(older).config_drive).toBeNull();
+  });
+  it.each([
+    ["user data that is too long", { user_data: "A".repeat(65_536) }],
+    ["user data that is no base64", { user_data: "#!" }],
+    ["too many files", { files: Array.from({ length: 5001 }, () => ({ path: "", contents: "" })) }],
+    ["a key of a kind that is not known", { keys: [{ name: "a", type: "gpg", data: "" }] }],
+  ])("is refused with %s", (_, change) => {
+    const spec = specWithDrive();
+    expect(params.safeParse(spec).success).toBe(true);
+    expect(params.safeParse({ ...spec, config_drive: { ...FULL_DRIVE, ...change } }).success).toBe(false);
   });
 });
 
