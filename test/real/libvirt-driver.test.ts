@@ -128,14 +128,14 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
   it("reboots into a new QEMU, and tells nobody that the guest was off", { timeout: TIMEOUT_MS }, async () => {
     await driver.spawn(uuid, spec("iso"), goOn);
     const first = await qemuId();
-    await driver.reboot(uuid, "HARD");
+    await driver.reboot(uuid, "HARD", goOn);
     const second = await qemuId();
     expect(second).not.toBe(first);
     // GRUB does not hear the power button, so the wait runs out.
-    await driver.reboot(uuid, "SOFT");
+    await driver.reboot(uuid, "SOFT", goOn);
     expect(await qemuId()).not.toBe(second);
     await driver.powerOff(uuid);
-    await driver.reboot(uuid, "SOFT");
+    await driver.reboot(uuid, "SOFT", goOn);
     expect(await driver.getInfo(uuid)).toEqual({ uuid, power_state: POWER_STATE.RUNNING });
     expect(told).toEqual([]);
   });
@@ -147,15 +147,17 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
     try {
       await patient.spawn(uuid, spec("iso"), goOn);
       const first = await qemuId();
-      const soft = patient.reboot(uuid, "SOFT");
+      const soft = patient.reboot(uuid, "SOFT", goOn);
       // What a guest that hears the power button does.
       await libvirtd.virsh("destroy", "instance-00000001");
       await soft;
       expect(await qemuId()).not.toBe(first);
 
-      const interrupted = patient.reboot(uuid, "SOFT");
-      await new Promise((resolve) => setTimeout(resolve, 500));
-      await Promise.all([interrupted, patient.powerOff(uuid)]);
+      const hurry = new AbortController();
+      const interrupted = patient.reboot(uuid, "SOFT", hurry.signal);
+      const off = patient.powerOff(uuid);
+      setTimeout(() => hurry.abort(), 500);
+      await Promise.all([interrupted, off]);
       expect(await patient.getInfo(uuid)).toEqual({ uuid, power_state: POWER_STATE.SHUTDOWN });
     } finally {
       await patient.close();
@@ -356,7 +358,7 @@ describe.skipIf(missing || !root)("LibvirtDriver on qemu:///system", () => {
       expect((drive?.mode ?? 0) & 0o777).toBe(0o600);
       const { uid, mode } = await stat(base);
       expect([uid, (mode & 0o777).toString(8)]).toEqual([0, "440"]);
-      await driver.reboot(uuid, "HARD");
+      await driver.reboot(uuid, "HARD", goOn);
       await driver.powerOff(uuid);
       await driver.powerOn(uuid);
       await driver.destroy(uuid);

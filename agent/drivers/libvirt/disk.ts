@@ -6,7 +6,7 @@ import { execFile } from "node:child_process";
 import { chmod, mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import type { GuestSpec } from "../../../functions/protocol/methods.ts";
+import type { GuestSpec, ImageRef } from "../../../functions/protocol/methods.ts";
 import { DriverError } from "../driver.ts";
 import type { GuestDisk } from "./domain-xml.ts";
 import { INSTALL } from "./endpoint.ts";
@@ -65,28 +65,53 @@ async function virtualSize(path: string, format: "raw" | "qcow2", signal: AbortS
 export type DiskOrder = { folder: string; spec: GuestSpec; basePath: string; mode: number };
 
 /**
+ * The size of the guest's own disk in bytes: its flavor's, or its image's where the flavor says none. Rejects with
+ * ImageUnacceptable, or with BuildAbortException when the image does not fit into the flavor's.
+ */
+export async function diskBytes({ spec, basePath }: Pick<DiskOrder, "spec" | "basePath">, signal: AbortSignal) {
+  const format = spec.image.disk_format;
+  const asked = spec.disk_gb * GIB;
+  if (format === "iso") return asked;
+  const virtual = await virtualSize(basePath, format, signal);
+  if (asked > 0 && virtual > asked) {
+    throw new DriverError("BuildAbortException", `Flavor's disk of ${spec.disk_gb} GiB is too small for the image.`);
+  }
+  return Math.max(asked, virtual);
+}
+
+/**
  * Makes the guest's folder anew, with its disks; what an earlier attempt left is removed. The disks are in boot order:
  * an iso image boots before the blank disk next to it; any other image lies under a qcow2 overlay, never written.
  */
 export async function buildDisks(order: DiskOrder, signal: AbortSignal): Promise<GuestDisk[]> {
   const { folder, spec, basePath, mode } = order;
   const path = join(folder, "disk");
+  const size = await diskBytes(order, signal);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   await chmod(folder, mode);
   const format = spec.image.disk_format;
-  const asked = spec.disk_gb * GIB;
-  if (format === "iso") {
-    const cdrom: GuestDisk = { kind: "cdrom", path: basePath };
-    if (asked === 0) return [cdrom];
-    await qemuImg(["create", "-q", "-f", "qcow2", path, String(asked)], signal);
-    return [cdrom, { kind: "disk", path, base: null }];
-  }
-  const virtual = await virtualSize(basePath, format, signal);
-  if (asked > 0 && virtual > asked) {
-    throw new DriverError("BuildAbortException", `Flavor's disk of ${spec.disk_gb} GiB is too small for the image.`);
-  }
-  const size = Math.max(asked, virtual);
+  if (format !== "iso") return [await overlay({ path, basePath, format, size }, signal)];
+  const cdrom: GuestDisk = { kind: "cdrom", path: basePath };
+  if (size === 0) return [cdrom];
+  await qemuImg(["create", "-q", "-f", "qcow2", path, String(size)], signal);
+  return [cdrom, { kind: "disk", path, base: null }];
+}
+
+/** Makes the disk that a rescue boots, of its image's own size, in place of an earlier one. */
+export async function buildRescueDisk(
+  { path, image, basePath }: { path: string; image: ImageRef; basePath: string },
+  signal: AbortSignal,
+): Promise<GuestDisk> {
+  const format = image.disk_format;
+  if (format === "iso") return { kind: "cdrom", path: basePath };
+  const size = await virtualSize(basePath, format, signal);
+  return overlay({ path, basePath, format, size }, signal);
+}
+
+type Overlay = { path: string; basePath: string; format: "raw" | "qcow2"; size: number };
+
+async function overlay({ path, basePath, format, size }: Overlay, signal: AbortSignal): Promise<GuestDisk> {
   await qemuImg(["create", "-q", "-f", "qcow2", "-F", format, "-b", basePath, path, String(size)], signal);
-  return [{ kind: "disk", path, base: { path: basePath, format } }];
+  return { kind: "disk", path, base: { path: basePath, format } };
 }

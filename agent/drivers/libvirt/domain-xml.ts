@@ -33,14 +33,16 @@ export type DomainPlan = {
 
 const element = (name: string, text: string) => `<${name}>${escapeXml(text)}</${name}>`;
 
-function source(path: string, plan: DomainPlan, shared: boolean): string {
+type Relabels = Pick<DomainPlan, "relabels">;
+
+function source(path: string, plan: Relabels, shared: boolean): string {
   const file = `file='${escapeXml(path)}'`;
   if (!(shared && plan.relabels)) return `<source ${file}/>`;
   return `<source ${file}><seclabel model='dac' relabel='no'/></source>`;
 }
 
 /** Every format is named and every chain ends in an empty backingStore, so that nothing is probed in tenant's bytes. */
-function disk(plan: DomainPlan, it: GuestDisk, order: number): string {
+export function disk(plan: Relabels, it: GuestDisk, order: number): string {
   if (it.kind === "cdrom") {
     return `<disk type='file' device='cdrom'>
       <driver name='qemu' type='raw'/>

@@ -14,7 +14,9 @@ export const VIR_ERR = {
   OPERATION_TIMEOUT: 68,
   NO_DOMAIN_METADATA: 80,
   OPERATION_UNSUPPORTED: 84,
+  AGENT_UNRESPONSIVE: 86,
   ACCESS_DENIED: 88,
+  AGENT_UNSYNCED: 97,
 } as const;
 
 /** A failure that libvirt answered. Its message may name files of the host, so it is for the agent's own log alone. */

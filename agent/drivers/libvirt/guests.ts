@@ -43,7 +43,14 @@ export async function powerOf(libvirt: Libvirt, uuid: string): Promise<PowerStat
   const domain = await find(libvirt, uuid);
   if (!domain) return null;
   const state = await libvirt.state(domain).catch(unless(VIR_ERR.NO_DOMAIN));
-  return state === undefined ? null : (POWER_OF[state] ?? POWER_STATE.NOSTATE);
+  if (state === undefined) return null;
+  if (state === DOMAIN_STATE.SHUTOFF && (await isSaved(libvirt, domain))) return POWER_STATE.SUSPENDED;
+  return POWER_OF[state] ?? POWER_STATE.NOSTATE;
+}
+
+/** Whether the guest's memory is on the host's disk: libvirt calls it off, and Nova suspended. */
+async function isSaved(libvirt: Libvirt, domain: Domain): Promise<boolean> {
+  return (await libvirt.hasManagedSave(domain).catch(unless(VIR_ERR.NO_DOMAIN))) === true;
 }
 
 export async function listOurs(libvirt: Libvirt): Promise<GuestInfo[]> {
@@ -55,7 +62,17 @@ export async function listOurs(libvirt: Libvirt): Promise<GuestInfo[]> {
   return (await Promise.all(guests)).flat();
 }
 
-/** Ends a guest's QEMU at once. One that stopped by itself in the meantime is no failure. */
+/**
+ * Ends a guest's QEMU at once, and forgets its saved memory, which must never meet another disk or a later boot.
+ * One that stopped by itself in the meantime is no failure.
+ */
 export async function stop(libvirt: Libvirt, domain: Domain): Promise<void> {
-  await libvirt.destroy(domain).catch(unless(VIR_ERR.OPERATION_INVALID));
+  if (runs(domain)) await libvirt.destroy(domain).catch(unless(VIR_ERR.OPERATION_INVALID));
+  if (await isSaved(libvirt, domain)) await libvirt.removeManagedSave(domain);
+}
+
+/** Makes a guest run with what was in its memory, if that is there. One that runs already is no failure. */
+export async function goOn(libvirt: Libvirt, domain: Domain): Promise<void> {
+  if ((await libvirt.state(domain)) === DOMAIN_STATE.PAUSED) await libvirt.resume(domain);
+  else await libvirt.start(domain).catch(unless(VIR_ERR.OPERATION_INVALID));
 }

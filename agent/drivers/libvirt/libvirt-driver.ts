@@ -1,23 +1,39 @@
 /** The libvirt driver: nova/virt/libvirt/driver.py in small. Guests are QEMU domains on this host. */
-import { existsSync } from "node:fs";
 import { chmod, mkdir, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import type { Inventory, VncAddress } from "../../../functions/protocol/guest.ts";
-import type { Diagnostics, GuestSpec } from "../../../functions/protocol/methods.ts";
-import { makeConfigDrive } from "../../config-drive-image.ts";
+import { type Inventory, POWER_STATE, type VncAddress } from "../../../functions/protocol/guest.ts";
+import {
+  type Diagnostics,
+  type GuestSpec,
+  type ImageRef,
+  MAX_CONSOLE_BYTES,
+} from "../../../functions/protocol/methods.ts";
 import { Turns } from "../../turns.ts";
-import { type Driver, type DriverContext, DriverError, type GuestInfo, type LifecycleListener } from "../driver.ts";
+import {
+  type Driver,
+  type DriverContext,
+  DriverError,
+  type Grace,
+  type GuestInfo,
+  type LifecycleListener,
+  type RebuildOrder,
+} from "../driver.ts";
+import { CONSOLE_LOG, PASSABLE, type Place, PRIVATE, rebuild, spawn } from "./build.ts";
 import { type HostCapabilities, parseCapabilities } from "./capabilities.ts";
-import { buildDisks } from "./disk.ts";
-import { domainXml, vncOf } from "./domain-xml.ts";
+import { readConsole } from "./console-output.ts";
+import { diagnosticsOf } from "./diagnostics.ts";
+import { buildRescueDisk } from "./disk.ts";
+import { vncOf } from "./domain-xml.ts";
 import { parseConnectionUri } from "./endpoint.ts";
-import { LibvirtError, toDriverError, unless, VIR_ERR } from "./errors.ts";
-import { find, listOurs, lookup, powerOf, runs, stop } from "./guests.ts";
+import { toDriverError, unless, VIR_ERR } from "./errors.ts";
+import { find, goOn, listOurs, powerOf, runs, stop } from "./guests.ts";
 import { Link } from "./link.ts";
+import { setAdminPassword } from "./password.ts";
 import { PowerWatch } from "./power-watch.ts";
 import { DOMAIN_STATE, type Domain, type Libvirt } from "./procedures.ts";
 import { checkWay, kvmUsable, shareBase } from "./reach.ts";
+import { endRescue, rescue } from "./rescue.ts";
+import { askToShutDown } from "./shutdown.ts";
 
 /** Nova's names (nova/conf/libvirt.py). `wait_soft_reboot_seconds`: how long a guest may take to shut down. */
 export type LibvirtOptions = {
@@ -28,12 +44,8 @@ export type LibvirtOptions = {
 
 /** Nova's default of wait_soft_reboot_seconds. */
 const WAIT_SOFT_REBOOT_SECONDS = 120;
-const POLL_MS = 1_000;
 const GIB = 2 ** 30;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-/** QEMU's user passes our folders and lists none of them. */
-const PASSABLE = 0o711;
-const PRIVATE = 0o700;
 
 export class LibvirtDriver implements Driver {
   readonly #ctx: DriverContext;
@@ -43,8 +55,7 @@ export class LibvirtDriver implements Driver {
     (uuid, look) => this.#turns.run(uuid, look),
     async (uuid) => powerOf(await this.#libvirt(), uuid),
   );
-  /** Ends the wait of a SOFT reboot, for the work that would make it pointless. */
-  readonly #softReboots = new Map<string, AbortController>();
+  readonly #closing = new AbortController();
   #link: Link | undefined;
   #host: HostCapabilities = { kvm: false, qemuUser: null };
 
@@ -74,7 +85,8 @@ export class LibvirtDriver implements Driver {
   }
 
   async close(): Promise<void> {
-    for (const wait of this.#softReboots.values()) wait.abort();
+    // The link in the same breath: a wait that ends now stops no guest.
+    this.#closing.abort();
     this.#link?.close();
   }
 
@@ -118,22 +130,35 @@ export class LibvirtDriver implements Driver {
     }
   }
 
-  /** A domain is defined only after its disk is whole; so one that has its folder needs nothing but to run. */
   spawn(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<void> {
-    return this.#change("spawn", uuid, (libvirt) =>
-      this.#build(libvirt, { uuid, spec }, signal).catch((error) => {
-        if (!signal.aborted) throw error;
-        throw new DriverError("BuildAbortException", "the build was given up", { cause: error });
-      }),
-    );
+    return this.#build("spawn", uuid, signal, (libvirt, place) => spawn(libvirt, place, spec, signal));
+  }
+
+  rebuild(uuid: string, order: RebuildOrder, signal: AbortSignal): Promise<void> {
+    return this.#build("rebuild", uuid, signal, (libvirt, place) => rebuild(libvirt, place, order, signal));
+  }
+
+  rescue(uuid: string, image: ImageRef, signal: AbortSignal): Promise<void> {
+    return this.#build("rescue", uuid, signal, async (libvirt, place) => {
+      const domain = await this.#need(libvirt, uuid);
+      const basePath = await place.image(image);
+      const makeDisk = (path: string) => buildRescueDisk({ path, image, basePath }, signal);
+      await rescue(libvirt, domain, { ...place, makeDisk });
+    });
+  }
+
+  unrescue(uuid: string): Promise<void> {
+    return this.#change("unrescue", uuid, async (libvirt, domain) => {
+      const ended = await endRescue(libvirt, domain, this.#folder(uuid));
+      if (ended || !runs(domain)) await libvirt.start(domain);
+    });
   }
 
   destroy(uuid: string): Promise<void> {
-    this.#softReboots.get(uuid)?.abort();
-    return this.#change("destroy", uuid, async (libvirt) => {
+    return this.#inTurn("destroy", uuid, async (libvirt) => {
       const domain = await find(libvirt, uuid);
       if (domain) {
-        if (runs(domain)) await stop(libvirt, domain);
+        await stop(libvirt, domain);
         // A domain that was transient is gone by now.
         await libvirt.undefine(domain).catch(unless(VIR_ERR.NO_DOMAIN));
       }
@@ -142,88 +167,75 @@ export class LibvirtDriver implements Driver {
   }
 
   powerOn(uuid: string): Promise<void> {
-    return this.#change("power_on", uuid, async (libvirt) => {
-      const domain = await this.#need(libvirt, uuid);
-      if (!runs(domain)) await libvirt.start(domain);
-    });
+    return this.#change("power_on", uuid, goOn);
   }
 
-  powerOff(uuid: string): Promise<void> {
-    this.#softReboots.get(uuid)?.abort();
-    return this.#change("power_off", uuid, async (libvirt) => {
-      const domain = await this.#need(libvirt, uuid);
-      if (runs(domain)) await stop(libvirt, domain);
+  powerOff(uuid: string, grace?: Grace): Promise<void> {
+    return this.#change("power_off", uuid, async (libvirt, domain) => {
+      if (grace && (await this.#shutDown(libvirt, domain, grace))) return;
+      await stop(libvirt, domain);
     });
   }
 
   /** As Nova, HARD is a new QEMU process and not a reset: it also helps a guest whose QEMU hangs. */
-  reboot(uuid: string, type: "SOFT" | "HARD"): Promise<void> {
-    if (type === "HARD") this.#softReboots.get(uuid)?.abort();
-    return this.#change("reboot", uuid, async (libvirt) => {
-      const domain = await this.#need(libvirt, uuid);
-      if (runs(domain)) {
-        const went = type === "SOFT" && (await this.#askToShutDown(libvirt, domain));
-        if (!went) await stop(libvirt, domain);
-      }
+  reboot(uuid: string, type: "SOFT" | "HARD", hurry: AbortSignal): Promise<void> {
+    return this.#change("reboot", uuid, async (libvirt, domain) => {
+      const seconds = this.#options.waitSoftRebootSeconds ?? WAIT_SOFT_REBOOT_SECONDS;
+      const went = type === "SOFT" && (await this.#shutDown(libvirt, domain, { seconds, hurry }));
+      if (!went) await stop(libvirt, domain);
       // The guest may have restarted by itself in between.
       await libvirt.start(domain).catch(unless(VIR_ERR.OPERATION_INVALID));
     });
   }
 
-  pause(): Promise<void> {
-    return notSupported();
+  pause(uuid: string): Promise<void> {
+    return this.#change("pause", uuid, async (libvirt, domain) => {
+      if ((await libvirt.state(domain)) !== DOMAIN_STATE.PAUSED) await libvirt.suspend(domain);
+    });
   }
 
-  unpause(): Promise<void> {
-    return notSupported();
+  unpause(uuid: string): Promise<void> {
+    return this.#change("unpause", uuid, async (libvirt, domain) => {
+      if ((await libvirt.state(domain)) !== DOMAIN_STATE.RUNNING) await libvirt.resume(domain);
+    });
   }
 
-  suspend(): Promise<void> {
-    return notSupported();
+  suspend(uuid: string): Promise<void> {
+    return this.#change("suspend", uuid, async (libvirt, domain) => {
+      const power = await powerOf(libvirt, uuid);
+      if (power === POWER_STATE.RUNNING) return libvirt.managedSave(domain);
+      if (power !== POWER_STATE.SUSPENDED) throw new DriverError("InstanceInvalidState", "the guest does not run");
+    });
   }
 
-  resume(): Promise<void> {
-    return notSupported();
+  resume(uuid: string): Promise<void> {
+    return this.#change("resume", uuid, goOn);
   }
 
-  rescue(): Promise<void> {
-    return notSupported();
+  getConsoleOutput(uuid: string): Promise<Buffer> {
+    return this.#look("console_output", uuid, () =>
+      readConsole(join(this.#folder(uuid), CONSOLE_LOG), MAX_CONSOLE_BYTES),
+    );
   }
 
-  unrescue(): Promise<void> {
-    return notSupported();
+  getDiagnostics(uuid: string): Promise<Diagnostics> {
+    return this.#look("diagnostics", uuid, diagnosticsOf);
   }
 
-  rebuild(): Promise<void> {
-    return notSupported();
+  setAdminPassword(uuid: string, password: string): Promise<void> {
+    return this.#look("set_admin_password", uuid, (libvirt, domain) => setAdminPassword(libvirt, domain, password));
   }
 
-  getConsoleOutput(): Promise<Buffer> {
-    return notSupported();
+  injectNmi(uuid: string): Promise<void> {
+    return this.#look("inject_nmi", uuid, (libvirt, domain) => libvirt.injectNmi(domain));
   }
 
-  getDiagnostics(): Promise<Diagnostics> {
-    return notSupported();
-  }
-
-  setAdminPassword(): Promise<void> {
-    return notSupported();
-  }
-
-  injectNmi(): Promise<void> {
-    return notSupported();
-  }
-
-  async getVncConsole(uuid: string): Promise<VncAddress> {
-    try {
-      const libvirt = await this.#libvirt();
-      const domain = await this.#need(libvirt, uuid);
+  getVncConsole(uuid: string): Promise<VncAddress> {
+    return this.#look("vnc_console", uuid, async (libvirt, domain) => {
       const address = runs(domain) ? vncOf(await libvirt.xml(domain)) : null;
       if (address) return address;
-    } catch (error) {
-      throw this.#failure("vnc_console", error);
-    }
-    throw new DriverError("ConsoleNotAvailable", "the guest has no console now");
+      throw new DriverError("ConsoleNotAvailable", "the guest has no console now");
+    });
   }
 
   onLifecycle(listener: LifecycleListener): () => void {
@@ -261,59 +273,59 @@ export class LibvirtDriver implements Driver {
     return this.#host.kvm && (await kvmUsable(this.#host.qemuUser)) ? "kvm" : "qemu";
   }
 
-  async #build(libvirt: Libvirt, guest: { uuid: string; spec: GuestSpec }, signal: AbortSignal): Promise<void> {
-    const { uuid, spec } = guest;
-    signal.throwIfAborted();
-    const found = await lookup(libvirt, uuid);
-    if (found?.ours === false) {
-      throw new DriverError("BuildAbortException", "the host has a domain of this uuid that edgenova did not make");
-    }
-    if (found && runs(found.domain)) return;
-    const basePath = await this.#ctx.image(spec.image, signal);
-    if (this.#host.qemuUser) await shareBase(basePath, this.#host.qemuUser);
-    const kept = found !== null && existsSync(this.#folder(uuid));
-    const domain = kept ? found.domain : await this.#define(libvirt, { uuid, spec, basePath }, signal);
-    signal.throwIfAborted();
-    await libvirt.start(domain).catch(buildFailed);
+  async #shutDown(libvirt: Libvirt, domain: Domain, { seconds, hurry }: Grace): Promise<boolean> {
+    if (!runs(domain)) return false;
+    const ends = AbortSignal.any([hurry, this.#closing.signal]);
+    const went = await askToShutDown(libvirt, domain, { seconds, hurry: ends });
+    if (!went && !ends.aborted) this.#ctx.log("libvirt.shutdown_ignored", { server: domain.uuid, seconds });
+    return went;
   }
 
-  async #define(libvirt: Libvirt, guest: { uuid: string; spec: GuestSpec; basePath: string }, signal: AbortSignal) {
-    const { uuid, spec, basePath } = guest;
-    const folder = this.#folder(uuid);
-    const mode = this.#host.qemuUser ? PASSABLE : PRIVATE;
-    const disks = await buildDisks({ folder, spec, basePath, mode }, signal);
-    const configDrive = await makeConfigDrive(join(folder, "disk.config"), guest, signal);
-    signal.throwIfAborted();
-    const virtType = await this.#virtType();
-    const plan = { uuid, spec, virtType, disks, configDrive, consoleLog: join(folder, "console.log") };
-    return libvirt.define(domainXml({ ...plan, relabels: this.#host.qemuUser !== null })).catch(buildFailed);
+  /** Work that needs an image; an abort of it is told as one, whatever it broke. */
+  #build(
+    name: string,
+    uuid: string,
+    signal: AbortSignal,
+    work: (libvirt: Libvirt, place: Place) => Promise<void>,
+  ): Promise<void> {
+    return this.#inTurn(name, uuid, async (libvirt) => {
+      const user = this.#host.qemuUser;
+      const image = async (ref: ImageRef) => {
+        const path = await this.#ctx.image(ref, signal);
+        if (user) await shareBase(path, user);
+        return path;
+      };
+      const place = {
+        uuid,
+        folder: this.#folder(uuid),
+        virtType: await this.#virtType(),
+        relabels: user !== null,
+        image,
+      };
+      await work(libvirt, place).catch((error) => {
+        if (!signal.aborted) throw error;
+        throw new DriverError("BuildAbortException", "the build was given up", { cause: error });
+      });
+    });
   }
 
-  /** True when the guest shut down within its time; false when it is to be stopped hard. */
-  async #askToShutDown(libvirt: Libvirt, domain: Domain): Promise<boolean> {
-    const hurry = new AbortController();
-    this.#softReboots.set(domain.uuid, hurry);
+  /** Work on a guest that is there, in its turn. */
+  #change(name: string, uuid: string, work: (libvirt: Libvirt, domain: Domain) => Promise<void>): Promise<void> {
+    return this.#inTurn(name, uuid, async (libvirt) => work(libvirt, await this.#need(libvirt, uuid)));
+  }
+
+  /** What waits for no turn: it changes nothing that another call would build on. */
+  async #look<T>(name: string, uuid: string, work: (libvirt: Libvirt, domain: Domain) => Promise<T>): Promise<T> {
     try {
-      if ((await libvirt.state(domain)) !== DOMAIN_STATE.RUNNING) return false;
-      await libvirt.shutdown(domain);
-      const seconds = this.#options.waitSoftRebootSeconds ?? WAIT_SOFT_REBOOT_SECONDS;
-      for (let waited = 0; waited < seconds * 1000; waited += POLL_MS) {
-        const state = await libvirt.state(domain);
-        if (state === DOMAIN_STATE.SHUTOFF || state === DOMAIN_STATE.CRASHED) return true;
-        await sleep(POLL_MS, undefined, { signal: hurry.signal });
-      }
-      this.#ctx.log("libvirt.soft_reboot_ignored", { server: domain.uuid, seconds });
-      return false;
+      const libvirt = await this.#libvirt();
+      return await work(libvirt, await this.#need(libvirt, uuid));
     } catch (error) {
-      if (hurry.signal.aborted || error instanceof LibvirtError) return false;
-      throw error;
-    } finally {
-      this.#softReboots.delete(domain.uuid);
+      throw this.#failure(name, error, uuid);
     }
   }
 
   /** Work of our own on a guest, in its turn. What it leaves is known, and not news; unless it failed. */
-  async #change(name: string, uuid: string, work: (libvirt: Libvirt) => Promise<void>): Promise<void> {
+  async #inTurn(name: string, uuid: string, work: (libvirt: Libvirt) => Promise<void>): Promise<void> {
     // It names a folder that is removed with all in it.
     if (!UUID.test(uuid)) throw new DriverError("InvalidCall", "a guest is named by a uuid in small letters");
     await this.#turns.run(uuid, async () => {
@@ -345,14 +357,4 @@ export class LibvirtDriver implements Driver {
     this.#ctx.log("libvirt.failed", { action, server, code: told.code, message: told.message, cause });
     return told;
   }
-}
-
-function notSupported(): Promise<never> {
-  return Promise.reject(new DriverError("NotSupported", "this hypervisor cannot do that"));
-}
-
-function buildFailed(error: unknown): never {
-  const told = toDriverError(error);
-  if (told.code !== "Unexpected") throw told;
-  throw new DriverError("BuildAbortException", "the hypervisor could not build the guest", { cause: error });
 }

@@ -2,7 +2,7 @@
  * The procedures of libvirt's remote program that this driver calls, with their argument and answer structs.
  * Numbers and layouts: libvirt src/remote/remote_protocol.x. They never change; libvirt only adds.
  */
-import type { RpcConnection } from "./rpc.ts";
+import { MEMORY_CALL_TIMEOUT_MS, type RpcConnection } from "./rpc.ts";
 import { type XdrReader, XdrWriter } from "./xdr.ts";
 
 const PROC = {
@@ -13,12 +13,21 @@ const PROC = {
   CONNECT_GET_CAPABILITIES: 7,
   DOMAIN_DEFINE_XML: 11,
   DOMAIN_GET_XML_DESC: 14,
+  DOMAIN_GET_INFO: 16,
+  DOMAIN_GET_VCPUS: 20,
   DOMAIN_LOOKUP_BY_UUID: 24,
+  DOMAIN_RESUME: 28,
   DOMAIN_SHUTDOWN: 33,
+  DOMAIN_SUSPEND: 34,
   CONNECT_GET_HOSTNAME: 59,
   CONNECT_SUPPORTS_FEATURE: 60,
+  DOMAIN_BLOCK_STATS: 64,
   AUTH_LIST: 66,
+  DOMAIN_MANAGED_SAVE: 182,
+  DOMAIN_HAS_MANAGED_SAVE_IMAGE: 183,
+  DOMAIN_MANAGED_SAVE_REMOVE: 184,
   DOMAIN_CREATE_WITH_FLAGS: 196,
+  DOMAIN_INJECT_NMI: 210,
   DOMAIN_GET_STATE: 212,
   DOMAIN_UNDEFINE_FLAGS: 231,
   DOMAIN_DESTROY_FLAGS: 234,
@@ -26,6 +35,7 @@ const PROC = {
   CONNECT_LIST_ALL_DOMAINS: 273,
   CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY: 316,
   DOMAIN_EVENT_CALLBACK_LIFECYCLE: 318,
+  DOMAIN_SET_USER_PASSWORD: 357,
 } as const;
 
 /** remote_protocol.x: remote_auth_type. */
@@ -49,6 +59,12 @@ const EVENT_LIFECYCLE = 0;
 const METADATA_ELEMENT = 2;
 /** MANAGED_SAVE, SNAPSHOTS_METADATA, NVRAM, CHECKPOINTS_METADATA: without them undefine refuses such a domain. */
 const UNDEFINE_ALL = 1 | 2 | 4 | 16;
+/** virDomainXMLFlags: the stored description, also of a domain that runs. */
+const XML_INACTIVE = 2;
+/** virDomainSaveRestoreFlags: the guest runs when it comes back. */
+const SAVE_RUNNING = 2;
+/** remote_protocol.x: REMOTE_VCPUINFO_MAX. */
+const VCPUS_MAX = 16_384;
 /** More domains than a host can hold; libvirt's own limit (REMOTE_DOMAIN_LIST_MAX). */
 const DOMAINS_MAX = 16_384;
 const AUTH_TYPES_MAX = 20;
@@ -60,6 +76,13 @@ const NODE_MODEL_BYTES = 32 * 4;
 export type Domain = { name: string; uuid: string; id: number };
 /** Memory in KiB. */
 export type NodeInfo = { memoryKib: number; cpus: number };
+
+/** remote_domain_get_info_ret. Memory in KiB, time in nanoseconds. */
+export type DomainInfo = { maxMemoryKib: number; memoryKib: number; vcpus: number };
+/** remote_vcpu_info. `timeNs` is what the processor has used of the host. */
+export type Vcpu = { number: number; timeNs: number };
+/** remote_domain_block_stats_ret. -1 is a count that the hypervisor does not keep. */
+export type BlockStats = Record<"readRequests" | "readBytes" | "writeRequests" | "writeBytes" | "errors", number>;
 
 function readDomain(reader: XdrReader): Domain {
   const name = reader.string();
@@ -170,12 +193,81 @@ export class Libvirt {
     return (await this.#rpc.call(PROC.DOMAIN_GET_XML_DESC, domainArgs(domain).uint(0).bytes())).string();
   }
 
+  /** The stored description: what the domain is at its next start. */
+  async storedXml(domain: Domain): Promise<string> {
+    return (await this.#rpc.call(PROC.DOMAIN_GET_XML_DESC, domainArgs(domain).uint(XML_INACTIVE).bytes())).string();
+  }
+
+  async info(domain: Domain): Promise<DomainInfo> {
+    const answer = await this.#rpc.call(PROC.DOMAIN_GET_INFO, domainArgs(domain).bytes());
+    answer.uint(); // the state
+    return { maxMemoryKib: answer.hyper(), memoryKib: answer.hyper(), vcpus: answer.uint() };
+  }
+
+  async vcpus(domain: Domain, count: number): Promise<Vcpu[]> {
+    const args = domainArgs(domain).int(count).int(0); // no maps of where they may run
+    return (await this.#rpc.call(PROC.DOMAIN_GET_VCPUS, args.bytes())).array(VCPUS_MAX, (r) => {
+      const number = r.uint();
+      r.int(); // its state
+      const timeNs = r.hyper();
+      r.int(); // the host's processor that it runs on
+      return { number, timeNs };
+    });
+  }
+
+  /** `target` is the disk's name in the description, as `vda`. */
+  async blockStats(domain: Domain, target: string): Promise<BlockStats> {
+    const answer = await this.#rpc.call(PROC.DOMAIN_BLOCK_STATS, domainArgs(domain).string(target).bytes());
+    const next = () => answer.signedHyper();
+    return { readRequests: next(), readBytes: next(), writeRequests: next(), writeBytes: next(), errors: next() };
+  }
+
   async define(xml: string): Promise<Domain> {
     return readDomain(await this.#rpc.call(PROC.DOMAIN_DEFINE_XML, new XdrWriter().string(xml).bytes()));
   }
 
+  /** A domain with a managed save goes on from there, and has it no more. */
   async start(domain: Domain): Promise<void> {
-    await this.#rpc.call(PROC.DOMAIN_CREATE_WITH_FLAGS, domainArgs(domain).uint(0).bytes());
+    const args = domainArgs(domain).uint(0).bytes();
+    await this.#rpc.call(PROC.DOMAIN_CREATE_WITH_FLAGS, args, MEMORY_CALL_TIMEOUT_MS);
+  }
+
+  /** Stops the domain's processors. */
+  async suspend(domain: Domain): Promise<void> {
+    await this.#rpc.call(PROC.DOMAIN_SUSPEND, domainArgs(domain).bytes());
+  }
+
+  async resume(domain: Domain): Promise<void> {
+    await this.#rpc.call(PROC.DOMAIN_RESUME, domainArgs(domain).bytes());
+  }
+
+  /** Writes the domain's memory to a file that libvirt keeps, and ends it. */
+  async managedSave(domain: Domain): Promise<void> {
+    const args = domainArgs(domain).uint(SAVE_RUNNING).bytes();
+    await this.#rpc.call(PROC.DOMAIN_MANAGED_SAVE, args, MEMORY_CALL_TIMEOUT_MS);
+  }
+
+  async hasManagedSave(domain: Domain): Promise<boolean> {
+    const args = domainArgs(domain).uint(0).bytes();
+    return (await this.#rpc.call(PROC.DOMAIN_HAS_MANAGED_SAVE_IMAGE, args)).int() === 1;
+  }
+
+  /** Fails when there is none. */
+  async removeManagedSave(domain: Domain): Promise<void> {
+    await this.#rpc.call(PROC.DOMAIN_MANAGED_SAVE_REMOVE, domainArgs(domain).uint(0).bytes());
+  }
+
+  async injectNmi(domain: Domain): Promise<void> {
+    await this.#rpc.call(PROC.DOMAIN_INJECT_NMI, domainArgs(domain).uint(0).bytes());
+  }
+
+  /** By the guest's own agent. */
+  async setUserPassword(domain: Domain, user: string, password: string): Promise<void> {
+    const args = domainArgs(domain)
+      .optional(user, (w, v) => w.string(v))
+      .optional(password, (w, v) => w.string(v))
+      .uint(0);
+    await this.#rpc.call(PROC.DOMAIN_SET_USER_PASSWORD, args.bytes());
   }
 
   /** Presses the power button. The guest may ignore it. */

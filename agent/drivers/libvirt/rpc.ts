@@ -27,15 +27,23 @@ import { XdrReader } from "./xdr.ts";
 
 /** libvirtd accepts at once or is dead. */
 const DIAL_TIMEOUT_MS = 10_000;
-/** The slowest call is a start or a hard stop under load: libvirt itself waits 30 s for a guest's lock. */
+/** The slowest call is a hard stop under load: libvirt itself waits 30 s for a guest's lock. */
 const CALL_TIMEOUT_MS = 120_000;
+/** For a call that writes or reads a guest's whole memory. Whether libvirtd still lives, the keepalive tells. */
+export const MEMORY_CALL_TIMEOUT_MS = 3_600_000;
 /** libvirt's own pace: keepalive_interval 5 s, keepalive_count 5. */
 const KEEPALIVE_INTERVAL_MS = 5_000;
 const KEEPALIVE_COUNT = 5;
 /** libvirtd stops reading from a client with 5 calls open (max_client_requests); below that, our PINGs are read. */
 const CALLS_AT_ONCE = 4;
 
-type Call = { procedure: number; args: Buffer; resolve: (answer: XdrReader) => void; reject: (error: Error) => void };
+type Call = {
+  procedure: number;
+  args: Buffer;
+  timeoutMs: number;
+  resolve: (answer: XdrReader) => void;
+  reject: (error: Error) => void;
+};
 type Sent = Call & { timer: NodeJS.Timeout };
 export type RpcEvents = {
   event(procedure: number, payload: XdrReader): void;
@@ -88,10 +96,10 @@ export class RpcConnection {
    * Calls a procedure of the remote program; `args` is its XDR-encoded argument struct.
    * Rejects with LibvirtError when libvirt says no, and with HypervisorUnavailable when it says nothing.
    */
-  call(procedure: number, args: Buffer = Buffer.alloc(0)): Promise<XdrReader> {
+  call(procedure: number, args: Buffer = Buffer.alloc(0), timeoutMs = CALL_TIMEOUT_MS): Promise<XdrReader> {
     return new Promise((resolve, reject) => {
       if (this.#reason === undefined) {
-        this.#waiting.push({ procedure, args, resolve, reject });
+        this.#waiting.push({ procedure, args, timeoutMs, resolve, reject });
         this.#send();
       } else {
         reject(unavailable("the connection to libvirt is closed"));
@@ -119,7 +127,7 @@ export class RpcConnection {
       const serial = this.#serial;
       const timer = setTimeout(() => {
         this.#settle(serial)?.reject(unavailable("libvirt did not answer in time"));
-      }, CALL_TIMEOUT_MS);
+      }, call.timeoutMs);
       this.#sent.set(serial, { ...call, timer });
       const { procedure, args: payload } = call;
       const frame = { program: REMOTE_PROGRAM, procedure, type: TYPE.CALL, serial, status: STATUS.OK, payload };

@@ -90,6 +90,13 @@ export class XdrReader {
     return value;
   }
 
+  /** A signed hyper; the same range counts. */
+  signedHyper(): number {
+    const value = Number(this.#bytes.readBigInt64BE(this.#take(8)));
+    if (!Number.isSafeInteger(value)) throw new XdrError("a 64-bit number is out of range");
+    return value;
+  }
+
   fixed(length: number): Buffer {
     const at = this.#take(length + padding(length));
     return this.#bytes.subarray(at, at + length);

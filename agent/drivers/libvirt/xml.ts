@@ -23,8 +23,18 @@ function unescapeXml(text: string): string {
   });
 }
 
-/** `path` is the names from the root on, as `domain/devices/graphics`. */
-export type Element = { path: string; attributes: Record<string, string>; text: string; parent: Element | null };
+/**
+ * `path` is the names from the root on, as `domain/devices/graphics`. `start` and `end` are where the element, its tags
+ * with it, lies in the document.
+ */
+export type Element = {
+  path: string;
+  attributes: Record<string, string>;
+  text: string;
+  parent: Element | null;
+  start: number;
+  end: number;
+};
 
 // A comment, CDATA, or instruction is skipped whole, so that nothing inside it can look like an element.
 const MARKUP =
@@ -42,6 +52,7 @@ export function readElements(xml: string): Element[] {
     if (open) open.text += unescapeXml(xml.slice(textFrom, match.index)).trim();
     textFrom = match.index + markup.length;
     if (closing) {
+      if (open) open.end = textFrom;
       open = open?.parent ?? null;
       continue;
     }
@@ -55,6 +66,8 @@ export function readElements(xml: string): Element[] {
       ),
       text: "",
       parent: open,
+      start: match.index,
+      end: textFrom,
     };
     elements.push(element);
     if (!empty) open = element;

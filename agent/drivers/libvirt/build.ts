@@ -1,0 +1,92 @@
+/** How a guest comes to be: its disks, its description, its first start (nova/virt/libvirt/driver.py: spawn, rebuild). */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import type { GuestSpec, ImageRef } from "../../../functions/protocol/methods.ts";
+import { makeConfigDrive } from "../../config-drive-image.ts";
+import { DriverError, type RebuildOrder } from "../driver.ts";
+import { buildDisks, diskBytes } from "./disk.ts";
+import { domainXml } from "./domain-xml.ts";
+import { toDriverError } from "./errors.ts";
+import { lookup, runs, stop } from "./guests.ts";
+import type { Domain, Libvirt } from "./procedures.ts";
+import { endRescue } from "./rescue.ts";
+
+/** QEMU's user passes our folders and lists none of them. */
+export const PASSABLE = 0o711;
+export const PRIVATE = 0o700;
+/** Names in a guest's folder. */
+export const CONSOLE_LOG = "console.log";
+export const CONFIG_DRIVE = "disk.config";
+
+/** Where a guest is made. */
+export type Place = {
+  uuid: string;
+  /** The guest's own: it is removed with all in it. */
+  folder: string;
+  virtType: "kvm" | "qemu";
+  /** Whether QEMU has a user of its own: see reach.ts. */
+  relabels: boolean;
+  /** The path of an image that QEMU may read. */
+  image(ref: ImageRef): Promise<string>;
+};
+
+/** A domain is defined only after its disk is whole; so one that has its folder needs nothing but to run. */
+export async function spawn(libvirt: Libvirt, place: Place, spec: GuestSpec, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const found = await lookupOurs(libvirt, place);
+  if (found && runs(found)) return;
+  const basePath = await place.image(spec.image);
+  const kept = found !== null && existsSync(place.folder);
+  if (kept) await endRescue(libvirt, found, place.folder);
+  const domain = kept ? found : await define(libvirt, place, { spec, basePath }, signal);
+  signal.throwIfAborted();
+  await libvirt.start(domain).catch(buildFailed);
+}
+
+/** The domain stays defined all the while: a guest that is half rebuilt is still known to be ours. */
+export async function rebuild(
+  libvirt: Libvirt,
+  place: Place,
+  { spec, start }: RebuildOrder,
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted();
+  const found = await lookupOurs(libvirt, place);
+  const basePath = await place.image(spec.image);
+  // Refused while the guest still has its disk, if it is to be.
+  await diskBytes({ spec, basePath }, signal);
+  if (found) await stop(libvirt, found);
+  const domain = await define(libvirt, place, { spec, basePath }, signal);
+  signal.throwIfAborted();
+  if (start) await libvirt.start(domain).catch(buildFailed);
+}
+
+async function lookupOurs(libvirt: Libvirt, { uuid }: Place): Promise<Domain | null> {
+  const found = await lookup(libvirt, uuid);
+  if (found?.ours === false) {
+    throw new DriverError("BuildAbortException", "the host has a domain of this uuid that edgenova did not make");
+  }
+  return found?.domain ?? null;
+}
+
+type Source = { spec: GuestSpec; basePath: string };
+
+async function define(
+  libvirt: Libvirt,
+  place: Place,
+  { spec, basePath }: Source,
+  signal: AbortSignal,
+): Promise<Domain> {
+  const { uuid, folder, virtType, relabels } = place;
+  const disks = await buildDisks({ folder, spec, basePath, mode: relabels ? PASSABLE : PRIVATE }, signal);
+  const configDrive = await makeConfigDrive(join(folder, CONFIG_DRIVE), { uuid, spec }, signal);
+  signal.throwIfAborted();
+  const plan = { uuid, spec, virtType, disks, configDrive, relabels, consoleLog: join(folder, CONSOLE_LOG) };
+  return libvirt.define(domainXml(plan)).catch(buildFailed);
+}
+
+function buildFailed(error: unknown): never {
+  const told = toDriverError(error);
+  if (told.code !== "Unexpected") throw told;
+  throw new DriverError("BuildAbortException", "the hypervisor could not build the guest", { cause: error });
+}
