@@ -131,8 +131,13 @@ export async function imageOf(c: Context<AppEnv>, id: string | undefined): Promi
   if (disk_format !== "raw" && disk_format !== "qcow2" && disk_format !== "iso") {
     throw badRequest(`Image ${id} is unacceptable: disk format ${disk_format} cannot be booted here.`);
   }
-  return { ref: { id, disk_format, size, sha512: os_hash_value }, min_ram, min_disk, properties };
+  const ref = { id, disk_format, size, sha512: os_hash_value };
+  const guest_agent = TRUE.test(properties.hw_qemu_guest_agent ?? "");
+  return { ref: guest_agent ? { ...ref, guest_agent } : ref, min_ram, min_disk, properties };
 }
+
+/** oslo_utils.strutils: TRUE_STRINGS, by which Nova reads an image's property. */
+const TRUE = /^\s*(1|t|true|on|y|yes)\s*$/i;
 
 /** nova: _validate_flavor_image. A flavor without a disk takes the image's size. */
 export function checkFits(flavor: Flavor, { ref, min_ram, min_disk }: BootImage): void {

@@ -7,12 +7,16 @@ import { powerState, vncAddress } from "./guest.ts";
 
 const short = z.string().max(255);
 
-/** The image a guest boots from. `sha512` and `size` (bytes) are checked by the agent before a driver sees the file. */
+/**
+ * The image a guest boots from. `sha512` and `size` (bytes) are checked by the agent before a driver sees the file.
+ * `guest_agent`: what boots from it has QEMU's guest agent (the image's property hw_qemu_guest_agent).
+ */
 export const imageRef = z.object({
   id: z.uuid(),
   disk_format: z.enum(["raw", "qcow2", "iso"]),
   size: z.int().min(0),
   sha512: z.string().regex(/^[0-9a-f]{128}$/),
+  guest_agent: z.boolean().optional(),
 });
 export type ImageRef = z.infer<typeof imageRef>;
 

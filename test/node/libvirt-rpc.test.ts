@@ -64,6 +64,12 @@ describe("XDR", () => {
     );
   });
 
+  it("reads signed numbers, as far as they are exact", () => {
+    expect(new XdrReader(word(0xffff_ffff, 0xffff_ffff)).signedHyper()).toBe(-1);
+    expect(new XdrReader(word(0, 7)).signedHyper()).toBe(7);
+    expect(() => new XdrReader(word(0x8000_0000, 0)).signedHyper()).toThrow(XdrError);
+  });
+
   it.each([
     ["a string past the message", () => new XdrReader(word(100, 0)).string()],
     ["a string past the limit", () => new XdrReader(word(0xffff_ffff)).string()],

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { parseCapabilities } from "../../agent/drivers/libvirt/capabilities.ts";
 import { type DomainPlan, domainXml, vncOf } from "../../agent/drivers/libvirt/domain-xml.ts";
 import { parseConnectionUri } from "../../agent/drivers/libvirt/endpoint.ts";
+import { rescueXml } from "../../agent/drivers/libvirt/rescue-xml.ts";
 import { escapeXml, readElements } from "../../agent/drivers/libvirt/xml.ts";
 
 const uuid = "6f1c2a3b-0000-4000-8000-000000000001";
@@ -39,6 +40,17 @@ describe("escapeXml", () => {
         expect(read?.text).toBe(carried.trim());
       }),
     );
+  });
+});
+
+describe("readElements", () => {
+  it("knows where each element lies", () => {
+    const xml = "<!-- <x> --><a b='c'>t<d/><e f='>'>u</e></a>";
+    expect(readElements(xml).map((it) => xml.slice(it.start, it.end))).toEqual([
+      "<a b='c'>t<d/><e f='>'>u</e></a>",
+      "<d/>",
+      "<e f='>'>u</e>",
+    ]);
   });
 });
 
@@ -84,9 +96,63 @@ describe("domainXml", () => {
     expect(domainXml(plan)).not.toContain("seclabel");
   });
 
+  it("has a channel for a guest agent only if the image says that there is one", () => {
+    expect(named("web")).not.toContain("<channel");
+    const agent = { ...plan.spec, image: { ...plan.spec.image, guest_agent: true } };
+    const xml = domainXml({ ...plan, spec: agent });
+    expect(at(xml, "domain/devices/channel/target")[0]?.attributes.name).toBe("org.qemu.guest_agent.0");
+  });
+
   it("listens for VNC on a unix socket alone", () => {
     expect(at(named("web"), "domain/devices/graphics/listen")[0]?.attributes).toEqual({ type: "socket" });
     expect(vncOf(named("web"))).toBeNull();
+  });
+});
+
+describe("rescueXml", () => {
+  const own = domainXml({
+    ...plan,
+    disks: [{ kind: "cdrom", path: "/i/iso" }, ...plan.disks],
+    configDrive: "/s/disk.config",
+    spec: { ...plan.spec, display_name: "<disk> vda boot" },
+  })
+    // As libvirt gives it back: each with a place of its own.
+    .replace(/<target dev='vda'[^>]*>/, "$&<address type='pci' slot='0x00'/>")
+    .replace(/<target dev='sd[ab]'[^>]*>/g, "$&<address type='drive' unit='0'/>");
+  const disks = (xml: string) =>
+    at(xml, "domain/devices/disk").map((it) => {
+      const inner = readElements(xml).filter(({ parent }) => parent?.start === it.start);
+      const of = (name: string) => inner.find(({ path }) => path.endsWith(`/${name}`))?.attributes;
+      return [of("source")?.file, of("target")?.dev, of("boot")?.order, of("address") !== undefined];
+    });
+
+  it("puts a disk in front of the others, which move up and lose their place", () => {
+    const base = { path: "/i/res", format: "raw" } as const;
+    expect(disks(rescueXml(own, { kind: "disk", path: "/s/disk.rescue", base }, false))).toEqual([
+      ["/s/disk.rescue", "vda", "1", false],
+      ["/i/iso", "sda", "2", true],
+      ["/s/disk", "vdb", "3", false],
+      ["/s/disk.config", "sdb", undefined, true],
+    ]);
+  });
+
+  it("puts a CD in front of the other CDs", () => {
+    expect(disks(rescueXml(own, { kind: "cdrom", path: "/i/res" }, false))).toEqual([
+      ["/i/res", "sda", "1", false],
+      ["/i/iso", "sdb", "2", false],
+      ["/s/disk", "vda", "3", true],
+      ["/s/disk.config", "sdc", undefined, false],
+    ]);
+  });
+
+  it("changes nothing else, and gives a guest without disks its first", () => {
+    const outside = (xml: string) => xml.replace(/<disk .*<\/disk>/s, "").replace(/\s+/g, " ");
+    expect(outside(rescueXml(own, { kind: "cdrom", path: "/i/res" }, false))).toBe(outside(own));
+    const bare = "<domain type='qemu'><name>a</name><devices><emulator>/q</emulator></devices></domain>";
+    const rescued = rescueXml(bare, { kind: "cdrom", path: "/i/res" }, true);
+    expect(disks(rescued)).toEqual([["/i/res", "sda", "1", false]]);
+    expect(at(rescued, "domain/devices/disk/source/seclabel")[0]?.attributes.relabel).toBe("no");
+    expect(readElements(rescued).at(-1)?.text).toBe("/q");
   });
 });
 

@@ -303,7 +303,14 @@ describe.skipIf(missing)("a guest on qemu:///session", () => {
     const read = Number(/rd_bytes (\d+)/.exec(await libvirtd.virsh("domblkstat", NAME, "vda"))?.[1]);
     expect(told.disk_details[0]?.read_bytes).toBe(read);
     expect(read).toBeGreaterThan(0);
-    const password = driver.setAdminPassword(uuid, "hunter2");
-    await expect(password).rejects.toMatchObject({ code: "InstanceAgentNotEnabled" });
+    const password = () => driver.setAdminPassword(uuid, "hunter2");
+    await expect(password()).rejects.toMatchObject({ code: "InstanceAgentNotEnabled" });
+    // A channel that nobody in the guest listens on.
+    const listening = { ...spec(), image: { ...image("own"), guest_agent: true } };
+    await driver.rebuild(uuid, { spec: listening, start: true }, goOn);
+    expect(await libvirtd.virsh("dumpxml", NAME)).toContain("org.qemu.guest_agent.0");
+    await expect(password()).rejects.toMatchObject({ code: "NotSupported" });
+    await driver.powerOff(uuid);
+    await expect(password()).rejects.toMatchObject({ code: "InstancePasswordSetFailed" });
   });
 });

@@ -9,11 +9,9 @@ import { domainXml } from "./domain-xml.ts";
 import { toDriverError } from "./errors.ts";
 import { lookup, runs, stop } from "./guests.ts";
 import type { Domain, Libvirt } from "./procedures.ts";
+import { PASSABLE, PRIVATE } from "./reach.ts";
 import { endRescue } from "./rescue.ts";
 
-/** QEMU's user passes our folders and lists none of them. */
-export const PASSABLE = 0o711;
-export const PRIVATE = 0o700;
 /** Names in a guest's folder. */
 export const CONSOLE_LOG = "console.log";
 export const CONFIG_DRIVE = "disk.config";

@@ -9,6 +9,9 @@ import { escapeXml, readElements } from "./xml.ts";
 /** Marks a domain as made by this driver; another domain is never listed, changed or destroyed. */
 export const NAMESPACE = "https://edgenova.dev/xmlns/libvirt/guest/1";
 
+/** The virtio port that the guest's agent listens on. */
+export const GUEST_AGENT = "org.qemu.guest_agent.0";
+
 /** `base` null is a disk that stands on its own. */
 export type OverlayDisk = {
   kind: "disk";
@@ -104,6 +107,7 @@ export function domainXml(plan: DomainPlan): string {
     <graphics type='vnc'><listen type='socket'/></graphics>
     <video><model type='vga'/></video>
     <serial type='pty'><log file='${escapeXml(plan.consoleLog)}' append='off'/></serial>
+    ${spec.image.guest_agent ? `<channel type='unix'><target type='virtio' name='${GUEST_AGENT}'/></channel>` : ""}
     <memballoon model='virtio'/>
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
   </devices>

@@ -1,5 +1,5 @@
 /** The libvirt driver: nova/virt/libvirt/driver.py in small. Guests are QEMU domains on this host. */
-import { chmod, mkdir, rm, statfs } from "node:fs/promises";
+import { rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { type Inventory, POWER_STATE, type VncAddress } from "../../../functions/protocol/guest.ts";
 import {
@@ -18,7 +18,7 @@ import {
   type LifecycleListener,
   type RebuildOrder,
 } from "../driver.ts";
-import { CONSOLE_LOG, PASSABLE, type Place, PRIVATE, rebuild, spawn } from "./build.ts";
+import { CONSOLE_LOG, type Place, rebuild, spawn } from "./build.ts";
 import { type HostCapabilities, parseCapabilities } from "./capabilities.ts";
 import { readConsole } from "./console-output.ts";
 import { diagnosticsOf } from "./diagnostics.ts";
@@ -31,7 +31,7 @@ import { Link } from "./link.ts";
 import { setAdminPassword } from "./password.ts";
 import { PowerWatch } from "./power-watch.ts";
 import { DOMAIN_STATE, type Domain, type Libvirt } from "./procedures.ts";
-import { checkWay, kvmUsable, shareBase } from "./reach.ts";
+import { INSTANCES, kvmUsable, prepareFolders, shareBase } from "./reach.ts";
 import { endRescue, rescue } from "./rescue.ts";
 import { askToShutDown } from "./shutdown.ts";
 
@@ -75,7 +75,7 @@ export class LibvirtDriver implements Driver {
     try {
       const libvirt = await link.get();
       this.#host = parseCapabilities(await libvirt.capabilities());
-      await this.#prepareFolders();
+      await prepareFolders(this.#ctx.stateDir, this.#host.qemuUser);
       for (const { uuid, power_state } of await listOurs(libvirt)) this.#watch.see(uuid, power_state, "asked");
     } catch (error) {
       link.close();
@@ -249,23 +249,7 @@ export class LibvirtDriver implements Driver {
   }
 
   #folder(uuid: string): string {
-    return join(this.#ctx.stateDir, "instances", uuid);
-  }
-
-  async #prepareFolders(): Promise<void> {
-    const user = this.#host.qemuUser;
-    const instances = join(this.#ctx.stateDir, "instances");
-    await mkdir(instances, { recursive: true, mode: PRIVATE });
-    if (!user) return;
-    if (process.geteuid?.() !== 0) {
-      throw new DriverError(
-        "HypervisorUnavailable",
-        "this libvirt runs QEMU as another user, whose VNC sockets only root can open: run the agent as root, or use qemu:///session",
-      );
-    }
-    await chmod(this.#ctx.stateDir, PASSABLE);
-    await chmod(instances, PASSABLE);
-    await checkWay(instances, user);
+    return join(this.#ctx.stateDir, INSTANCES, uuid);
   }
 
   async #virtType(): Promise<"kvm" | "qemu"> {

@@ -1,11 +1,10 @@
 /** The administrator's password, set by the agent in the guest (nova/virt/libvirt/driver.py: set_admin_password). */
 import { DriverError } from "../driver.ts";
+import { GUEST_AGENT } from "./domain-xml.ts";
 import { isLibvirtError, LibvirtError, VIR_ERR } from "./errors.ts";
 import { DOMAIN_STATE, type Domain, type Libvirt } from "./procedures.ts";
 import { readElements } from "./xml.ts";
 
-/** The virtio port that the guest's agent listens on. */
-export const GUEST_AGENT = "org.qemu.guest_agent.0";
 /** nova: os_admin_user, where the image does not say. */
 const ADMINISTRATOR = "root";
 

@@ -7,7 +7,8 @@
  */
 import { execFile } from "node:child_process";
 import { constants } from "node:fs";
-import { access, chmod, chown, stat } from "node:fs/promises";
+import { access, chmod, chown, mkdir, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { DriverError } from "../driver.ts";
 import type { QemuUser } from "./capabilities.ts";
 
@@ -21,8 +22,30 @@ function holds(user: QemuUser, flag: "r" | "w" | "x", path: string): Promise<boo
   });
 }
 
+/** The folder of all guests' folders, in the driver's own. */
+export const INSTANCES = "instances";
+/** QEMU's user passes our folders and lists none of them. */
+export const PASSABLE = 0o711;
+export const PRIVATE = 0o700;
+
+/** Makes the folder of all guests. `user` null is a QEMU that runs as we do. Rejects with HypervisorUnavailable. */
+export async function prepareFolders(stateDir: string, user: QemuUser | null): Promise<void> {
+  const instances = join(stateDir, INSTANCES);
+  await mkdir(instances, { recursive: true, mode: PRIVATE });
+  if (!user) return;
+  if (process.geteuid?.() !== 0) {
+    throw new DriverError(
+      "HypervisorUnavailable",
+      "this libvirt runs QEMU as another user, whose VNC sockets only root can open: run the agent as root, or use qemu:///session",
+    );
+  }
+  await chmod(stateDir, PASSABLE);
+  await chmod(instances, PASSABLE);
+  await checkWay(instances, user);
+}
+
 /** Rejects with HypervisorUnavailable when QEMU's user cannot pass a folder or one above it. */
-export async function checkWay(folder: string, user: QemuUser): Promise<void> {
+async function checkWay(folder: string, user: QemuUser): Promise<void> {
   if (!(await holds(user, "x", folder))) throw unreachable(folder);
 }
 
