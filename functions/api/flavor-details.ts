@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import { z } from "zod";
 import { actionOf, anyAction, noSuchAction } from "./action.ts";
 import type { AppEnv } from "./app-env.ts";
+import { wrongSpec } from "./extra-specs.ts";
 import { badRequest, conflict, notFound } from "./fault.ts";
 import { flavorId, flavorNotFound, flavorOf, flavorStore } from "./flavors.ts";
 import { has } from "./history.ts";
@@ -79,7 +80,17 @@ export const flavorDetails: Paths = {
 
 type Specs = z.infer<typeof extraSpecs>;
 
+/** From 2.86 on, 400 for what Nova knows to be wrong. */
+function checkSpecs(c: Context<AppEnv>, specs: Specs): void {
+  if (!has(c.var.minor, "flavor.checked-specs")) return;
+  for (const [name, value] of Object.entries(specs)) {
+    const wrong = wrongSpec(name, value);
+    if (wrong !== null) throw badRequest(wrong);
+  }
+}
+
 async function addSpecs(c: Context<AppEnv>, extra_specs: Specs): Promise<Response> {
+  checkSpecs(c, extra_specs);
   if (!(await flavorStore(c).addSpecs(flavorId(c), extra_specs))) throw flavorNotFound(flavorId(c));
   return c.json({ extra_specs });
 }
@@ -99,6 +110,7 @@ async function setSpec(c: Context<AppEnv>, specs: Specs): Promise<Response> {
   const keys = Object.keys(specs);
   if (keys.length !== 1) throw badRequest("Request body contains too many items");
   if (keys[0] !== keyOf(c)) throw badRequest("Request body and URI mismatch");
+  checkSpecs(c, specs);
   if (!(await flavorStore(c).addSpecs(flavorId(c), specs))) throw flavorNotFound(flavorId(c));
   return c.json(specs);
 }

@@ -10,6 +10,7 @@ export const HISTORY = {
   // aggregates
   "aggregate.uuid": { since: 41 },
   // flavors
+  "flavor.checked-specs": { since: 86 },
   "flavor.description": { since: 55 },
   "flavor.extra-specs": { since: 61 },
   "flavor.private-access-only": { since: 7 },
