@@ -112,7 +112,7 @@ async function act(c: Context<AppEnv>, body: z.infer<typeof anyAction>): Promise
   const key = actionOf(body);
   switch (key) {
     case "add_host": {
-      const { host } = parse(AGGREGATE_ACTIONS.add_host, body).add_host;
+      const { host } = parse(AGGREGATE_ACTIONS.add_host, body, c.var.legacy).add_host;
       return changed(
         c,
         { do: "add_host", host },
@@ -124,7 +124,7 @@ async function act(c: Context<AppEnv>, body: z.infer<typeof anyAction>): Promise
       );
     }
     case "remove_host": {
-      const { host } = parse(AGGREGATE_ACTIONS.remove_host, body).remove_host;
+      const { host } = parse(AGGREGATE_ACTIONS.remove_host, body, c.var.legacy).remove_host;
       return changed(
         c,
         { do: "remove_host", host },
@@ -136,7 +136,7 @@ async function act(c: Context<AppEnv>, body: z.infer<typeof anyAction>): Promise
       );
     }
     case "set_metadata": {
-      const { metadata } = parse(AGGREGATE_ACTIONS.set_metadata, body).set_metadata;
+      const { metadata } = parse(AGGREGATE_ACTIONS.set_metadata, body, c.var.legacy).set_metadata;
       return changed(
         c,
         { do: "update", metadata },

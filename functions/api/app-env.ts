@@ -8,6 +8,8 @@ export type AppEnv = {
     requestId: string;
     /** The microversion 2.<minor> in force. */
     minor: number;
+    /** Set on the endpoint for clients from before microversions. */
+    legacy?: true;
     actor: Actor;
   };
 };

@@ -18,6 +18,7 @@ import { flavors } from "./flavors.ts";
 import { hypervisors } from "./hypervisors.ts";
 import { instanceActions } from "./instance-actions.ts";
 import { keypairs } from "./keypairs.ts";
+import { legacy } from "./legacy.ts";
 import { limits } from "./limits.ts";
 import { microversion, versionHeaders } from "./microversion.ts";
 import { migrations } from "./migrations.ts";
@@ -34,7 +35,7 @@ import { servers } from "./servers.ts";
 import { services } from "./services.ts";
 import { tenantUsage } from "./tenant-usage.ts";
 import { MAX_BODY_BYTES } from "./validate.ts";
-import { versions } from "./versions.ts";
+import { choices, versions } from "./versions.ts";
 
 /** What is under /compute/v2.1, as data. */
 export const RESOURCES = [
@@ -69,7 +70,7 @@ export function createApp(): Hono<AppEnv> {
     if (c.res.webSocket) return;
     c.header("x-openstack-request-id", c.var.requestId);
     c.header("x-compute-request-id", c.var.requestId);
-    if (c.var.minor === undefined) return;
+    if (c.var.minor === undefined || c.var.legacy) return;
     for (const [name, value] of Object.entries(versionHeaders(c.var.minor))) c.header(name, value);
   });
   const limited = bodyLimit({
@@ -97,12 +98,18 @@ export function createApp(): Hono<AppEnv> {
 function computeRoutes(): Hono<AppEnv> {
   const compute = new Hono<AppEnv>();
   versions(compute);
-  const resources = new Hono<AppEnv>();
-  resources.use(authenticated, microversion);
-  for (const paths of RESOURCES) mount(resources, paths);
-  // Both forms of Nova's URLs; a resource's name is never a project's id.
-  compute.route("/v2.1", resources);
-  compute.route("/v2.1/:project{[0-9a-f-]+}", resources);
+  for (const [path, version] of [
+    ["/v2.1", microversion],
+    ["/v2", legacy],
+  ] as const) {
+    const resources = new Hono<AppEnv>();
+    resources.use(authenticated, version);
+    for (const paths of RESOURCES) mount(resources, paths);
+    // Both forms of Nova's URLs; a resource's name is never a project's id.
+    compute.route(path, resources);
+    compute.route(`${path}/:project{[0-9a-f-]+}`, resources);
+  }
+  choices(compute);
   return compute;
 }
 

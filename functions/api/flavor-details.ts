@@ -136,7 +136,7 @@ async function act(c: Context<AppEnv>, body: z.infer<typeof anyAction>): Promise
   const key = actionOf(body);
   if (key !== "addTenantAccess" && key !== "removeTenantAccess") throw noSuchAction(key);
   const adds = key === "addTenantAccess";
-  const { tenant } = parse(tenantAccess, body[key]);
+  const { tenant } = parse(tenantAccess, body[key], c.var.legacy);
   const { is_public } = await flavorOf(c);
   await checkProject(c, tenant);
   const combination = `for flavor ${flavorId(c)} and project ${tenant} combination.`;

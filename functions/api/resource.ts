@@ -22,7 +22,10 @@ export function originOf(c: Context): string {
 export function computeBase(c: Context<AppEnv>): { self: string; bookmark: string } {
   const project = c.req.param("project");
   const tail = project === undefined ? "" : `/${project}`;
-  return { self: `${originOf(c)}/compute/v2.1${tail}`, bookmark: `${originOf(c)}/compute${tail}` };
+  return {
+    self: `${originOf(c)}/compute/${c.var.legacy ? "v2" : "v2.1"}${tail}`,
+    bookmark: `${originOf(c)}/compute${tail}`,
+  };
 }
 
 /** The `links` of one item of a collection. */

@@ -92,18 +92,18 @@ async function act(c: Context<AppEnv>, body: Record<string, unknown>): Promise<R
   switch (action) {
     case "enable":
     case "disable": {
-      const { host, binary } = parse(SERVICE_ACTIONS[action], body);
+      const { host, binary } = parse(SERVICE_ACTIONS[action], body, c.var.legacy);
       const status = statusOf(await changeNamed(c, { host, binary }, turn(action === "enable")));
       return c.json({ service: { host, binary, status } });
     }
     case "disable-log-reason": {
-      const { host, binary, disabled_reason } = parse(SERVICE_ACTIONS[action], body);
+      const { host, binary, disabled_reason } = parse(SERVICE_ACTIONS[action], body, c.var.legacy);
       const status = statusOf(await changeNamed(c, { host, binary }, turn(false, disabled_reason)));
       return c.json({ service: { host, binary, status, disabled_reason } });
     }
     case "force-down": {
       if (!has(c.var.minor, "service.forced-down")) break;
-      const { host, binary, forced_down } = parse(SERVICE_ACTIONS[action], body);
+      const { host, binary, forced_down } = parse(SERVICE_ACTIONS[action], body, c.var.legacy);
       await changeNamed(c, { host, binary }, { forced_down });
       return c.json({ service: { host, binary, forced_down } });
     }

@@ -1,7 +1,9 @@
 /** Bodies and queries, parsed by schema, with Nova's words for what is wrong (nova/api/validation/validators.py). */
 import type { Context } from "hono";
 import type { z } from "zod";
+import type { AppEnv } from "./app-env.ts";
 import { badRequest, Fault } from "./fault.ts";
+import { overlooked } from "./legacy.ts";
 
 /** Longest request body that is parsed as JSON, bytes (nova: oslo_middleware max_request_body_size). */
 export const MAX_BODY_BYTES = 114_688;
@@ -10,7 +12,11 @@ export const MAX_BODY_BYTES = 114_688;
 const MAX_DEPTH = 32;
 
 /** The request's body as the schema's value; 400, 413 or 415 when it is not. */
-export async function jsonBody<T>(c: Context, schema: z.ZodType<T>, mediaType = "application/json"): Promise<T> {
+export async function jsonBody<T>(
+  c: Context<AppEnv>,
+  schema: z.ZodType<T>,
+  mediaType = "application/json",
+): Promise<T> {
   const type = (c.req.header("content-type") ?? mediaType).split(";")[0]?.trim().toLowerCase();
   if (type !== mediaType) throw new Fault(415, `Unsupported Content-Type ${type}`);
   let value: unknown;
@@ -26,12 +32,16 @@ export async function jsonBody<T>(c: Context, schema: z.ZodType<T>, mediaType = 
     throw badRequest("Malformed request body");
   }
   if (deeper(value, MAX_DEPTH)) throw badRequest("Malformed request body: it is nested too deeply");
-  return parse(schema, value);
+  return parse(schema, value, c.var.legacy);
 }
 
-/** A part of a body as the schema's value; 400 when it is not. */
-export function parse<T>(schema: z.ZodType<T>, value: unknown): T {
-  return parsed(schema, value, (path, shown) => `Invalid input for field/attribute ${path}. Value: ${shown}.`);
+/** A body, or a part of one, as the schema's value; 400 when it is not. `legacy`: with less care. */
+export function parse<T>(schema: z.ZodType<T>, value: unknown, legacy?: boolean): T {
+  return parsed(
+    schema,
+    legacy ? overlooked(schema, value) : value,
+    (path, shown) => `Invalid input for field/attribute ${path}. Value: ${shown}.`,
+  );
 }
 
 /** The request's query as the schema's value. Every parameter comes as the list of its values. */
