@@ -11,10 +11,14 @@ import { absent } from "./absent.ts";
 import { aggregates } from "./aggregates.ts";
 import type { AppEnv } from "./app-env.ts";
 import { availabilityZones } from "./availability-zones.ts";
+import { consoleAuthTokens } from "./console-auth-tokens.ts";
 import { consoles } from "./consoles.ts";
+import { extensions } from "./extensions.ts";
+import { serverExternalEvents } from "./external-events.ts";
 import { Fault, notFound, unexpected } from "./fault.ts";
 import { flavorDetails } from "./flavor-details.ts";
 import { flavors } from "./flavors.ts";
+import { hosts } from "./hosts.ts";
 import { hypervisors } from "./hypervisors.ts";
 import { instanceActions } from "./instance-actions.ts";
 import { keypairs } from "./keypairs.ts";
@@ -34,17 +38,22 @@ import { serverMigrations } from "./server-migrations.ts";
 import { servers } from "./servers.ts";
 import { services } from "./services.ts";
 import { tenantUsage } from "./tenant-usage.ts";
+import { usageAuditLog } from "./usage-audit-log.ts";
 import { MAX_BODY_BYTES } from "./validate.ts";
 import { choices, versions } from "./versions.ts";
+import { volumesBoot } from "./volumes-boot.ts";
 
 /** What is under /compute/v2.1, as data. */
 export const RESOURCES = [
   absent,
   aggregates,
   availabilityZones,
+  consoleAuthTokens,
   consoles,
+  extensions,
   flavorDetails,
   flavors,
+  hosts,
   hypervisors,
   instanceActions,
   keypairs,
@@ -53,12 +62,15 @@ export const RESOURCES = [
   quotaSets,
   serverActions,
   serverDetails,
+  serverExternalEvents,
   serverGroups,
   serverGuest,
   serverMigrations,
   servers,
   services,
   tenantUsage,
+  usageAuditLog,
+  volumesBoot,
 ] as const;
 
 export function createApp(): Hono<AppEnv> {

@@ -9,6 +9,15 @@ export type Range = { since?: number; until?: number };
 export const HISTORY = {
   // aggregates
   "aggregate.uuid": { since: 41 },
+  // consoles
+  "console-token.any-type": { since: 31 },
+  "console.mks": { since: 8 },
+  "console.remote": { since: 6 },
+  // external events
+  "event.accelerator": { since: 82 },
+  "event.power-update": { since: 76 },
+  "event.volume-extended": { since: 51 },
+  "event.volume-reimaged": { since: 93 },
   // flavors
   "flavor.checked-specs": { since: 86 },
   "flavor.description": { since: 55 },
@@ -19,6 +28,8 @@ export const HISTORY = {
   "group.owner": { since: 13 },
   "group.rules": { since: 64 },
   "group.soft-policies": { since: 15 },
+  // hosts
+  "host.api": { until: 42 },
   // hypervisors
   "hypervisor.cpu-info-object": { since: 28 },
   "hypervisor.paging": { since: 33 },
@@ -33,9 +44,6 @@ export const HISTORY = {
   "keypair.paging": { since: 35 },
   "keypair.type": { since: 2 },
   "keypair.user": { since: 10 },
-  // consoles
-  "console.mks": { since: 8 },
-  "console.remote": { since: 6 },
   // instance actions
   "action.changes-before": { since: 66 },
   "action.deleted-server": { since: 21 },

@@ -57,3 +57,16 @@ export const SERVICE_ACTIONS = {
   "disable-log-reason": z.strictObject({ host, binary: name, disabled_reason: reason }),
   "force-down": z.strictObject({ host, binary: name, forced_down: boolean }),
 } as const;
+
+export const listHosts = z.object({ zone: last.optional() });
+
+const turn = z
+  .string()
+  .trim()
+  .toLowerCase()
+  .pipe(z.enum(["enable", "disable"]));
+
+/** PUT /os-hosts/{host}. */
+export const updateHost = z
+  .strictObject({ status: turn.optional(), maintenance_mode: turn.optional() })
+  .refine((change) => Object.keys(change).length > 0, "It changes nothing.");
