@@ -236,7 +236,7 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
     expect((await stat(drive)).mode & 0o777).toBe(0o600);
     expect((await readdir(folder())).sort()).toEqual(["console.log", "disk", "disk.config"]);
     const before = await readFile(drive);
-    await driver.reboot(uuid, "HARD");
+    await driver.reboot(uuid, "HARD", goOn);
     expect((await readFile(drive)).equals(before)).toBe(true);
     await driver.destroy(uuid);
     expect(existsSync(drive)).toBe(false);
