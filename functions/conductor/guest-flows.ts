@@ -1,6 +1,6 @@
 /** Pausing, suspending, rescuing and rebuilding a guest where it is (nova: compute/manager.py). */
 import { guestSpecOf } from "./guest-spec.ts";
-import { guestFlow } from "./power.ts";
+import { guestFlow, powerOff } from "./power.ts";
 
 const none = () => ({});
 
@@ -12,6 +12,7 @@ export const resume = guestFlow({ name: "resume", method: "resume", params: none
 export const rescue = guestFlow({
   name: "rescue",
   method: "rescue",
+  first: powerOff,
   params: (context, memo) => ({ image: memo.image ?? context.record().image }),
   becomes: "rescued",
   breaks: true,

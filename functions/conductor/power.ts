@@ -5,6 +5,7 @@ import type { Method, Params } from "../protocol/methods.ts";
 import { ok } from "../result.ts";
 import { type Context, callHost, type Memo, type ServerFlow } from "./context.ts";
 import { faultOf, type ServerRecord } from "./record.ts";
+import type { Step } from "./saga.ts";
 import type { VmState } from "./state.ts";
 
 /** The power state that an agent's answer tells; NOSTATE when it tells none. */
@@ -15,6 +16,20 @@ export function powered(outcome: Outcome & { ok: true }): PowerState {
   return parsed.success ? parsed.data : 0;
 }
 
+/** Switches the guest off, after it was asked to shut down; one that is off stays so. */
+export const powerOff: Step<Context, Memo> = {
+  name: "power_off",
+  async run(context, memo) {
+    const patienceMs = context.config.RPC_RESPONSE_TIMEOUT * 1000;
+    const params = { timeout: context.config.SHUTDOWN_TIMEOUT };
+    const done = await callHost(context, "power_off", params, patienceMs);
+    if (!done.ok) return done;
+    context.patch({ power_state: powered(done.value) });
+    return ok(memo);
+  },
+  // No undo: a guest that is off can be started.
+};
+
 export type GuestFlow<M extends Method> = {
   name: string;
   method: M;
@@ -22,23 +37,20 @@ export type GuestFlow<M extends Method> = {
   becomes: VmState | ((memo: Memo) => VmState);
   /** What else a success changes. */
   change?(): Partial<ServerRecord>;
+  /** What is done before. */
+  first?: Step<Context, Memo>;
   /** Whether a failure leaves the server in ERROR; else it stays where it was (nova: reverts_task_state). */
   breaks?: true;
 };
 
-/** A flow of one call to the server's host. */
-export function guestFlow<M extends Method>({
-  name,
-  method,
-  params,
-  becomes,
-  change,
-  breaks,
-}: GuestFlow<M>): ServerFlow {
+/** A flow of a call to the server's host. */
+export function guestFlow<M extends Method>(flow: GuestFlow<M>): ServerFlow {
+  const { name, method, params, becomes, change, first, breaks } = flow;
   return {
     name,
     event: `compute_${name}_instance`,
     steps: [
+      ...(first === undefined ? [] : [first]),
       {
         name: method,
         async run(context, memo) {

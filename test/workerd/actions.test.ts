@@ -52,7 +52,7 @@ const refuse = (method: Method) => {
 };
 
 /** How to come to where each may begin; and what it asks of the host, and where it ends. */
-const GUEST_ACTIONS: [Begun, Begun[], Method, VmState, number][] = [
+const GUEST_ACTIONS: [Begun, Begun[], Method, VmState, number, Method[]?][] = [
   ["stop", [], "power_off", "stopped", 4],
   ["start", ["stop"], "power_on", "active", 1],
   ["reboot_soft", [], "reboot", "active", 1],
@@ -61,18 +61,18 @@ const GUEST_ACTIONS: [Begun, Begun[], Method, VmState, number][] = [
   ["unpause", ["pause"], "unpause", "active", 1],
   ["suspend", [], "suspend", "suspended", 7],
   ["resume", ["suspend"], "resume", "active", 1],
-  ["rescue", ["stop"], "rescue", "rescued", 1],
+  ["rescue", ["stop"], "rescue", "rescued", 1, ["power_off"]],
   ["unrescue", ["rescue"], "unrescue", "active", 1],
   ["rebuild", [], "rebuild", "active", 1],
 ];
 
-describe.each(GUEST_ACTIONS)("%s", (action, before, method, ends, power_state) => {
-  it("is one call to the host, and ends where Nova ends", async () => {
+describe.each(GUEST_ACTIONS)("%s", (action, before, method, ends, power_state, first = []) => {
+  it("is its call to the host, and ends where Nova ends", async () => {
     const uuid = await create();
     for (const each of before) await act(uuid, each);
     agent.calls.length = 0;
     expect(await act(uuid, action)).toMatchObject({ vm_state: ends, power_state, fault: null });
-    expect(agent.calls.map((call) => call.method)).toEqual([method]);
+    expect(agent.calls.map((call) => call.method)).toEqual([...first, method]);
     const done = await server(uuid).action(actor(), `req-${action}`);
     expect(done?.action.message).toBeNull();
     expect(done?.events).toMatchObject([{ result: "Success", host: agent.host, details: null }]);
