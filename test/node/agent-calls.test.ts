@@ -1,10 +1,13 @@
+import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Calls } from "../../agent/calls.ts";
-import { DriverError } from "../../agent/drivers/driver.ts";
+import { DriverError, type Grace } from "../../agent/drivers/driver.ts";
 import { Journal } from "../../agent/journal.ts";
 import type { Outcome } from "../../functions/protocol/frames.ts";
-import { call, gate, OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
+import type { Method } from "../../functions/protocol/methods.ts";
+import { call, gate, OTHER, recordingLog, SERVER, SPEC, temporaryDir, until } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let driver: TinyDriver;
@@ -14,6 +17,7 @@ let dir: string;
 let opened: unknown[];
 let logged: ReturnType<typeof recordingLog>;
 let gone: string[];
+let cached: unknown[];
 
 function start(maxBuilds?: number): void {
   journal = new Journal(join(dir, "journal.db"));
@@ -22,7 +26,10 @@ function start(maxBuilds?: number): void {
     journal,
     log: logged.log,
     openConsole: async (server, params) => void opened.push([server, params]),
-    cacheImage: async () => true,
+    cacheImage: async (image) => {
+      cached.push(image);
+      return false;
+    },
     onScreenGone: (server) => gone.push(server),
     ...(maxBuilds !== undefined && { maxBuilds }),
   });
@@ -39,6 +46,7 @@ beforeEach(() => {
   driver = new TinyDriver();
   opened = [];
   gone = [];
+  cached = [];
   logged = recordingLog();
   start();
   return () => journal.close();
@@ -136,6 +144,43 @@ describe("turns", () => {
     expect(driver.done).toEqual([`spawn ${SERVER}`, `destroy ${SERVER}`]);
   });
 
+  it.each(["rescue", "rebuild"] as const)("lets destroy abort a %s too, running or waiting", async (method) => {
+    driver.guests.set(SERVER, 1);
+    driver.building = (_uuid, signal) =>
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("driver's own words"))));
+    const params = method === "rescue" ? { image: SPEC.image } : { spec: SPEC, start: true };
+    const works = ["a", "b"].map((id) => calls.handle(call(id, method, { params })));
+    await calls.handle(call("c", "destroy"));
+    expect((await Promise.all(works)).map(code)).toEqual(["BuildAbortException", "BuildAbortException"]);
+    expect(driver.guests.size).toBe(0);
+  });
+
+  it.each<[Method, object, boolean]>([
+    ["destroy", {}, true],
+    ["power_off", {}, true],
+    ["power_off", { timeout: 0 }, true],
+    ["reboot", { type: "HARD" }, true],
+    ["power_off", { timeout: 60 }, false],
+    ["reboot", { type: "SOFT" }, false],
+    ["pause", {}, false],
+  ])("%s %j ends the wait for a guest to shut down: %s", async (method, params, ends) => {
+    driver.guests.set(SERVER, 1);
+    const waits: Grace[] = [];
+    const off = gate();
+    driver.stopping = async (grace) => {
+      if (grace === undefined || grace.hurry.aborted) return;
+      waits.push(grace);
+      await Promise.race([once(grace.hurry, "abort"), off.opened]);
+    };
+    const first = calls.handle(call("a", "power_off", { params: { timeout: 60 } }));
+    await until(() => waits.length === 1, "the wait");
+    expect(waits[0]?.seconds).toBe(60);
+    const second = calls.handle(call("b", method, { params }));
+    expect(waits[0]?.hurry.aborted).toBe(ends);
+    off.open();
+    expect([code(await first), code(await second)]).toEqual(["ok", "ok"]);
+  });
+
   it("builds no more guests at once than it may, and a waiting build can be aborted", async () => {
     journal.close();
     start(1);
@@ -190,6 +235,85 @@ describe("failures", () => {
     expect(code(await calls.handle(call("b", "reboot", { params: { type: "GENTLE" } })))).toBe("InvalidCall");
     expect(driver.done).toEqual([]);
     expect(journal.guest(SERVER)).toBeNull();
+  });
+});
+
+describe("console sessions", () => {
+  const image = SPEC.image;
+  it.each<[Method, object]>([
+    ["destroy", {}],
+    ["power_off", {}],
+    ["suspend", {}],
+    ["rescue", { image }],
+    ["unrescue", {}],
+    ["rebuild", { spec: SPEC, start: true }],
+  ])("end with the screen by %s", async (method, params) => {
+    driver.guests.set(SERVER, 1);
+    expect(code(await calls.handle(call("a", method, { params })))).toBe("ok");
+    expect(gone).toEqual([SERVER]);
+  });
+
+  it("outlive what keeps the screen, and what failed", async () => {
+    driver.guests.set(SERVER, 1);
+    for (const method of ["pause", "unpause", "power_on", "resume"] as const) await calls.handle(call(method, method));
+    await calls.handle(call("x", "suspend", { server: OTHER }));
+    expect(gone).toEqual([]);
+  });
+});
+
+it("has a rebuild refused by what it refuses a spawn by", async () => {
+  const params = { spec: SPEC, start: false };
+  expect(await calls.handle(call("a", "rebuild", { params, generation: 2 }))).toEqual({
+    ok: true,
+    value: { power_state: 4 },
+  });
+  await calls.handle(call("b", "destroy", { generation: 3 }));
+  expect(code(await calls.handle(call("c", "rebuild", { params, generation: 3 })))).toBe("StaleGeneration");
+  expect(code(await calls.handle(call("d", "rebuild", { params, generation: 4 })))).toBe("ok");
+  expect(journal.guest(SERVER)).toEqual({ generation: 4, destroyed: false });
+});
+
+describe("what asks and leaves no trace", () => {
+  const answer = async (method: Method, params: object) => {
+    const outcome = await calls.handle(call("a", method, { params }));
+    expect(journal.outcome("a")).toBeNull();
+    return outcome;
+  };
+
+  it("reads as much of a console as is asked for", async () => {
+    driver.printed = Buffer.from("one\ntwo\nthree");
+    expect(await answer("get_console_output", { length: 2 })).toEqual({ ok: true, value: { output: "two\nthree" } });
+    expect(await answer("get_console_output", { length: null })).toMatchObject({
+      value: { output: "one\ntwo\nthree" },
+    });
+    for (const length of [-2, 1.5, "2"])
+      expect(code(await answer("get_console_output", { length }))).toBe("InvalidCall");
+  });
+
+  it("tells why there are no diagnostics", async () => {
+    expect(code(await answer("get_diagnostics", {}))).toBe("InstanceInvalidState");
+  });
+
+  it("passes a password on, and writes it nowhere", async () => {
+    const password = "correct horse battery staple";
+    expect(code(await answer("set_admin_password", { password }))).toBe("ok");
+    expect(driver.passwords.get(SERVER)).toBe(password);
+    expect(JSON.stringify(logged.lines)).not.toContain(password);
+    journal.close();
+    for (const name of readdirSync(dir)) expect(readFileSync(join(dir, name)).includes(password)).toBe(false);
+    start();
+  });
+
+  it("injects an NMI past the queue", async () => {
+    driver.building = () => new Promise(() => undefined);
+    void calls.handle(call("b", "spawn"));
+    expect(code(await answer("inject_nmi", {}))).toBe("ok");
+    expect(driver.done).toContain(`inject_nmi ${SERVER}`);
+  });
+
+  it("has an image fetched without a guest, and without the driver", async () => {
+    expect(await answer("cache_image", { image: SPEC.image })).toEqual({ ok: true, value: { cached: false } });
+    expect(cached).toEqual([SPEC.image]);
   });
 });
 

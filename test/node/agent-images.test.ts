@@ -139,6 +139,42 @@ describe("aborting", () => {
   });
 });
 
+describe("an image that is fetched ahead", () => {
+  it("is on its way at once, and there when it is asked for again", async () => {
+    const images = cache();
+    expect(await images.prefetch(REF)).toBe(false);
+    expect(await images.prefetch(REF)).toBe(false);
+    await until(() => readdirSync(dir).join() === REF.sha512, "the image");
+    expect(await images.prefetch(REF)).toBe(true);
+    expect(edge.imageRequests).toEqual([REF.id]);
+  });
+
+  it("and cannot be had is told in the log, and tried anew when it is asked for again", async () => {
+    edge.image = (_id, response) => void response.writeHead(404).end();
+    const { log, events } = recordingLog();
+    const identity = { edge: edge.url, assertion: async () => "signed" };
+    const images = new ImageCache({ dir, identity, log, retry: { baseMs: 1 } });
+    for (let tries = 1; tries <= 2; tries++) {
+      expect(await images.prefetch(REF)).toBe(false);
+      await until(() => events().filter((it) => it === "image.prefetch_failed").length === tries, "the failure");
+    }
+    expect(edge.imageRequests).toHaveLength(2);
+  });
+
+  it("is given up when the agent stops", async () => {
+    const responses: ServerResponse[] = [];
+    edge.image = (_id, response) => {
+      responses.push(response);
+      response.writeHead(200).write(BYTES.subarray(0, 1000));
+    };
+    const images = cache();
+    await images.prefetch(REF);
+    await until(() => responses.length === 1, "the download");
+    images.close();
+    await until(() => responses[0]!.destroyed && readdirSync(dir).length === 0, "the end of it");
+  });
+});
+
 it("removes what a crash left in the middle", async () => {
   await cache().get(REF, NEVER);
   writeFileSync(join(dir, `${REF.sha512}.x.part`), "half");

@@ -3,6 +3,7 @@ import { generateKeyPair, SignJWT } from "jose";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { CLOSE, MAX_FRAME_CHARS } from "../../functions/protocol/frames.ts";
+import { MAX_CONSOLE_BYTES } from "../../functions/protocol/methods.ts";
 import { demoImage, login, startTestEdge, type TestAgent, type TestEdge, until } from "../edge.ts";
 import { type RawHost, RawLink, rawHost } from "./raw-agent.ts";
 
@@ -10,6 +11,14 @@ const SERVER = "11111111-1111-4111-8111-111111111111";
 /** The edge takes up to 32 MiB a frame from the wire, and ends the connection above. */
 const TOO_BIG_FOR_THE_RUNTIME = 40_000_000;
 const MESSAGE_TOO_BIG = 1009;
+
+const result = (value: string) => `{"t":"result","call":"x","outcome":{"ok":true,"value":${value}}}`;
+const fieldsOf = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${i}`, i]));
+const LARGEST = JSON.stringify({
+  text: "x".repeat(MAX_CONSOLE_BYTES),
+  list: Array(1024).fill(fieldsOf(64)),
+  fields: fieldsOf(64),
+});
 
 let edge: TestEdge;
 let image: string;
@@ -130,6 +139,12 @@ describe("on a good link", () => {
     ["a frame of 40 MB", "x".repeat(TOO_BIG_FOR_THE_RUNTIME), MESSAGE_TOO_BIG],
     ["a call that nobody made", '{"t":"result","call":"x","outcome":{"ok":true,"value":{}}}', 0],
     ["a result of the wrong shape", '{"t":"result","call":"x","outcome":{"ok":"maybe"}}', CLOSE.BAD_FRAME],
+    ["a value of great depth", result(`{"a":${"[".repeat(900)}${"]".repeat(900)}}`), CLOSE.BAD_FRAME],
+    ["a value one level too deep", result('{"a":[{"b":{"c":1}}]}'), CLOSE.BAD_FRAME],
+    ["a value of too many fields", result(JSON.stringify({ a: fieldsOf(65) })), CLOSE.BAD_FRAME],
+    ["a value of too long a list", result(JSON.stringify({ a: Array(1025).fill({}) })), CLOSE.BAD_FRAME],
+    ["a text that no console holds", result(JSON.stringify({ a: "x".repeat(MAX_CONSOLE_BYTES + 1) })), CLOSE.BAD_FRAME],
+    ["the largest value that may be, of no call", result(LARGEST), 0],
     ["guests of no project", `{"t":"report","guests":[{"server":"${SERVER}","generation":9,"power_state":1}]}`, 0],
     ["a negative inventory", '{"t":"inventory","inventory":{"vcpus":-1}}', CLOSE.BAD_FRAME],
   ])("%s is ignored or ends it", async (_what, frame, code) => {
