@@ -20,7 +20,7 @@ import {
 import { Link } from "../../agent/drivers/libvirt/link.ts";
 import { PowerWatch } from "../../agent/drivers/libvirt/power-watch.ts";
 import { Libvirt } from "../../agent/drivers/libvirt/procedures.ts";
-import { RpcConnection } from "../../agent/drivers/libvirt/rpc.ts";
+import { MEMORY_CALL_TIMEOUT_MS, RpcConnection } from "../../agent/drivers/libvirt/rpc.ts";
 import { XdrError, XdrReader, XdrWriter } from "../../agent/drivers/libvirt/xdr.ts";
 import { Turns } from "../../agent/turns.ts";
 import type { PowerState } from "../../functions/protocol/guest.ts";
@@ -186,6 +186,21 @@ describe("RpcConnection", () => {
     await expect.poll(() => asked.length).toBe(6);
     for (const serial of [5, 6]) answer({ serial });
     await Promise.all(calls);
+  });
+
+  it("leaves a place beside calls that may take long", async () => {
+    const long = [11, 12, 13, 14].map((procedure) => rpc.call(procedure, Buffer.alloc(0), MEMORY_CALL_TIMEOUT_MS));
+    const short = [21, 22].map((procedure) => rpc.call(procedure));
+    const seen = () => asked.map(({ procedure }) => procedure);
+    await expect.poll(seen).toEqual([11, 12, 13, 21]);
+    answer({ serial: 4 });
+    await expect.poll(seen).toEqual([11, 12, 13, 21, 22]);
+    answer({ serial: 5 });
+    await Promise.all(short);
+    answer({ serial: 1 });
+    await expect.poll(seen).toEqual([11, 12, 13, 21, 22, 14]);
+    for (const serial of [2, 3, 6]) answer({ serial });
+    await Promise.all(long);
   });
 
   it("fails what waits when libvirtd goes away, and what comes after", async () => {

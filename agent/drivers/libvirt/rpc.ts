@@ -36,6 +36,8 @@ const KEEPALIVE_INTERVAL_MS = 5_000;
 const KEEPALIVE_COUNT = 5;
 /** libvirtd stops reading from a client with 5 calls open (max_client_requests); below that, our PINGs are read. */
 const CALLS_AT_ONCE = 4;
+/** Calls that may take long leave one place to the others: a guest's state can be asked while others are suspended. */
+const LONG_CALLS_AT_ONCE = 3;
 
 type Call = {
   procedure: number;
@@ -51,6 +53,7 @@ export type RpcEvents = {
   closed(reason: string): void;
 };
 
+const isLong = ({ timeoutMs }: Call) => timeoutMs > CALL_TIMEOUT_MS;
 const unavailable = (message: string, cause?: unknown) =>
   new DriverError("HypervisorUnavailable", message, cause === undefined ? undefined : { cause });
 
@@ -121,7 +124,9 @@ export class RpcConnection {
 
   #send(): void {
     while (this.#sent.size < CALLS_AT_ONCE) {
-      const call = this.#waiting.shift();
+      const long = [...this.#sent.values()].filter(isLong).length;
+      const next = long < LONG_CALLS_AT_ONCE ? 0 : this.#waiting.findIndex((call) => !isLong(call));
+      const [call] = next === -1 ? [] : this.#waiting.splice(next, 1);
       if (call === undefined) return;
       this.#serial = (this.#serial % 0xffff_ffff) + 1;
       const serial = this.#serial;
