@@ -3,6 +3,7 @@
  * (nova-facts §1.3: no network and no volume service; APIs that Nova removed).
  */
 import type { Context } from "hono";
+import { z } from "zod";
 import type { AppEnv } from "./app-env.ts";
 import { Fault, instanceNotFound, notFound } from "./fault.ts";
 import { type Operation, operation, type Paths } from "./operation.ts";
@@ -30,6 +31,9 @@ const EMPTY_PROXIES: Record<string, { key: string; rule: string }> = {
   "/os-baremetal-nodes": { key: "nodes", rule: "os-baremetal-nodes:list" },
 };
 
+/** nova/api/openstack/compute/schemas/assisted_volume_snapshots.py, without what nobody reads. */
+const assistedSnapshot = z.object({ snapshot: z.object({ volume_id: z.string().min(1).max(255) }) });
+
 /** APIs that Nova itself answers 410 for, at any version. */
 const REMOVED = [
   "/os-agents",
@@ -46,7 +50,32 @@ const REMOVED = [
   "/servers/:id/consoles",
 ];
 
+const SNAPSHOTS = "os_compute_api:os-assisted-volume-snapshots";
+
 export const absent: Paths = {
+  "/os-assisted-volume-snapshots": {
+    POST: operation({
+      summary: "Snapshot a volume that a server has; none has any",
+      rule: `${SNAPSHOTS}:create`,
+      role: "service",
+      body: assistedSnapshot,
+      status: 404,
+      run: (_, { body }) => {
+        throw notFound(`No volume Block Device Mapping with id ${body.snapshot.volume_id}.`);
+      },
+    }),
+  },
+  "/os-assisted-volume-snapshots/:id": {
+    DELETE: operation({
+      summary: "Delete a snapshot of a volume that a server has; none has any",
+      rule: `${SNAPSHOTS}:delete`,
+      role: "service",
+      status: 404,
+      run: () => {
+        throw notFound("The snapshot could not be found.");
+      },
+    }),
+  },
   ...Object.fromEntries(Object.entries(EMPTY_OF_SERVER).map(([path, row]) => [`/servers/:id/${path}`, emptyOf(row)])),
   "/servers/:id/ips/:label": {
     GET: operation({

@@ -38,7 +38,7 @@ export const aggregates: Paths = {
       rule: `${RULE}:show`,
       role: "admin",
       status: 200,
-      run: show,
+      run: async (c) => c.json({ aggregate: view(c, await aggregateOf(c)) }),
     }),
     PUT: operation({
       summary: "Rename an aggregate, or change its zone",
@@ -70,11 +70,12 @@ export const aggregates: Paths = {
 
 const store = (c: Context<AppEnv>) => c.env.SCHEDULER.getByName("default");
 
-async function show(c: Context<AppEnv>): Promise<Response> {
+/** The aggregate in the path. */
+export async function aggregateOf(c: Context<AppEnv>): Promise<Aggregate> {
   const id = idOf(c);
   const found = (await store(c).aggregates()).find((one) => one.id === id);
   if (!found) throw notFound(`Aggregate ${id} could not be found.`);
-  return c.json({ aggregate: view(c, found) });
+  return found;
 }
 
 /** The answer tells neither hosts nor metadata: there are none yet. */

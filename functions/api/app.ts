@@ -8,6 +8,7 @@ import { identityRoutes } from "../identity/routes.ts";
 import { imageRoutes } from "../image/routes.ts";
 import { causeOf, log } from "../log.ts";
 import { absent } from "./absent.ts";
+import { aggregateImages } from "./aggregate-images.ts";
 import { aggregates } from "./aggregates.ts";
 import type { AppEnv } from "./app-env.ts";
 import { availabilityZones } from "./availability-zones.ts";
@@ -20,6 +21,8 @@ import { flavorDetails } from "./flavor-details.ts";
 import { flavors } from "./flavors.ts";
 import { hosts } from "./hosts.ts";
 import { hypervisors } from "./hypervisors.ts";
+import { imageMetadataProxy } from "./image-metadata-proxy.ts";
+import { imageProxy } from "./image-proxy.ts";
 import { instanceActions } from "./instance-actions.ts";
 import { keypairs } from "./keypairs.ts";
 import { legacy } from "./legacy.ts";
@@ -46,6 +49,7 @@ import { volumesBoot } from "./volumes-boot.ts";
 /** What is under /compute/v2.1, as data. */
 export const RESOURCES = [
   absent,
+  aggregateImages,
   aggregates,
   availabilityZones,
   consoleAuthTokens,
@@ -55,6 +59,8 @@ export const RESOURCES = [
   flavors,
   hosts,
   hypervisors,
+  imageMetadataProxy,
+  imageProxy,
   instanceActions,
   keypairs,
   limits,

@@ -8,6 +8,7 @@ export type Range = { since?: number; until?: number };
 
 export const HISTORY = {
   // aggregates
+  "aggregate.images": { since: 81 },
   "aggregate.uuid": { since: 41 },
   // consoles
   "console-token.any-type": { since: 31 },
@@ -44,6 +45,9 @@ export const HISTORY = {
   "keypair.paging": { since: 35 },
   "keypair.type": { since: 2 },
   "keypair.user": { since: 10 },
+  // images, which Nova passed on to the image service
+  "image.metadata-proxy": { until: 38 },
+  "image.proxy": { until: 35 },
   // instance actions
   "action.changes-before": { since: 66 },
   "action.deleted-server": { since: 21 },
@@ -70,7 +74,10 @@ export const HISTORY = {
   "limits.network": { until: 35 },
   "limits.personality": { until: 56 },
   // migrations
+  "migration.abort": { since: 24 },
+  "migration.abort-queued": { since: 65 },
   "migration.changes-before": { since: 66 },
+  "migration.force-complete": { since: 22 },
   "migration.of-server": { since: 23 },
   "migration.owner": { since: 80 },
   "migration.paging": { since: 59 },

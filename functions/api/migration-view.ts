@@ -3,14 +3,9 @@ import type { Context } from "hono";
 import type { Migration } from "../project/migration.ts";
 import type { AppEnv } from "./app-env.ts";
 import { has } from "./history.ts";
+import { isLive } from "./migration-status.ts";
 import { links } from "./resource.ts";
 import { microseconds } from "./timestamp.ts";
-
-const IN_PROGRESS: readonly string[] = ["queued", "preparing", "running", "post-migrating"];
-
-/** A live migration that is under way: the only kind that is shown under its server, and may be steered. */
-export const isLive = ({ migration_type, status }: Migration): boolean =>
-  migration_type === "live-migration" && IN_PROGRESS.includes(status);
 
 export function migrationView(c: Context<AppEnv>, move: Migration): object {
   const { id, uuid, instance_uuid, migration_type, status, old_instance_type_id, new_instance_type_id } = move;

@@ -1,11 +1,13 @@
 /** /servers/{id}/migrations (nova/api/openstack/compute/server_migrations.py): live migrations that are under way. */
 import type { Context } from "hono";
+import { z } from "zod";
 import type { Migration } from "../project/migration.ts";
 import type { AppEnv } from "./app-env.ts";
-import { instanceNotFound, notFound } from "./fault.ts";
-import { isLive, serverMigrationView } from "./migration-view.ts";
+import { badRequest, conflict, Fault, notFound } from "./fault.ts";
+import { isLive, mayAbort } from "./migration-status.ts";
+import { serverMigrationView } from "./migration-view.ts";
 import { operation, type Paths } from "./operation.ts";
-import { serverOf } from "./servers.ts";
+import { serverOf, serverRecord } from "./servers.ts";
 
 const RULE = "os_compute_api:servers:migrations";
 
@@ -32,21 +34,73 @@ export const serverMigrations: Paths = {
       status: 200,
       run: async (c) => c.json({ migration: serverMigrationView(c, await liveOf(c)) }),
     }),
+    DELETE: operation({
+      summary: "Call a live migration off",
+      rule: `${RULE}:delete`,
+      role: "manager",
+      on: "migration.abort",
+      status: 202,
+      async run(c) {
+        const { status } = await migrating(c, "abort live migration", notFound);
+        if (mayAbort(status, c.var.minor)) throw noneCan();
+        throw wrongState(c, status, "be aborted");
+      },
+    }),
+  },
+  "/servers/:id/migrations/:migration/action": {
+    POST: operation({
+      summary: "Complete a live migration now, though the guest has to stop for it: force_complete",
+      rule: `${RULE}:force_complete`,
+      role: "manager",
+      on: "migration.force-complete",
+      body: z.strictObject({ force_complete: z.null() }),
+      status: 202,
+      async run(c) {
+        const { status } = await migrating(c, "force_complete", badRequest);
+        if (status === "running") throw noneCan();
+        throw wrongState(c, status, "force complete");
+      },
+    }),
   },
 };
 
+/** A host here sends no guest to another one, so that nothing under way can be steered either. */
+const noneCan = () => new Fault(501, "Servers cannot be moved between hosts in this version.");
+
+/** nova: InvalidMigrationState. */
+function wrongState(c: Context<AppEnv>, status: string, method: string): Fault {
+  const { id } = serverOf(c);
+  const migration = numberOf(c);
+  return badRequest(
+    `Migration ${migration} state of instance ${id} is ${status}. Cannot ${method} while the migration is in this state.`,
+  );
+}
+
+/** The move in the path, of a server that is being moved: 409 if it is not, `missing` for another's move. */
+async function migrating(c: Context<AppEnv>, verb: string, missing: (message: string) => Fault): Promise<Migration> {
+  const { uuid, vm_state, task_state, locked_by } = await serverRecord(c);
+  if (locked_by && !c.var.actor.is_admin) throw conflict(`Instance ${uuid} is locked`);
+  if (task_state !== "migrating") {
+    const [attr, state] = task_state === null ? ["vm_state", vm_state] : ["task_state", task_state];
+    throw conflict(`Cannot '${verb}' instance ${uuid} while it is in ${attr} ${state}`);
+  }
+  const move = (await movesOf(c)).find(({ id }) => String(id) === numberOf(c));
+  if (!move) throw missing(`Migration ${numberOf(c)} not found for instance ${uuid}`);
+  return move;
+}
+
+const numberOf = (c: Context<AppEnv>) => (c.req.param("migration") ?? "").slice(0, 64);
+
 /** Every move of the server in the path, if it is there for the caller. */
 async function movesOf(c: Context<AppEnv>): Promise<Migration[]> {
-  const { id, stub } = serverOf(c);
-  const record = await stub.show(c.var.actor);
-  if (record === null) throw instanceNotFound(id);
-  return c.env.PROJECT.getByName(record.project_id).migrations({ instance_uuid: id, hidden: false });
+  const { uuid, project_id } = await serverRecord(c);
+  return c.env.PROJECT.getByName(project_id).migrations({ instance_uuid: uuid, hidden: false });
 }
 
 /** The live migration in the path. */
 async function liveOf(c: Context<AppEnv>): Promise<Migration> {
   const { id } = serverOf(c);
-  const number = (c.req.param("migration") ?? "").slice(0, 64);
+  const number = numberOf(c);
   const move = (await movesOf(c)).find((one) => String(one.id) === number);
   if (!move) throw notFound(`In-progress live migration ${number} is not found for server ${id}.`);
   if (move.migration_type !== "live-migration") {

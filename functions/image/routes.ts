@@ -59,7 +59,7 @@ function version(c: Context): object {
 const images = (c: Context<AppEnv>) => c.env.IMAGES.getByName("default");
 
 /** The image in the path, if the caller may see it. */
-async function imageOf(c: Context<AppEnv>): Promise<Image> {
+export async function imageOf(c: Context<AppEnv>): Promise<Image> {
   const id = c.req.param("id") ?? "";
   const image = await images(c).get(id);
   if (image === null || !visible(c, image)) throw notFound(`No image found with ID ${id.slice(0, 64)}`);
@@ -67,7 +67,7 @@ async function imageOf(c: Context<AppEnv>): Promise<Image> {
 }
 
 /** The image in the path, if the caller may change it. */
-async function ownImage(c: Context<AppEnv>, rule: string): Promise<Image> {
+export async function ownImage(c: Context<AppEnv>, rule: string): Promise<Image> {
   requireMember(c, rule);
   const image = await imageOf(c);
   const { actor } = c.var;
@@ -75,7 +75,8 @@ async function ownImage(c: Context<AppEnv>, rule: string): Promise<Image> {
   throw forbidden("You are not permitted to modify this image.");
 }
 
-function visible(c: Context<AppEnv>, { visibility, owner }: Image): boolean {
+/** Whether the caller may see the image. */
+export function visible(c: Context<AppEnv>, { visibility, owner }: Image): boolean {
   const { actor } = c.var;
   return visibility === "public" || visibility === "community" || owner === actor.project_id || actor.is_admin;
 }
@@ -123,7 +124,8 @@ async function patch(c: Context<AppEnv>): Promise<Response> {
   return c.json(imageView(await changed(c, image.id, changes)));
 }
 
-async function changed(c: Context<AppEnv>, id: string, changes: ImagePatch): Promise<Image> {
+/** Applies a patch to an image that the caller may change. */
+export async function changed(c: Context<AppEnv>, id: string, changes: ImagePatch): Promise<Image> {
   const result = await images(c).patch(id, changes);
   if (result.ok) return result.value;
   throw result.error.kind === "not_found" ? notFound(`No image found with ID ${id}`) : patchFault(result.error);
@@ -172,7 +174,7 @@ async function download(c: Context<AppEnv>): Promise<Response> {
   return image.status === "active" ? imageBytes(c.env, image, c.req.header("range")) : c.body(null, 204);
 }
 
-async function remove(c: Context<AppEnv>): Promise<Response> {
+export async function remove(c: Context<AppEnv>): Promise<Response> {
   const { id } = await ownImage(c, "delete_image");
   const removed = await images(c).remove(id);
   if (!removed.ok && removed.error === "protected") {

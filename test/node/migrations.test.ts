@@ -1,5 +1,6 @@
 /** /os-migrations and /servers/{id}/migrations (migrations.py, server_migrations.py). */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { mayAbort } from "../../functions/api/migration-status.ts";
 import type { NewMigration } from "../../functions/project/migration.ts";
 import { ask, type CallOptions, DEMO_PROJECT, demoImage, startTestEdge, type TestEdge } from "../edge.ts";
 import { moveOf } from "../moves.ts";
@@ -209,4 +210,47 @@ describe("a server's moves", () => {
     const none = await ask(edge, "GET", `${V}/servers/${crypto.randomUUID()}/migrations`, { minor: 80 });
     expect(none.status).toBe(404);
   });
+});
+
+describe("a move of a server that is not being moved", () => {
+  const at = (method: string, path: string, options: CallOptions = {}) =>
+    ask(edge, method, `${V}/servers/${server}/migrations/${path}`, { minor: 65, ...options });
+  const force = { body: { force_complete: null } };
+
+  it("is neither called off nor completed: 409", async () => {
+    await edge.cloud.built(server, 20_000);
+    const off = await at("DELETE", "1");
+    expect([off.status, off.body.conflictingRequest.message]).toEqual([
+      409,
+      `Cannot 'abort live migration' instance ${server} while it is in vm_state active`,
+    ]);
+    const forced = await at("POST", "1/action", force);
+    expect([forced.status, forced.body.conflictingRequest.message]).toEqual([
+      409,
+      `Cannot 'force_complete' instance ${server} while it is in vm_state active`,
+    ]);
+  });
+  it("was completed from 2.22 on, and called off from 2.24 on; by managers", async () => {
+    expect((await at("POST", "1/action", { ...force, minor: 21 })).status).toBe(404);
+    expect((await at("POST", "1/action", { ...force, minor: 22 })).status).toBe(409);
+    expect((await at("DELETE", "1", { minor: 23 })).status).toBe(404);
+    expect((await at("DELETE", "1", { minor: 24 })).status).toBe(409);
+    expect((await at("DELETE", "1", { token: manager })).status).toBe(409);
+    const token = await tokenOf();
+    expect((await at("DELETE", "1", { token })).status).toBe(403);
+    expect((await at("POST", "1/action", { ...force, token })).status).toBe(403);
+    for (const body of [{}, { force_complete: {} }, { other: null }]) {
+      expect((await at("POST", "1/action", { body })).status).toBe(400);
+    }
+  });
+});
+
+it.each([
+  ["running", true, true],
+  ["queued", false, true],
+  ["preparing", false, true],
+  ["post-migrating", false, false],
+  ["completed", false, false],
+])("a live migration that is %s may be called off: at 2.64 %s, at 2.65 %s", (status, before, since) => {
+  expect([mayAbort(status, 64), mayAbort(status, 65)]).toEqual([before, since]);
 });

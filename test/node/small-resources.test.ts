@@ -239,3 +239,18 @@ describe("os-volumes_boot", () => {
     expect((await call("DELETE", `/os-volumes_boot/${NOBODY}`)).status).toBe(404);
   });
 });
+
+describe("os-assisted-volume-snapshots", () => {
+  it("find no volume, and are for services", async () => {
+    const token = await tokenOf({ roles: ["service"] });
+    const body = { snapshot: { volume_id: NOBODY, create_info: { type: "qcow2" } } };
+    const { status, body: answer } = await call("POST", "/os-assisted-volume-snapshots", body, { token });
+    expect([status, answer.itemNotFound.message]).toEqual([404, `No volume Block Device Mapping with id ${NOBODY}.`]);
+    expect((await call("POST", "/os-assisted-volume-snapshots", {}, { token })).status).toBe(400);
+    expect((await call("DELETE", `/os-assisted-volume-snapshots/${NOBODY}`, undefined, { token })).status).toBe(404);
+    for (const method of ["POST", "DELETE"]) {
+      const path = `/os-assisted-volume-snapshots${method === "POST" ? "" : `/${NOBODY}`}`;
+      expect((await call(method, path, undefined, { token: member })).status).toBe(403);
+    }
+  });
+});

@@ -115,5 +115,8 @@ describe("/v2", () => {
     expect([wrong.status, wrong.body.badRequest.message]).toEqual([400, expect.stringContaining("flavor.ram")]);
     expect((await call("POST", "/flavors", { flavor: { name: "  ", ram: 1, vcpus: 1, disk: 1 } })).status).toBe(400);
     expect((await call("POST", "/os-aggregates/1/action", { fly: {} })).status).toBe(400);
+    const nobody = "/servers/00000000-0000-4000-8000-000000000000/action";
+    expect((await call("POST", nobody, { reboot: { type: "SOFT", other: 1 } })).status).toBe(404);
+    expect((await call("POST", nobody, { reboot: { type: "softly" } })).status).toBe(400);
   });
 });

@@ -34,7 +34,7 @@ export function action<V>(row: Row<V> & { run(c: Context<AppEnv>, value: V): Pro
       requireRole(c, row.role, row.rule);
       const schema = row.value ? at(row.value, c.var.minor) : z.unknown();
       // A row without a schema has a `run` that knows nothing of its value.
-      return row.run(c, parse(z.object({ [key]: schema }), body)[key] as V);
+      return row.run(c, parse(z.object({ [key]: schema }), body, c.var.legacy)[key] as V);
     },
   };
 }

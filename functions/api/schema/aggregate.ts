@@ -2,6 +2,9 @@
 import { z } from "zod";
 import { name } from "./fields.ts";
 
+/** Images that one request may have every host of an aggregate fetch. */
+const MAX_CACHED = 50;
+
 const zone = name.refine((text) => !text.includes(":"), "An availability zone's name has no ':'.");
 
 export const createAggregate = z.strictObject({
@@ -26,6 +29,15 @@ const metadata = items.refine(
   ({ availability_zone }) => availability_zone == null || zone.safeParse(availability_zone).success,
   "An availability zone's name is 1 to 255 characters without ':'.",
 );
+
+/** The body of POST /os-aggregates/{id}/images. */
+export const cacheImages = z.strictObject({
+  cache: z
+    .array(z.strictObject({ id: z.uuid() }))
+    .min(1)
+    .max(MAX_CACHED)
+    .refine((images) => new Set(images.map(({ id }) => id)).size === images.length, "Duplicate images in request."),
+});
 
 export const AGGREGATE_ACTIONS = {
   add_host: z.strictObject({ add_host: host }),
