@@ -5,6 +5,7 @@ import { POWER_STATE } from "../functions/protocol/guest.ts";
 import { type ImageRef, METHODS, type Method, type Params, type Value } from "../functions/protocol/methods.ts";
 import { tail } from "./console/output.ts";
 import type { Driver } from "./drivers/driver.ts";
+import { hostUptime } from "./host-uptime.ts";
 
 /** Does what the call asks and resolves to its value. What the signal does to it: calls.ts. */
 export type Work = (signal: AbortSignal) => Promise<Value<Method>>;
@@ -70,6 +71,8 @@ export function bind(call: CallFrame, { driver, openConsole, cacheImage }: Host)
       return withParams(METHODS.inject_nmi.params, params, () => nothing(driver.injectNmi(server)));
     case "cache_image":
       return withParams(METHODS.cache_image.params, params, async (p) => ({ cached: await cacheImage(p.image) }));
+    case "get_host_uptime":
+      return withParams(METHODS.get_host_uptime.params, params, async () => ({ uptime: await hostUptime() }));
     case "open_console":
       return withParams(METHODS.open_console.params, params, (p) => nothing(openConsole(server, p)));
   }

@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import type { z } from "zod";
 import { instanceName } from "../conductor/record.ts";
 import { config } from "../config.ts";
+import { METHODS } from "../protocol/methods.ts";
 import type { KnownHost } from "../scheduler/host-state.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, Fault, notFound } from "./fault.ts";
@@ -91,7 +92,9 @@ const hosts = (c: Context<AppEnv>) => c.env.SCHEDULER.getByName("default").hosts
 
 type Asked = z.infer<ReturnType<typeof listHypervisors>>;
 
-async function list(c: Context<AppEnv>, asked: Asked, path: string, view: typeof detail): Promise<Response> {
+type View = (c: Context<AppEnv>, host: KnownHost) => object | Promise<object>;
+
+async function list(c: Context<AppEnv>, asked: Asked, path: string, view: View): Promise<Response> {
   const pattern = asked.hypervisor_hostname_pattern;
   if (pattern !== undefined && (asked.limit !== undefined || asked.marker !== undefined)) {
     throw badRequest("Paging over hypervisors with the hypervisor_hostname_pattern query parameter is not supported.");
@@ -99,18 +102,23 @@ async function list(c: Context<AppEnv>, asked: Asked, path: string, view: typeof
   const all = pattern === undefined ? await hosts(c) : named(await hosts(c), pattern);
   const idOf = (host: KnownHost) => String(hypervisorId(c, host));
   const { page, next } = paged(c, { all, idOf, path, asked });
-  const shown = await Promise.all(page.map((host) => withServers(c, view(c, host), host, asked.with_servers)));
+  const shown = await Promise.all(
+    page.map(async (host) => withServers(c, await view(c, host), host, asked.with_servers)),
+  );
   return c.json({ hypervisors: shown, ...(next ? { hypervisors_links: next } : {}) });
 }
 
 async function show(c: Context<AppEnv>, servers: boolean | undefined): Promise<Response> {
   const host = await hypervisorOf(c);
-  return c.json({ hypervisor: await withServers(c, detail(c, host), host, servers) });
+  return c.json({ hypervisor: await withServers(c, await detail(c, host), host, servers) });
 }
 
 async function uptime(c: Context<AppEnv>): Promise<Response> {
-  await hypervisorOf(c);
-  throw new Fault(501, "Virt driver does not implement uptime function.");
+  const host = await hypervisorOf(c);
+  if (!host.up) throw badRequest(`Compute service of ${host.host} is unavailable at this time.`);
+  const text = await uptimeOf(c, host);
+  if (text === null) throw new Fault(501, "Virt driver does not implement uptime function.");
+  return c.json({ hypervisor: { ...brief(c, host), uptime: text } });
 }
 
 async function statistics(c: Context<AppEnv>): Promise<Response> {
@@ -154,7 +162,7 @@ function brief(c: Context<AppEnv>, host: KnownHost): object {
   };
 }
 
-function detail(c: Context<AppEnv>, host: KnownHost): object {
+async function detail(c: Context<AppEnv>, host: KnownHost): Promise<object> {
   const { hypervisor_type, hypervisor_version } = host.inventory;
   const { host: name, disabled_reason } = host;
   const cpu_info = has(c.var.minor, "hypervisor.cpu-info-object") ? {} : "";
@@ -166,9 +174,15 @@ function detail(c: Context<AppEnv>, host: KnownHost): object {
     host_ip: "",
     service: { id: hypervisorId(c, host), host: name, disabled_reason },
     ...(has(c.var.minor, "hypervisor.usage") ? { cpu_info, ...usage(c, host) } : {}),
-    // No driver tells it yet, and Nova has null for a host that does not.
-    ...(has(c.var.minor, "hypervisor.uptime") ? { uptime: null } : {}),
+    ...(has(c.var.minor, "hypervisor.uptime") ? { uptime: host.up ? await uptimeOf(c, host) : null } : {}),
   };
+}
+
+/** What uptime(1) says on the host; null for one that cannot tell. */
+async function uptimeOf(c: Context<AppEnv>, { host, uuid }: KnownHost): Promise<string | null> {
+  const outcome = await c.env.HOST.getByName(host).ask("get_host_uptime", uuid, 0, {});
+  const told = outcome.ok ? METHODS.get_host_uptime.value.safeParse(outcome.value) : null;
+  return told?.success ? told.data.uptime : null;
 }
 
 const USAGE = [

@@ -181,6 +181,8 @@ export const METHODS = {
     params: z.object({ image: imageRef }),
     value: z.object({ cached: z.boolean() }),
   },
+  /** What `uptime` prints on the host (nova: get_host_uptime). `server` is the host's own id: no guest is meant. */
+  get_host_uptime: { durable: false, params: none, value: z.object({ uptime: short }) },
   /** Connect this server's VNC socket and dial `/agent/v1/console/{console}` with `ticket` as the bearer. */
   open_console: {
     durable: false,

@@ -113,7 +113,6 @@ describe("hypervisors", () => {
     ["/os-hypervisors/one", 52, 404, "Hypervisor with ID 'one' could not be found."],
     ["/os-hypervisors/1", 53, 400, "Invalid uuid 1"],
     [`/os-hypervisors/${NOBODY}`, 53, 404, `Hypervisor with ID '${NOBODY}' could not be found.`],
-    ["/os-hypervisors/1/uptime", 52, 501, "Virt driver does not implement uptime function."],
     ["/os-hypervisors/one/search", 53, 404, "The resource could not be found."],
     ["/os-hypervisors/one/servers", 53, 404, "The resource could not be found."],
   ])("%s at 2.%i is %i: %s", async (path, minor, status, words) => {

@@ -1,6 +1,7 @@
 /** The first and the last microversion of what changed after 2.61, and of every query that became strict (history.ts). */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ask, type CallOptions, DEMO_PROJECT, startTestEdge, type TestEdge } from "../edge.ts";
+import { type RawHost, type RawLink, rawHost } from "./raw-agent.ts";
 
 const V = "/compute/v2.1";
 const KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPDlO1QHzHl6a2h9vq5tSPyMDBmWkPvVQ0sVQB4TUIAa";
@@ -114,17 +115,54 @@ describe("2.88: a hypervisor", () => {
       ]);
     }
   });
-  it("has neither statistics nor an uptime of its own", async () => {
-    const { id } = (await call("GET", "/os-hypervisors", 87)).body.hypervisors[0];
-    for (const [path, status] of [
-      ["/os-hypervisors/statistics", 200],
-      [`/os-hypervisors/${id}/uptime`, 501],
-    ] as const) {
-      expect((await call("GET", path, 87)).status).toBe(status);
-    }
-    // From here on the word stands where an id would.
+  it("has no statistics", async () => {
+    expect((await call("GET", "/os-hypervisors/statistics", 87)).status).toBe(200);
     expect((await call("GET", "/os-hypervisors/statistics", 88)).status).toBe(404);
-    expect((await call("GET", `/os-hypervisors/${id}/uptime`, 88)).status).toBe(404);
+  });
+
+  describe("asked for its uptime", () => {
+    const UPTIME = " 10:20:30 up 1 day,  2:03,  1 user,  load average: 0.17, 0.21, 0.22\n";
+    let raw: RawHost;
+    let link: RawLink;
+    let id: string;
+    beforeAll(async () => {
+      raw = await rawHost(edge, "raw");
+      link = await raw.link();
+      await link.welcomed();
+      const { hypervisors } = (await call("GET", "/os-hypervisors", 87)).body;
+      id = hypervisors.find((one: { hypervisor_hostname: string }) => one.hypervisor_hostname === "raw").id;
+    });
+    afterAll(() => {
+      link.ws.close();
+      raw.close();
+    });
+    const uptime = (minor: number) => call("GET", `/os-hypervisors/${id}/uptime`, minor);
+    const shown = async () => (await call("GET", `/os-hypervisors/${id}`, 88)).body.hypervisor.uptime;
+
+    it("passes on what the host says: by a path of its own before, with the rest from here on", async () => {
+      link.onCall = ({ method }) => (method === "get_host_uptime" ? { ok: true, value: { uptime: UPTIME } } : null);
+      const { status, body } = await uptime(87);
+      expect([status, body]).toEqual([
+        200,
+        { hypervisor: { id, hypervisor_hostname: "raw", state: "up", status: "enabled", uptime: UPTIME } },
+      ]);
+      expect((await uptime(88)).status).toBe(404);
+      expect(await shown()).toBe(UPTIME);
+      const { hypervisors } = (await call("GET", "/os-hypervisors/detail", 88)).body;
+      expect(hypervisors.find((one: { id: string }) => one.id === id).uptime).toBe(UPTIME);
+    });
+    it("has none to tell where the host cannot say, or is down", async () => {
+      link.onCall = () => ({ ok: false, error: { code: "NotSupported", message: "no uptime(1)" } });
+      expect((await uptime(87)).status).toBe(501);
+      expect(await shown()).toBeNull();
+      await call("PUT", `/os-services/${id}`, 87, { forced_down: true });
+      const down = await uptime(87);
+      expect([down.status, down.body.badRequest.message]).toEqual([
+        400,
+        "Compute service of raw is unavailable at this time.",
+      ]);
+      expect(await shown()).toBeNull();
+    });
   });
 });
 
