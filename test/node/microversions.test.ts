@@ -1,4 +1,4 @@
-/** The first and the last microversion of what changed after 2.61, and of every query that became strict (history.ts). */
+/** The last microversion before a change and the first with it, of what is not about servers (history.ts). */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ask, type CallOptions, DEMO_PROJECT, startTestEdge, type TestEdge } from "../edge.ts";
 import { type RawHost, type RawLink, rawHost } from "./raw-agent.ts";
@@ -18,6 +18,79 @@ const call = (method: string, path: string, minor: number, body?: unknown) => {
   const options: CallOptions = { minor, ...(body === undefined ? {} : { body }) };
   return ask(edge, method, `${V}${path}`, options);
 };
+
+/** Where something stands in an answer, and whether it does. */
+const stands = (body: unknown, path: string) =>
+  path.split(".").reduce<unknown>((inner, key) => Reflect.get(Object(inner), key), body) !== undefined;
+
+describe("what is shown", () => {
+  let aggregate: number;
+  let group: string;
+  beforeAll(async () => {
+    aggregate = (await call("POST", "/os-aggregates", 1, { aggregate: { name: "edge" } })).body.aggregate.id;
+    const server_group = { name: "edge", policies: ["affinity"] };
+    group = (await call("POST", "/os-server-groups", 1, { server_group })).body.server_group.id;
+    await call("POST", "/os-keypairs", 1, { keypair: { name: "edge", public_key: KEY } });
+  });
+  it.each([
+    [41, () => `/os-aggregates/${aggregate}`, "aggregate.uuid"],
+    [55, () => "/flavors/1", "flavor.description"],
+    [61, () => "/flavors/1", "flavor.extra_specs"],
+    [13, () => `/os-server-groups/${group}`, "server_group.project_id"],
+    [2, () => "/os-keypairs/edge", "keypair.type"],
+    [11, () => "/os-services", "services.0.forced_down"],
+    [50, () => "/os-quota-class-sets/default", "quota_class_set.server_groups"],
+  ])("came with 2.%i: %s", async (minor, path, where) => {
+    expect(stands((await call("GET", path(), minor - 1)).body, where)).toBe(false);
+    expect(stands((await call("GET", path(), minor)).body, where)).toBe(true);
+  });
+  it.each([
+    [35, "/limits", "limits.absolute.maxSecurityGroups"],
+    [35, "/limits", "limits.absolute.totalFloatingIpsUsed"],
+    [38, "/limits", "limits.absolute.maxImageMeta"],
+    [56, "/limits", "limits.absolute.maxPersonality"],
+    [35, `/os-quota-sets/${DEMO_PROJECT}`, "quota_set.fixed_ips"],
+    [56, `/os-quota-sets/${DEMO_PROJECT}`, "quota_set.injected_files"],
+    [49, "/os-quota-class-sets/default", "quota_class_set.fixed_ips"],
+    [56, "/os-quota-class-sets/default", "quota_class_set.injected_files"],
+  ])("was last there at 2.%i: %s %s", async (minor, path, where) => {
+    expect(stands((await call("GET", path, minor)).body, where)).toBe(true);
+    expect(stands((await call("GET", path, minor + 1)).body, where)).toBe(false);
+  });
+  it("is otherwise a hypervisor's CPU from 2.28 on, and its id and a service's from 2.53 on", async () => {
+    const hypervisor = async (minor: number) =>
+      (await call("GET", "/os-hypervisors/detail", minor)).body.hypervisors[0];
+    expect([(await hypervisor(27)).cpu_info, (await hypervisor(28)).cpu_info]).toEqual(["", {}]);
+    const service = async (minor: number) => (await call("GET", "/os-services", minor)).body.services[0];
+    for (const one of [hypervisor, service]) {
+      expect([typeof (await one(52)).id, typeof (await one(53)).id]).toEqual(["number", "string"]);
+    }
+  });
+});
+
+describe("what is taken", () => {
+  const group = { server_group: { name: "soft", policies: ["soft-affinity"] } };
+  const keyOf = (user_id: string) => ({ keypair: { name: "of another", public_key: KEY, user_id } });
+  const share = { addTenantAccess: { tenant: DEMO_PROJECT } };
+  const change = { flavor: { description: "x" } };
+  it.each([
+    [15, "POST", "/os-server-groups", group, 400, 200],
+    [10, "POST", "/os-keypairs", keyOf("ann"), 400, 201],
+    [7, "POST", "/flavors/1/action", share, 200, 409],
+    [55, "PUT", "/flavors/1", change, 404, 200],
+    [33, "GET", "/os-hypervisors?marker=none", undefined, 200, 400],
+    [35, "GET", "/os-keypairs?marker=none", undefined, 200, 400],
+    [40, "GET", "/os-simple-tenant-usage?marker=none", undefined, 200, 400],
+    [53, "GET", "/os-hypervisors?with_servers=perhaps", undefined, 200, 400],
+    [53, "GET", "/os-hypervisors/one/search", undefined, 200, 404],
+    [53, "GET", "/os-hypervisors/one/servers", undefined, 200, 404],
+    [11, "PUT", "/os-services/force-down", { host: "one", binary: "nova-compute", forced_down: false }, 404, 200],
+    [53, "PUT", "/os-services/enable", { host: "one", binary: "nova-compute" }, 200, 400],
+  ])("changed with 2.%i: %s %s %j", async (minor, method, path, body, before, since) => {
+    expect((await call(method, path, minor - 1, body)).status).toBe(before);
+    expect((await call(method, path, minor, body)).status).toBe(since);
+  });
+});
 
 describe("2.64: a group", () => {
   it("has one policy with rules, instead of policies and metadata", async () => {
