@@ -7,8 +7,8 @@ import { Fault, notFound } from "../api/fault.ts";
 import { authenticated, requireAdmin } from "../api/policy.ts";
 import { resource } from "../api/resource.ts";
 import { jsonBody } from "../api/validate.ts";
-import { SESSION_HEADER, SIDE_HEADER } from "../console/console.ts";
 import { tokenHash } from "../console/mint.ts";
+import { SESSION_HEADER, SIDE_HEADER } from "../console/sides.ts";
 import { readTicket } from "../console/ticket.ts";
 import { imageBytes } from "../image/bytes.ts";
 

@@ -8,6 +8,7 @@ import { log } from "../log.ts";
 import { CONSOLE_CLOSE } from "../protocol/console.ts";
 import type { VncAddress } from "../protocol/guest.ts";
 import { migrate, migrateExisting } from "../store/migrate.ts";
+import { SESSION_HEADER, SIDE_HEADER } from "./sides.ts";
 import { endHalf, joinAgent } from "./splice.ts";
 import { signTicket } from "./ticket.ts";
 
@@ -21,10 +22,6 @@ export type ConnectInfo = {
   connect: VncAddress;
   expires_at: number;
 };
-
-/** Which side an upgrade is, as the Worker found out; never a header of the outside. */
-export const SIDE_HEADER = "x-edgenova-side";
-export const SESSION_HEADER = "x-edgenova-session";
 
 /** How long a browser's half waits for the agent's. */
 const JOIN_TIMEOUT_MS = 15_000;

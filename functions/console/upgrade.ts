@@ -4,8 +4,8 @@
  */
 import { config } from "../config.ts";
 import { causeOf, log } from "../log.ts";
-import { SIDE_HEADER } from "./console.ts";
 import { tokenHash } from "./mint.ts";
+import { SIDE_HEADER } from "./sides.ts";
 
 /** Every refusal takes at least this long and looks the same, so that it does not tell a wrong token from an old one. */
 const REFUSAL_MS = 150;
