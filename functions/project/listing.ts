@@ -29,7 +29,7 @@ export const SORT_KEYS = {
   key_name: field("key_name"),
   launch_index: field("launch_index"),
   launched_at: field("launched_at"),
-  locked: { sql: "record ->> '$.locked_by' IS NOT NULL", of: (record) => Number(record.locked_by !== null) },
+  locked: { sql: "(record ->> '$.locked_by' IS NOT NULL)", of: (record) => Number(record.locked_by !== null) },
   locked_by: field("locked_by"),
   node: field("node"),
   power_state: field("power_state"),
@@ -100,6 +100,8 @@ const total = (sort: Order): Order => {
 
 function boundOf(record: ServerRecord, key: SortKey): Bound {
   const value = SORT_KEYS[key].of(record);
+  // SQLite's JSON has 0 and 1 for these.
+  if (typeof value === "boolean") return Number(value);
   return typeof value === "string" || typeof value === "number" ? value : null;
 }
 
