@@ -1,17 +1,14 @@
 /** From the body of POST /servers to what is to be built: names, image, flavor, zone (nova/compute/api.py create). */
 import type { Context } from "hono";
-import { z } from "zod";
 import type { Flavor } from "../compute/flavor.ts";
 import type { Given, Secrets } from "../conductor/given.ts";
 import type { CreateSpec } from "../conductor/record.ts";
-import { config } from "../config.ts";
 import type { ImageRef } from "../protocol/methods.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, forbidden } from "./fault.ts";
-import { requireAdmin } from "./policy.ts";
-import type { CreateBody } from "./schema/server.ts";
+import type { CreateBody, SchedulerHints } from "./schema/server.ts";
 import { getsConfigDrive, givenOf } from "./server-given.ts";
-import { parse } from "./validate.ts";
+import { placeOf } from "./server-placement.ts";
 
 const GIB = 1024 ** 3;
 
@@ -35,7 +32,8 @@ export async function specsOf(
     givenOf(c, server),
   ]);
   checkFits(flavor, image);
-  const place = await placeOf(c, server.availability_zone);
+  const place = await placeOf(c, body);
+  const hints = body["os:scheduler_hints"] ?? body["OS-SCH-HNT:scheduler_hints"] ?? {};
   const { actor } = c.var;
   const shared = {
     project_id: actor.project_id,
@@ -50,7 +48,8 @@ export async function specsOf(
     access_ip_v4: server.accessIPv4 ?? "",
     access_ip_v6: server.accessIPv6 ?? "",
     config_drive: getsConfigDrive(c, server, image.properties),
-    server_group: groupOf(body),
+    server_group: hints.group ?? null,
+    scheduler_hints: hintsOf(hints),
     disk_config: server["OS-DCF:diskConfig"] ?? "MANUAL",
     reservation_id: `r-${crypto.randomUUID().slice(0, 8)}`,
     created_at: new Date().toISOString(),
@@ -58,7 +57,8 @@ export async function specsOf(
   const specs = Array.from({ length: count }, (_, index) => {
     const uuid = crypto.randomUUID();
     const display_name = count === 1 ? server.name : `${server.name}-${index + 1}`;
-    return { ...shared, uuid, display_name, hostname: hostnameOf(display_name, uuid), launch_index: index };
+    const hostname = server.hostname ?? hostnameOf(display_name, uuid);
+    return { ...shared, uuid, display_name, hostname, launch_index: index };
   });
   return { specs, given, secrets };
 }
@@ -89,12 +89,18 @@ function refuseWhatIsNotHere({ server }: CreateBody): void {
     throw badRequest("There is no volume service here: the only block device is the image's own disk.");
   }
   if (server.block_device_mapping?.length) throw badRequest("There is no volume service here.");
+  if (server.trusted_image_certificates) {
+    throw badRequest("Image signatures cannot be verified here: no image has one, so no certificate can be asked for.");
+  }
 }
 
 function countOf(server: CreateBody["server"]): number {
   const min = server.min_count ?? 1;
   const max = server.max_count ?? min;
   if (min > max) throw badRequest("min_count must be <= max_count");
+  if (max > 1 && server.hostname !== undefined) {
+    throw badRequest("Unable to allocate a single hostname to multiple instances");
+  }
   if (min > MAX_SERVERS)
     throw badRequest(`min_count must be at most ${MAX_SERVERS}: ask for the rest in another request`);
   // What is beyond is cut as a quota cuts it.
@@ -114,10 +120,11 @@ async function flavorOf(c: Context<AppEnv>, ref: string): Promise<Flavor> {
   return flavor;
 }
 
-/** The group that the hints name; the project says whether there is one. */
-function groupOf(body: CreateBody): string | null {
-  const hints = body["os:scheduler_hints"] ?? body["OS-SCH-HNT:scheduler_hints"] ?? {};
-  return hints.group === undefined ? null : parse(z.object({ group: z.uuid() }), hints).group;
+/** What the scheduler is told, without what Nova keeps for itself. Whether there is the group, the project says. */
+function hintsOf(hints: SchedulerHints): Record<string, string[]> {
+  const told = Object.entries(hints).filter(([name, value]) => !name.startsWith("_nova") && value !== undefined);
+  const text = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
+  return Object.fromEntries(told.map(([name, value]) => [name, [value].flat().map(text)]));
 }
 
 /** The image to boot from, if it is one that can be. */
@@ -155,22 +162,4 @@ export function checkFits(flavor: Flavor, { ref, min_ram, min_disk }: BootImage)
         `Flavor disk is ${disk} bytes, minimum size is ${min_disk * GIB} bytes.`,
     );
   }
-}
-
-/** `zone`, or `zone:host` to force a host (admins only; nova: parse_availability_zone). */
-async function placeOf(c: Context<AppEnv>, text: string | undefined) {
-  const [zone = "", host = "", node = ""] = (text ?? "").split(":");
-  const known = config(c.env).DEFAULT_AVAILABILITY_ZONE;
-  if (zone !== "" && zone !== known && !(await zoneIsOpen(c, zone))) {
-    throw badRequest("The requested availability zone is not available");
-  }
-  const requested_host = host || node || null;
-  if (requested_host !== null) requireAdmin(c, "os_compute_api:servers:create:forced_host");
-  return { availability_zone: zone || null, requested_host };
-}
-
-/** nova: get_availability_zones lists a zone while one of its hosts is enabled. */
-async function zoneIsOpen(c: Context<AppEnv>, zone: string): Promise<boolean> {
-  const hosts = await c.env.SCHEDULER.getByName("default").hosts();
-  return hosts.some((host) => host.enabled && host.zone === zone);
 }

@@ -11,7 +11,7 @@ export const NO_VALID_HOST: Failure = {
 
 /** Hosts to try, the best first, appended to those that were tried; `at` is the first of them. */
 export async function choose(context: Context, memo: Memo): Promise<Result<Memo, Failure>> {
-  const { uuid, flavor, availability_zone, requested_host, server_group } = context.record();
+  const { uuid, flavor, availability_zone, requested_host, requested_destination, server_group } = context.record();
   const group = server_group ? await context.project().groupPlacement(uuid) : null;
   const chosen = await context.scheduler().select({
     server: uuid,
@@ -20,6 +20,7 @@ export async function choose(context: Context, memo: Memo): Promise<Result<Memo,
     disk_gb: flavor.disk,
     availability_zone,
     requested_host,
+    requested_destination: requested_destination ?? null,
     group,
   });
   if (!chosen.ok) return err(NO_VALID_HOST);

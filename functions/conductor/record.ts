@@ -19,8 +19,10 @@ export type CreateSpec = {
   flavor: Flavor;
   image: ImageRef;
   availability_zone: string | null;
-  /** nova: requested_destination; null lets the scheduler choose. */
+  /** nova: force_hosts, no filter is asked; null lets the scheduler choose. */
   requested_host: string | null;
+  /** nova: requested_destination, a host that the filters must let through; null: any. */
+  requested_destination?: string | null;
   /** nova: instance.key_name; the key itself is with what the server was given. */
   key_name: string | null;
   /** Empty when unset. */
@@ -30,6 +32,8 @@ export type CreateSpec = {
   config_drive: boolean;
   /** The server group that it was made in. */
   server_group: string | null;
+  /** What the scheduler was told, by name: always a list, and JSON where it was no text (nova: RequestSpec). */
+  scheduler_hints?: Record<string, string[]>;
   disk_config: "AUTO" | "MANUAL";
   reservation_id: string;
   launch_index: number;

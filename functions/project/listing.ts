@@ -13,11 +13,11 @@ const field = (path: string): Column => ({
 const same: Column = { sql: "NULL", of: () => null };
 
 export const SORT_KEYS = {
-  access_ip_v4: same,
-  access_ip_v6: same,
+  access_ip_v4: field("access_ip_v4"),
+  access_ip_v6: field("access_ip_v6"),
   auto_disk_config: field("disk_config"),
   availability_zone: field("availability_zone"),
-  config_drive: same,
+  config_drive: field("config_drive"),
   created_at: field("created_at"),
   display_description: field("description"),
   display_name: field("display_name"),

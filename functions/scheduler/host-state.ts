@@ -33,6 +33,7 @@ export type RequestSpec = Resources & {
   server: string;
   availability_zone: string | null;
   requested_host: string | null;
+  requested_destination: string | null;
   /** Where the others of the server's group are; null when it has none. */
   group: GroupPlacement | null;
 };

@@ -4,11 +4,12 @@ import type { Filter } from "./filters/filter.ts";
 import type { HostState, KnownHost, RequestSpec } from "./host-state.ts";
 import type { Weigher } from "./weighers/weigher.ts";
 
-/** The hosts that every filter lets through, each seeing the survivors of the one before; or the one that was named. */
+/** The hosts that every filter lets through, each seeing the survivors of the one before; or the one that is forced. */
 export function filterHosts(hosts: readonly KnownHost[], filters: readonly Filter[], spec: RequestSpec): KnownHost[] {
   // nova: force_hosts. The host's own claim still decides.
   if (spec.requested_host !== null) return hosts.filter((host) => host.host === spec.requested_host);
-  let left = [...hosts];
+  const destination = spec.requested_destination;
+  let left = hosts.filter((host) => destination === null || host.host === destination);
   for (const filter of filters) left = left.filter((host) => filter.passes(host, spec));
   return left;
 }

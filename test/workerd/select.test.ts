@@ -37,6 +37,7 @@ const spec = (change: Partial<RequestSpec> = {}): RequestSpec => ({
   disk_gb: 1,
   availability_zone: null,
   requested_host: null,
+  requested_destination: null,
   group: null,
   ...change,
 });
@@ -82,6 +83,13 @@ describe("filters", () => {
     const hosts = [host("a"), host("b", { free: 0 })];
     expect(names(filterHosts(hosts, ALL_FILTERS, spec({ requested_host: "b" })))).toEqual(["b"]);
     expect(names(filterHosts(hosts, ALL_FILTERS, spec({ requested_host: "c" })))).toEqual([]);
+  });
+
+  it("run on the host that is the destination, and let it through or not", () => {
+    const hosts = [host("a"), host("b"), host("c", { up: false })];
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ requested_destination: "b" })))).toEqual(["b"]);
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ requested_destination: "c" })))).toEqual([]);
+    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ requested_host: "c" })))).toEqual(["c"]);
   });
 
   it("run in the order of their names, and an unknown name is told with the known ones", () => {
