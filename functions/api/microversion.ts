@@ -5,7 +5,7 @@ import { badRequest, Fault } from "./fault.ts";
 
 /** The minor of the first and of the last microversion 2.x that is served: up to it, all that is here has Nova's shape. */
 export const MIN_MINOR = 1;
-export const MAX_MINOR = 61;
+export const MAX_MINOR = 96;
 
 const FORM = /^2\.(0|[1-9]\d{0,5})$/;
 const ANY_FORM = /^[1-9]\d{0,5}\.(0|[1-9]\d{0,5})$/;
