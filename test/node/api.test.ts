@@ -4,7 +4,7 @@ import { ask as askEdge, type CallOptions, DEMO_PROJECT, demoImage, startTestEdg
 
 const V = "/compute/v2.1";
 /** The last microversion: 2.<MAX>. */
-const MAX = 61;
+const MAX = 96;
 const NOBODY = "00000000-0000-4000-8000-000000000000";
 
 let edge: TestEdge;
