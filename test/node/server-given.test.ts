@@ -166,3 +166,18 @@ it("tells no secret to any log", async () => {
     expect(said).not.toContain(text);
   }
 });
+
+it("has a channel to a guest agent when its image says that it has one", async () => {
+  const specOf = (id: string) => {
+    const { guests } = JSON.parse(readFileSync(join(host.stateDir, "fake/guests.json"), "utf8"));
+    return guests.find(({ uuid }: { uuid: string }) => uuid === id).spec;
+  };
+  const headers = { "content-type": "application/openstack-images-v2.1-json-patch" };
+  const say = (op: string, value: string) =>
+    ask("PATCH", `/image/v2/images/${image}`, { headers, body: [{ op, path: "/hw_qemu_guest_agent", value }] });
+  for (const [op, value, listens] of [["add", "Yes", true] as const, ["replace", "no", undefined] as const]) {
+    expect((await say(op, value)).status).toBe(200);
+    const { id } = await made({});
+    expect(specOf(id).image.guest_agent).toBe(listens);
+  }
+});
