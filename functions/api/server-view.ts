@@ -89,7 +89,7 @@ const FIELDS: Readonly<Record<string, Field>> = {
   // Images have no signatures here, so no server was built by one.
   trusted_image_certificates: { on: "server.trusted-certificates", value: () => null },
   server_groups: { on: "server.groups", single: true, value: (_, { groups }) => groups },
-  locked_reason: { on: "server.lock-reason", value: (r) => r.locked_reason ?? null },
+  locked_reason: { on: "server.lock-reason", value: (r) => r.locked_reason },
   pinned_availability_zone: { on: "server.pinned-zone", value: (r) => r.availability_zone },
 };
 
