@@ -4,6 +4,7 @@ import { STATUSES } from "../conductor/state.ts";
 import { config } from "../config.ts";
 import type { Asked } from "../project/filters.ts";
 import { type ListQuery, merged, type Page, SORT_KEYS, type SortKey } from "../project/listing.ts";
+import type { Project } from "../project/project.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, forbidden } from "./fault.ts";
 import { has } from "./history.ts";
@@ -60,7 +61,8 @@ async function pageFor(c: Context<AppEnv>, asked: ListServers, wanted: ListQuery
   );
 }
 
-async function markedIn(projects: DurableObjectStub<import("../project/project.ts").Project>[], marker: string) {
+/** The server that a page of many projects begins after. */
+async function markedIn(projects: readonly DurableObjectStub<Project>[], marker: string) {
   const found = (await Promise.all(projects.map((project) => project.find(marker)))).find((one) => one !== null);
   if (!found) throw badRequest(`marker [${marker}] not found`);
   return found;

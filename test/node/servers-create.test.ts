@@ -108,6 +108,11 @@ describe("a property of POST", () => {
       expect(body.badRequest.message).toContain(`${key}.${hint}`);
     }
   });
+  it("refuses hints that are too long for a record", async () => {
+    const { status, body } = await create({}, {}, { "os:scheduler_hints": { mine: "x".repeat(8192) } });
+    expect(status).toBe(400);
+    expect(body.badRequest.message).toContain("They are too long.");
+  });
   it("takes hints that it knows, and those that it does not", async () => {
     const hints = { same_host: NOBODY, query: ["=", "$free_ram_mb", 1], mine: 7, cidr: "/24" };
     const { status } = await create({}, {}, { "os:scheduler_hints": { ...hints, query: '["=", "$free_ram_mb", 1]' } });

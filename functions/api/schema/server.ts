@@ -84,10 +84,14 @@ export const CREATE = {
   hypervisor_hostname: { schema: fqdn, on: "server.destination" },
   hostname: HOSTNAME,
 } as const satisfies Record<string, Property | readonly Property[]>;
+
 const hostOrHosts = z.union([z.uuid(), z.array(z.uuid()).max(100)]);
 
+/** All of a server's hints as JSON: they are in its record, and so in lists. */
+const MAX_HINTS_CHARS = 8192;
+
 /** What a scheduler may be told; a hint that nobody knows is kept, as Nova keeps it. */
-const hints = z.looseObject({
+const knownHints = z.looseObject({
   group: z.uuid().optional(),
   same_host: hostOrHosts.optional(),
   different_host: hostOrHosts.optional(),
@@ -100,6 +104,7 @@ const hints = z.looseObject({
   target_cell: name.optional(),
   different_cell: z.union([z.string().max(255), z.array(z.string().max(255)).max(100)]).optional(),
 });
+const hints = knownHints.refine((all) => JSON.stringify(all).length <= MAX_HINTS_CHARS, "They are too long.");
 export type SchedulerHints = z.infer<typeof hints>;
 
 const server = versioned(CREATE);
