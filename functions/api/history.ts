@@ -7,6 +7,20 @@
 export type Range = { since?: number; until?: number };
 
 export const HISTORY = {
+  // actions of servers
+  "do.crash-dump": { since: 17 },
+  "do.evacuate-force": { since: 29, until: 67 },
+  "do.evacuate-shared-storage": { until: 13 },
+  "do.get-console": { until: 5 },
+  "do.migrate-host": { since: 56 },
+  "do.migrate-live-auto": { since: 25 },
+  "do.migrate-live-disk": { until: 24 },
+  "do.migrate-live-force": { since: 30, until: 67 },
+  "do.network": { until: 43 },
+  "do.rebuild-key": { since: 54 },
+  "do.rebuild-user-data": { since: 57 },
+  "do.unshelve-host": { since: 91 },
+  "do.unshelve-zone": { since: 77 },
   // aggregates
   "aggregate.images": { since: 81 },
   "aggregate.uuid": { since: 41 },
@@ -25,10 +39,6 @@ export const HISTORY = {
   "flavor.extra-specs": { since: 61 },
   "flavor.private-access-only": { since: 7 },
   "flavor.swap-number": { since: 75 },
-  // server groups
-  "group.owner": { since: 13 },
-  "group.rules": { since: 64 },
-  "group.soft-policies": { since: 15 },
   // hosts
   "host.api": { until: 42 },
   // hypervisors
@@ -40,11 +50,6 @@ export const HISTORY = {
   "hypervisor.uptime": { since: 88 },
   "hypervisor.usage": { until: 87 },
   "hypervisor.uuid": { since: 53 },
-  // keypairs
-  "keypair.import-only": { since: 92 },
-  "keypair.paging": { since: 35 },
-  "keypair.type": { since: 2 },
-  "keypair.user": { since: 10 },
   // images, which Nova passed on to the image service
   "image.metadata-proxy": { until: 38 },
   "image.proxy": { until: 35 },
@@ -55,20 +60,11 @@ export const HISTORY = {
   "action.event-host": { since: 62 },
   "action.owner-events": { since: 51 },
   "action.paging": { since: 58 },
-  // actions of servers
-  "do.crash-dump": { since: 17 },
-  "do.evacuate-force": { since: 29, until: 67 },
-  "do.evacuate-shared-storage": { until: 13 },
-  "do.get-console": { until: 5 },
-  "do.migrate-host": { since: 56 },
-  "do.migrate-live-auto": { since: 25 },
-  "do.migrate-live-disk": { until: 24 },
-  "do.migrate-live-force": { since: 30, until: 67 },
-  "do.network": { until: 43 },
-  "do.rebuild-key": { since: 54 },
-  "do.rebuild-user-data": { since: 57 },
-  "do.unshelve-host": { since: 91 },
-  "do.unshelve-zone": { since: 77 },
+  // keypairs
+  "keypair.import-only": { since: 92 },
+  "keypair.paging": { since: 35 },
+  "keypair.type": { since: 2 },
+  "keypair.user": { since: 10 },
   // limits
   "limits.image-meta": { until: 38 },
   "limits.network": { until: 35 },
@@ -91,11 +87,10 @@ export const HISTORY = {
   "quota.class-network": { until: 49 },
   "quota.files": { until: 56 },
   "quota.network": { until: 35 },
-  // services
-  "service.forced-down": { since: 11 },
-  "service.uuid": { since: 53 },
-  // usage
-  "usage.paging": { since: 40 },
+  // server groups
+  "group.owner": { since: 13 },
+  "group.rules": { since: 64 },
+  "group.soft-policies": { since: 15 },
   // servers
   "server.changes-before": { since: 66 },
   "server.checked-status-filter": { since: 38 },
@@ -123,6 +118,11 @@ export const HISTORY = {
   "server.topology": { since: 78 },
   "server.trusted-certificates": { since: 63 },
   "server.user-filters": { since: 83 },
+  // services
+  "service.forced-down": { since: 11 },
+  "service.uuid": { since: 53 },
+  // usage
+  "usage.paging": { since: 40 },
 } as const satisfies Record<string, Range>;
 export type Feature = keyof typeof HISTORY;
 
