@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import type { z } from "zod";
 import type { Result } from "../result.ts";
 import { type Aggregate, type AggregateChange, type AggregateRefusal, ZONE_KEY } from "../scheduler/aggregates.ts";
-import { actionOf, anyAction, noSuchAction } from "./action.ts";
+import { actionOf, anyAction, noSuchAction } from "./action-body.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, conflict, type Fault, notFound } from "./fault.ts";
 import { has } from "./history.ts";

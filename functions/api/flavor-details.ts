@@ -1,7 +1,7 @@
 /** A flavor's extra specs, and who may use it (nova/api/openstack/compute/flavors_extraspecs.py, flavor_access.py). */
 import type { Context } from "hono";
 import { z } from "zod";
-import { actionOf, anyAction, noSuchAction } from "./action.ts";
+import { actionOf, anyAction, noSuchAction } from "./action-body.ts";
 import type { AppEnv } from "./app-env.ts";
 import { wrongSpec } from "./extra-specs.ts";
 import { badRequest, conflict, notFound } from "./fault.ts";

@@ -1,5 +1,5 @@
 /** POST /servers/{id}/action: one key, the action (nova/api/openstack/compute/servers.py and the extensions beside it). */
-import { z } from "zod";
+import { actionOf, anyAction, noSuchAction } from "./action-body.ts";
 import type { ServerActions } from "./actions/action.ts";
 import { admin } from "./actions/admin.ts";
 import { consoles } from "./actions/consoles.ts";
@@ -8,7 +8,6 @@ import { move } from "./actions/move.ts";
 import { network } from "./actions/network.ts";
 import { power } from "./actions/power.ts";
 import { rebuild } from "./actions/rebuild.ts";
-import { badRequest } from "./fault.ts";
 import { operation, type Paths } from "./operation.ts";
 
 /** Every action by its key in the body. */
@@ -29,13 +28,12 @@ export const serverActions: Paths = {
       rule: "os_compute_api:servers",
       // Each action has its own.
       role: "reader",
-      body: z.record(z.string(), z.unknown()),
+      body: anyAction,
       status: [200, 202, 204],
       async run(c, { body }) {
-        const [key, ...others] = Object.keys(body);
-        if (key === undefined || others.length > 0) throw badRequest("Malformed request body");
+        const key = actionOf(body);
         const action = Object.hasOwn(SERVER_ACTIONS, key) ? SERVER_ACTIONS[key] : undefined;
-        if (action === undefined) throw badRequest(`There is no such action: ${key.slice(0, 100)}`);
+        if (action === undefined) throw noSuchAction(key);
         return action.handle(c, key, body);
       },
     }),
