@@ -78,7 +78,7 @@ function writeClouds(state: string, url: string, password: string): string {
     "      project_domain_name: Default",
     "    region_name: RegionOne",
     "    identity_api_version: 3",
-    '    compute_api_version: "2.96"',
+    '    compute_api_version: "2.90"',
   ];
   writeFileSync(path, `${lines.join("\n")}\n`, { mode: 0o600 });
   return path;
