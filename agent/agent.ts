@@ -11,12 +11,14 @@ import { Link } from "./link.ts";
 import type { Log } from "./log.ts";
 import { every } from "./periodic.ts";
 import { Reconcile } from "./reconcile.ts";
+import { Snapshots } from "./snapshots.ts";
 import { makeSharedDir } from "./state-dir.ts";
 
 /** nova: sync_power_state_interval and update_resources_interval, with their defaults. */
 const SYNC_POWER_STATES_MS = 600_000;
 const UPDATE_RESOURCES_MS = 60_000;
 const PRUNE_JOURNAL_MS = 24 * 60 * 60 * 1000;
+const PRUNE_SNAPSHOTS_MS = 60 * 60 * 1000;
 /** How long a stop waits for the calls that run, and for the hypervisor to let go. All of a stop has 3 s. */
 const DRAIN_MS = 500;
 const DRIVER_CLOSE_MS = 500;
@@ -45,7 +47,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const { stateDir, identity, log } = options;
   try {
     const images = new ImageCache({ dir: makeSharedDir(stateDir, "images"), identity, log });
-    return assemble(options, { journal, images, driver: await startDriver(options, images) });
+    const driver = await startDriver(options, images);
+    const snapshots = new Snapshots({ dir: join(stateDir, "snapshots"), identity, driver, log });
+    await snapshots.init();
+    return assemble(options, { journal, images, driver, snapshots });
   } catch (error) {
     journal.close();
     throw error;
@@ -63,9 +68,9 @@ async function startDriver(options: AgentOptions, images: ImageCache): Promise<D
   return driver;
 }
 
-type Parts = { journal: Journal; images: ImageCache; driver: Driver };
+type Parts = { journal: Journal; images: ImageCache; driver: Driver; snapshots: Snapshots };
 
-function assemble(options: AgentOptions, { journal, images, driver }: Parts): RunningAgent {
+function assemble(options: AgentOptions, { journal, images, driver, snapshots }: Parts): RunningAgent {
   const { identity, version, log } = options;
   const consoles = new Consoles({ driver, edge: identity.edge, log });
   const calls = new Calls({
@@ -74,6 +79,7 @@ function assemble(options: AgentOptions, { journal, images, driver }: Parts): Ru
     log,
     openConsole: (server, params) => consoles.open(server, params),
     cacheImage: (image) => images.prefetch(image),
+    snapshots,
     onScreenGone: (server) => consoles.close(server),
   });
   const reconcile = new Reconcile({
@@ -106,6 +112,7 @@ function assemble(options: AgentOptions, { journal, images, driver }: Parts): Ru
       run: () => reconcile.updateResources(),
       log,
     }),
+    every({ name: "prune_snapshots", intervalMs: PRUNE_SNAPSHOTS_MS, run: () => snapshots.prune(), log }),
     every({ name: "prune_journal", intervalMs: PRUNE_JOURNAL_MS, run: () => journal.prune(), log }),
   ];
   void link.run();
@@ -117,6 +124,7 @@ function assemble(options: AgentOptions, { journal, images, driver }: Parts): Ru
     await Promise.all([link.stop(), consoles.stop()]);
     await Promise.race([calls.idle(), sleep(DRAIN_MS)]);
     calls.stop();
+    snapshots.stop();
     reconcile.stop();
     await Promise.race([driver.close(), sleep(DRIVER_CLOSE_MS)]);
     journal.close();

@@ -22,13 +22,15 @@ const MAX_MESSAGE_CHARS = 1024;
 
 type Signalled = "build" | "wait";
 /**
- * What a call's signal does, where it does something. A build is given up: the call fails. A wait for a guest to shut
- * down ends: the call goes on and stops it hard.
+ * What a call's signal does, where it does something. A build, or a snapshot, is given up: the call fails. A wait for a
+ * guest to shut down ends: the call goes on and stops it hard.
  */
 const SIGNALLED: Partial<Record<Method, Signalled>> = {
   spawn: "build",
   rebuild: "build",
   rescue: "build",
+  snapshot: "build",
+  upload_snapshot: "build",
   power_off: "wait",
   reboot: "wait",
 };

@@ -6,6 +6,7 @@ import { type ImageRef, METHODS, type Method, type Params, type Value } from "..
 import { tail } from "./console/output.ts";
 import type { Driver } from "./drivers/driver.ts";
 import { hostUptime } from "./host-uptime.ts";
+import type { Snapshots } from "./snapshots.ts";
 
 /** Does what the call asks and resolves to its value. What the signal does to it: calls.ts. */
 export type Work = (signal: AbortSignal) => Promise<Value<Method>>;
@@ -14,10 +15,11 @@ export type Host = {
   openConsole(server: string, params: Params<"open_console">): Promise<void>;
   /** Whether the image is at hand; when it is not, it is being fetched from now on. */
   cacheImage(image: ImageRef): Promise<boolean>;
+  snapshots: Pick<Snapshots, "take" | "upload" | "forget">;
 };
 
 /** The work of a call, or the name of the first parameter that is wrong. */
-export function bind(call: CallFrame, { driver, openConsole, cacheImage }: Host): Work | { wrong: string } {
+export function bind(call: CallFrame, { driver, openConsole, cacheImage, snapshots }: Host): Work | { wrong: string } {
   const { server, params } = call;
   const powered = async (done: Promise<void>): Promise<Value<"power_on">> => {
     await done;
@@ -32,7 +34,9 @@ export function bind(call: CallFrame, { driver, openConsole, cacheImage }: Host)
     case "spawn":
       return withParams(METHODS.spawn.params, params, (p, signal) => powered(driver.spawn(server, p, signal)));
     case "destroy":
-      return withParams(METHODS.destroy.params, params, () => nothing(driver.destroy(server)));
+      return withParams(METHODS.destroy.params, params, () =>
+        nothing(driver.destroy(server).then(() => snapshots.forget(server))),
+      );
     case "power_on":
       return withParams(METHODS.power_on.params, params, () => powered(driver.powerOn(server)));
     case "power_off":
@@ -55,6 +59,12 @@ export function bind(call: CallFrame, { driver, openConsole, cacheImage }: Host)
       return withParams(METHODS.unrescue.params, params, () => powered(driver.unrescue(server)));
     case "rebuild":
       return withParams(METHODS.rebuild.params, params, (p, signal) => powered(driver.rebuild(server, p, signal)));
+    case "snapshot":
+      return withParams(METHODS.snapshot.params, params, (p, signal) => snapshots.take(server, p.image, signal));
+    case "upload_snapshot":
+      return withParams(METHODS.upload_snapshot.params, params, (p, signal) =>
+        nothing(snapshots.upload(server, p.image, signal)),
+      );
     case "get_vnc_console":
       return withParams(METHODS.get_vnc_console.params, params, () => driver.getVncConsole(server));
     case "get_console_output":

@@ -83,6 +83,12 @@ export interface Driver {
   setAdminPassword(uuid: string, password: string): Promise<void>;
   /** nova: trigger_crash_dump. Rejects with InstanceInvalidState when the guest is off. */
   injectNmi(uuid: string): Promise<void>;
+  /**
+   * nova: snapshot. Copies the guest's root disk, as it is at one moment, into a new file at `path` that leans on no
+   * other; a running guest goes on. Rejects with NotSupported when the guest has no disk. After a failure or an abort
+   * the caller removes what there is of the file.
+   */
+  snapshot(uuid: string, path: string, signal: AbortSignal): Promise<{ disk_format: ImageRef["disk_format"] }>;
   /** Where the guest's VNC server listens now; rejects with ConsoleNotAvailable when it has none. */
   getVncConsole(uuid: string): Promise<VncAddress>;
   /** Subscribes to changes nobody asked for; returns the way to unsubscribe. */

@@ -66,6 +66,10 @@ export const guestSpec = z.object({
 });
 export type GuestSpec = z.infer<typeof guestSpec>;
 
+/** A snapshot as it lies on its host: a standalone disk, with the size (bytes) and the hash of the file. */
+export const snapshotFile = imageRef.pick({ disk_format: true, sha512: true }).extend({ size: z.int().min(1) });
+export type SnapshotFile = z.infer<typeof snapshotFile>;
+
 const none = z.object({});
 const powered = z.object({ power_state: powerState });
 /** A count that a hypervisor may be unable to tell. */
@@ -156,6 +160,10 @@ export const METHODS = {
   unrescue: { durable: true, params: none, value: powered },
   /** Destroys the guest's disks and makes them anew from `spec`; `start` false leaves it off. Builds what is not there. */
   rebuild: { durable: true, params: z.object({ spec: guestSpec, start: z.boolean() }), value: powered },
+  /** Copies the guest's root disk into a file that is to be `image`. The file stays until it is uploaded. */
+  snapshot: { durable: true, params: z.object({ image: z.uuid() }), value: snapshotFile },
+  /** Brings that file to the edge, which expects it by then; it goes on where an earlier upload was cut off. */
+  upload_snapshot: { durable: true, params: z.object({ image: z.uuid() }), value: none },
   get_vnc_console: { durable: false, params: none, value: vncAddress },
   /**
    * The last `length` lines that the guest wrote to its serial console, within the last MAX_CONSOLE_BYTES; null and -1

@@ -5,9 +5,10 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { Calls } from "../../agent/calls.ts";
 import { DriverError, type Grace } from "../../agent/drivers/driver.ts";
 import { Journal } from "../../agent/journal.ts";
+import type { Host } from "../../agent/methods.ts";
 import type { Outcome } from "../../functions/protocol/frames.ts";
 import type { Method } from "../../functions/protocol/methods.ts";
-import { call, gate, OTHER, recordingLog, SERVER, SPEC, temporaryDir, until } from "./agent-support.ts";
+import { call, gate, NO_SNAPSHOTS, OTHER, recordingLog, SERVER, SPEC, temporaryDir, until } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let driver: TinyDriver;
@@ -18,6 +19,7 @@ let opened: unknown[];
 let logged: ReturnType<typeof recordingLog>;
 let gone: string[];
 let cached: unknown[];
+let snapshots: Host["snapshots"];
 
 function start(maxBuilds?: number): void {
   journal = new Journal(join(dir, "journal.db"));
@@ -30,6 +32,7 @@ function start(maxBuilds?: number): void {
       cached.push(image);
       return false;
     },
+    snapshots,
     onScreenGone: (server) => gone.push(server),
     ...(maxBuilds !== undefined && { maxBuilds }),
   });
@@ -47,6 +50,7 @@ beforeEach(() => {
   opened = [];
   gone = [];
   cached = [];
+  snapshots = NO_SNAPSHOTS;
   logged = recordingLog();
   start();
   return () => journal.close();
@@ -180,6 +184,27 @@ describe("turns", () => {
     off.open();
     expect([code(await first), code(await second)]).toEqual(["ok", "ok"]);
   });
+
+  it.each(["snapshot", "upload_snapshot"] as const)(
+    "lets destroy abort a %s, and takes its file too",
+    async (method) => {
+      const forgotten: string[] = [];
+      const begun = gate();
+      const hang = (_server: string, _image: string, signal: AbortSignal) =>
+        new Promise<never>((_, reject) => {
+          signal.addEventListener("abort", () => reject(signal.reason));
+          begun.open();
+        });
+      snapshots = { take: hang, upload: hang, forget: async (server) => void forgotten.push(server) };
+      crash();
+      const params = { image: "55555555-5555-4555-8555-555555555555" };
+      const taken = calls.handle(call("a", method, { params }));
+      await begun.opened;
+      const destroy = calls.handle(call("b", "destroy"));
+      expect([code(await taken), code(await destroy)]).toEqual(["BuildAbortException", "ok"]);
+      expect(forgotten).toEqual([SERVER]);
+    },
+  );
 
   it("builds no more guests at once than it may, and a waiting build can be aborted", async () => {
     journal.close();

@@ -5,7 +5,7 @@ import { Journal } from "../../agent/journal.ts";
 import { every } from "../../agent/periodic.ts";
 import { Reconcile } from "../../agent/reconcile.ts";
 import type { FromAgent } from "../../functions/protocol/frames.ts";
-import { call, gate, OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
+import { call, gate, NO_SNAPSHOTS, OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let driver: TinyDriver;
@@ -20,7 +20,8 @@ beforeEach(() => {
   up = true;
   const { log } = recordingLog();
   const journal = new Journal(join(temporaryDir(), "journal.db"));
-  calls = new Calls({ driver, journal, log, openConsole: async () => undefined, cacheImage: async () => true });
+  const host = { openConsole: async () => undefined, cacheImage: async () => true, snapshots: NO_SNAPSHOTS };
+  calls = new Calls({ driver, journal, log, ...host });
   const send = (frame: FromAgent) => {
     if (up) sent.push(frame);
     return up;

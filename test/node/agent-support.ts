@@ -53,6 +53,13 @@ export function call(id: string, method: Method, fields: Partial<CallFrame> = {}
   return { t: "call", id, server: SERVER, generation: 1, method, params, ...fields };
 }
 
+/** For tests in which nobody asks for one. */
+export const NO_SNAPSHOTS = {
+  take: () => Promise.reject(new Error("no snapshot was expected")),
+  upload: () => Promise.reject(new Error("no upload was expected")),
+  forget: async () => undefined,
+};
+
 /** A promise that the test settles. */
 export function gate(): { open(): void; opened: Promise<void> } {
   const { promise, resolve } = Promise.withResolvers<void>();

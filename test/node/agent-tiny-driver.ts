@@ -1,5 +1,6 @@
 /** The smallest driver that keeps the contract, with a switch for each thing a test wants to go wrong. */
 
+import { writeFile } from "node:fs/promises";
 import {
   type Driver,
   DriverError,
@@ -24,6 +25,10 @@ export class TinyDriver implements Driver {
     local_gb: 100,
   };
   vnc: VncAddress | null = null;
+  /** What every guest's disk holds. */
+  disk: Uint8Array = new Uint8Array(512);
+  /** Runs inside snapshot, before the file is there. */
+  copying: (signal: AbortSignal) => Promise<void> = async () => undefined;
   printed = Buffer.alloc(0);
   diagnostics: Diagnostics | null = null;
   readonly passwords = new Map<string, string>();
@@ -103,6 +108,12 @@ export class TinyDriver implements Driver {
   }
   async injectNmi(uuid: string): Promise<void> {
     this.done.push(`inject_nmi ${uuid}`);
+  }
+  async snapshot(uuid: string, path: string, signal: AbortSignal): Promise<{ disk_format: "raw" }> {
+    if (!this.guests.has(uuid)) throw new DriverError("InstanceNotFound", "no such guest");
+    await this.copying(signal);
+    await writeFile(path, this.disk);
+    return { disk_format: "raw" };
   }
   async getVncConsole(): Promise<VncAddress> {
     if (this.vnc === null) throw new DriverError("ConsoleNotAvailable", "the guest has no screen");

@@ -27,6 +27,7 @@ export const FAILABLE = [
   "rescue",
   "unrescue",
   "rebuild",
+  "snapshot",
   "get_console_output",
   "get_diagnostics",
   "set_admin_password",

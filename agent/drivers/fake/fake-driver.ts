@@ -28,6 +28,7 @@ import { type Accident, Accidents } from "./accidents.ts";
 import { consoleLog } from "./console-log.ts";
 import { type Failable, failIfOrdered, readOrders } from "./demo-orders.ts";
 import { diagnosticsOf } from "./diagnostics.ts";
+import { copyDisk } from "./disk-copy.ts";
 import { booted, going, hasScreen, held, made, stopped, told, unpaused } from "./guest-life.ts";
 import { GuestStore, type StoredGuest } from "./guest-store.ts";
 import { Screens } from "./screens.ts";
@@ -183,6 +184,11 @@ export class FakeDriver implements Driver {
 
   resume(uuid: string): Promise<void> {
     return this.#change(uuid, "resume", (guest) => this.#become(going(guest, Date.now())));
+  }
+
+  snapshot(uuid: string, path: string, signal: AbortSignal): ReturnType<Driver["snapshot"]> {
+    const image = (ref: ImageRef) => this.#ctx.image(ref, signal);
+    return this.#turns.run(uuid, async () => copyDisk(this.#allowed(uuid, "snapshot").spec, path, image));
   }
 
   async getVncConsole(uuid: string): Promise<VncAddress> {

@@ -25,10 +25,15 @@ const qcow2Info = z.object({
   "format-specific": z.object({ data: z.object({ "data-file": z.unknown().optional() }) }),
 });
 
-function qemuImg(args: string[], signal: AbortSignal): Promise<string> {
-  const options = { signal, timeout: TIMEOUT_MS, maxBuffer: OUTPUT_MAX_BYTES, env: { ...process.env, LC_ALL: "C" } };
+type Limits = { prlimit: string[]; timeout: number };
+const QUICK: Limits = { prlimit: LIMITS, timeout: TIMEOUT_MS };
+/** For what takes as long as the disk is large: the guest's own disk, made by us, is no crafted image. */
+const UNLIMITED: Limits = { prlimit: [], timeout: 0 };
+
+function qemuImg(args: string[], signal: AbortSignal, { prlimit, timeout } = QUICK): Promise<string> {
+  const options = { signal, timeout, maxBuffer: OUTPUT_MAX_BYTES, env: { ...process.env, LC_ALL: "C" } };
   return new Promise((resolve, reject) => {
-    execFile("prlimit", [...LIMITS, "qemu-img", ...args], options, (error, stdout, stderr) => {
+    execFile("prlimit", [...prlimit, "qemu-img", ...args], options, (error, stdout, stderr) => {
       if (error === null) return resolve(stdout);
       if (signal.aborted) return reject(error);
       const cause = { cause: new Error(stderr.trim() || error.message) };
@@ -56,6 +61,17 @@ export async function inspectQcow2(path: string, signal: AbortSignal): Promise<n
     throw new DriverError("ImageUnacceptable", "the image has a data file");
   }
   return rest["virtual-size"];
+}
+
+/** Copies a qcow2 disk with all that lies under it into one compressed qcow2 file. Rejects with the signal's reason. */
+export async function compress(disk: string, path: string, signal: AbortSignal): Promise<void> {
+  try {
+    await qemuImg(["convert", "-q", "-f", "qcow2", "-O", "qcow2", "-c", disk, path], signal, UNLIMITED);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof DriverError) || error.code !== "ImageUnacceptable") throw error;
+    throw new DriverError("Unexpected", "the guest's disk could not be copied", { cause: error.cause });
+  }
 }
 
 async function virtualSize(path: string, format: "raw" | "qcow2", signal: AbortSignal): Promise<number> {

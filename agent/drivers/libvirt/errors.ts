@@ -17,6 +17,7 @@ export const VIR_ERR = {
   AGENT_UNRESPONSIVE: 86,
   ACCESS_DENIED: 88,
   AGENT_UNSYNCED: 97,
+  NO_DOMAIN_BACKUP: 104,
 } as const;
 
 /** A failure that libvirt answered. Its message may name files of the host, so it is for the agent's own log alone. */

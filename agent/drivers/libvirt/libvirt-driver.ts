@@ -34,6 +34,7 @@ import { DOMAIN_STATE, type Domain, type Libvirt } from "./procedures.ts";
 import { INSTANCES, kvmUsable, prepareFolders, shareBase } from "./reach.ts";
 import { endRescue, rescue } from "./rescue.ts";
 import { askToShutDown } from "./shutdown.ts";
+import { snapshotDisk } from "./snapshot.ts";
 
 /** Nova's names (nova/conf/libvirt.py). `wait_soft_reboot_seconds`: how long a guest may take to shut down. */
 export type LibvirtOptions = {
@@ -228,6 +229,12 @@ export class LibvirtDriver implements Driver {
 
   injectNmi(uuid: string): Promise<void> {
     return this.#look("inject_nmi", uuid, (libvirt, domain) => libvirt.injectNmi(domain));
+  }
+
+  async snapshot(uuid: string, path: string, signal: AbortSignal): Promise<{ disk_format: "qcow2" }> {
+    const folder = this.#folder(uuid);
+    await this.#change("snapshot", uuid, (...guest) => snapshotDisk(...guest, { folder, path }, signal));
+    return { disk_format: "qcow2" };
   }
 
   getVncConsole(uuid: string): Promise<VncAddress> {

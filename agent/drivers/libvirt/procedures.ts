@@ -23,6 +23,7 @@ const PROC = {
   CONNECT_SUPPORTS_FEATURE: 60,
   DOMAIN_BLOCK_STATS: 64,
   AUTH_LIST: 66,
+  DOMAIN_ABORT_JOB: 164,
   DOMAIN_MANAGED_SAVE: 182,
   DOMAIN_HAS_MANAGED_SAVE_IMAGE: 183,
   DOMAIN_MANAGED_SAVE_REMOVE: 184,
@@ -33,9 +34,12 @@ const PROC = {
   DOMAIN_DESTROY_FLAGS: 234,
   DOMAIN_GET_METADATA: 265,
   CONNECT_LIST_ALL_DOMAINS: 273,
+  DOMAIN_GET_JOB_STATS: 298,
   CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY: 316,
   DOMAIN_EVENT_CALLBACK_LIFECYCLE: 318,
   DOMAIN_SET_USER_PASSWORD: 357,
+  DOMAIN_BACKUP_BEGIN: 421,
+  DOMAIN_BACKUP_GET_XML_DESC: 422,
 } as const;
 
 /** remote_protocol.x: remote_auth_type. */
@@ -51,6 +55,10 @@ export const DOMAIN_STATE = {
   CRASHED: 6,
   PMSUSPENDED: 7,
 } as const;
+/** virDomainJobType: NONE while there is no job, COMPLETED for one that ended well. */
+export const JOB = { NONE: 0, COMPLETED: 3 } as const;
+/** virDomainGetJobStatsFlags: VIR_DOMAIN_JOB_STATS_COMPLETED. */
+const JOB_STATS_COMPLETED = 1;
 /** src/libvirt_internal.h: VIR_DRV_FEATURE_PROGRAM_KEEPALIVE. Asking for it makes libvirtd send PINGs too. */
 const FEATURE_KEEPALIVE = 10;
 /** virDomainEventID: lifecycle. */
@@ -282,5 +290,29 @@ export class Libvirt {
 
   async undefine(domain: Domain): Promise<void> {
     await this.#rpc.call(PROC.DOMAIN_UNDEFINE_FLAGS, domainArgs(domain).uint(UNDEFINE_ALL).bytes());
+  }
+
+  /** Begins to copy disks as they are now, as the XML says (https://libvirt.org/formatbackup.html). */
+  async backupBegin(domain: Domain, xml: string): Promise<void> {
+    const args = domainArgs(domain)
+      .string(xml)
+      .optional<string>(null, () => {}) // no checkpoint
+      .uint(0);
+    await this.#rpc.call(PROC.DOMAIN_BACKUP_BEGIN, args.bytes());
+  }
+
+  /** The backup under way; NO_DOMAIN_BACKUP when there is none. */
+  async backupXml(domain: Domain): Promise<string> {
+    return (await this.#rpc.call(PROC.DOMAIN_BACKUP_GET_XML_DESC, domainArgs(domain).uint(0).bytes())).string();
+  }
+
+  /** The virDomainJobType of the domain's job now, or of the one that ended last. */
+  async job(domain: Domain, which: "now" | "last"): Promise<number> {
+    const args = domainArgs(domain).uint(which === "last" ? JOB_STATS_COMPLETED : 0);
+    return (await this.#rpc.call(PROC.DOMAIN_GET_JOB_STATS, args.bytes())).int();
+  }
+
+  async abortJob(domain: Domain): Promise<void> {
+    await this.#rpc.call(PROC.DOMAIN_ABORT_JOB, domainArgs(domain).bytes());
   }
 }
