@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import type { Flavor } from "../compute/flavor.ts";
 import type { Given, Secrets } from "../conductor/given.ts";
 import type { CreateSpec } from "../conductor/record.ts";
+import { visibleTo } from "../image/image.ts";
 import type { ImageRef } from "../protocol/methods.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, forbidden } from "./fault.ts";
@@ -131,7 +132,7 @@ function hintsOf(hints: SchedulerHints): Record<string, string[]> {
 export async function imageOf(c: Context<AppEnv>, id: string | undefined): Promise<BootImage> {
   if (!id) throw badRequest("Invalid imageRef provided.");
   const image = await c.env.IMAGES.getByName("default").get(id);
-  if (image === null) throw badRequest(`Image ${id} could not be found.`);
+  if (image === null || !visibleTo(c.var.actor, image)) throw badRequest(`Image ${id} could not be found.`);
   const { disk_format, size, os_hash_value, min_ram, min_disk, properties } = image;
   if (image.status !== "active" || size === null || os_hash_value === null)
     throw badRequest(`Image ${id} is not active.`);

@@ -10,6 +10,7 @@ import { jsonBody } from "../api/validate.ts";
 import { tokenHash } from "../console/mint.ts";
 import { SESSION_HEADER, SIDE_HEADER } from "../console/sides.ts";
 import { readTicket } from "../console/ticket.ts";
+import { endUpload, putPart, uploadState } from "../image/agent-upload.ts";
 import { imageBytes } from "../image/bytes.ts";
 
 /** A host's name: what DNS allows. It names the `Host` object. */
@@ -50,6 +51,11 @@ export function agentRoutes(): Hono<AppEnv> {
   resource(app, "/link", { GET: link });
   resource(app, "/console/:console", { GET: joinConsole });
   resource(app, "/images/:id", { GET: image });
+  resource(app, "/images/:id/file", {
+    GET: async (c) => uploadState(c, await hostOf(c)),
+    POST: async (c) => endUpload(c, await hostOf(c)),
+  });
+  resource(app, "/images/:id/file/:part", { PUT: async (c) => putPart(c, await hostOf(c)) });
   return app;
 }
 

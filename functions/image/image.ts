@@ -2,13 +2,14 @@
 import { z } from "zod";
 import { name } from "../api/schema/fields.ts";
 import { seconds } from "../api/timestamp.ts";
+import type { Actor } from "../identity/actor.ts";
 import { err, ok, type Result } from "../result.ts";
 
 const DISK_FORMATS = ["ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "ploop", "iso"] as const;
 const CONTAINER_FORMATS = ["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"] as const;
 export const VISIBILITIES = ["public", "private", "shared", "community"] as const;
 /** glance: image_property_quota, image_tag_quota. */
-const MAX_PROPERTIES = 128;
+export const MAX_PROPERTIES = 128;
 const MAX_TAGS = 128;
 
 const text = z.string().max(255);
@@ -66,6 +67,11 @@ const propertyName = z
   .min(1)
   .max(255)
   .regex(/^(?!__proto__$)[^/~]+$/);
+
+/** Whether `key` may name a property: not what the API itself calls something. */
+export function isProperty(key: string): boolean {
+  return !Object.hasOwn(SETTABLE, key) && !READ_ONLY.includes(key) && propertyName.safeParse(key).success;
+}
 
 /** The body of POST /v2/images: what may be set, an id, and any property. */
 export const newImage = z
@@ -177,6 +183,11 @@ function property(image: Image, op: Op, key: string, value: unknown): Result<Par
     return err({ kind: "too_many", message: `An image has at most ${MAX_PROPERTIES} properties.` });
   }
   return ok({ properties: { ...others, [key]: worded.data } });
+}
+
+/** Whether the image is there for `actor`: to be looked at, downloaded and booted. */
+export function visibleTo({ project_id, is_admin }: Actor, { visibility, owner }: Image): boolean {
+  return visibility === "public" || visibility === "community" || owner === project_id || is_admin;
 }
 
 /** The image as the API shows it. */

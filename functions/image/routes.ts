@@ -19,6 +19,7 @@ import {
   type PatchError,
   queuedImage,
   type Settable,
+  visibleTo,
 } from "./image.ts";
 import { inOrder, listImages, matches, sortOf } from "./listing.ts";
 import { upload } from "./upload.ts";
@@ -76,10 +77,7 @@ export async function ownImage(c: Context<AppEnv>, rule: string): Promise<Image>
 }
 
 /** Whether the caller may see the image. */
-export function visible(c: Context<AppEnv>, { visibility, owner }: Image): boolean {
-  const { actor } = c.var;
-  return visibility === "public" || visibility === "community" || owner === actor.project_id || actor.is_admin;
-}
+export const visible = (c: Context<AppEnv>, image: Image): boolean => visibleTo(c.var.actor, image);
 
 async function list(c: Context<AppEnv>): Promise<Response> {
   const asked = query(c, listImages);
@@ -181,6 +179,5 @@ export async function remove(c: Context<AppEnv>): Promise<Response> {
     throw forbidden(`Image ${id} is protected and cannot be deleted.`);
   }
   if (!removed.ok) throw notFound(`No image found with ID ${id}`);
-  if (removed.value.bytes !== null) await c.env.IMAGE_BYTES.delete(removed.value.bytes);
   return c.body(null, 204);
 }

@@ -1,9 +1,7 @@
 /** A stream of any length into R2, in parts, with its size and hashes; never more than one part in memory. */
-import { createHash } from "node:crypto";
+import { PART_BYTES } from "../protocol/upload.ts";
+import { Hashes } from "./hashes.ts";
 import type { Uploaded } from "./images.ts";
-
-/** R2 wants parts of one size, 5 MiB at the least and 10,000 at the most: this allows images of 156 GiB. */
-const PART_BYTES = 16 * 1024 * 1024;
 
 /** Stores `body` under `key`. A stream that breaks leaves nothing behind, and its error is thrown. */
 export async function upload(
@@ -11,11 +9,9 @@ export async function upload(
   key: string,
   body: ReadableStream<Uint8Array>,
 ): Promise<Omit<Uploaded, "bytes">> {
-  const md5 = createHash("md5");
-  const sha512 = createHash("sha512");
+  const hashes = new Hashes();
   const multipart = await bucket.createMultipartUpload(key);
   const parts: R2UploadedPart[] = [];
-  let size = 0;
   let part = new Uint8Array(PART_BYTES);
   let filled = 0;
   const flush = async () => {
@@ -25,9 +21,7 @@ export async function upload(
   };
   try {
     for await (const chunk of body) {
-      md5.update(chunk);
-      sha512.update(chunk);
-      size += chunk.length;
+      hashes.update(chunk);
       for (let at = 0; at < chunk.length; ) {
         const taken = Math.min(PART_BYTES - filled, chunk.length - at);
         part.set(chunk.subarray(at, at + taken), filled);
@@ -42,5 +36,5 @@ export async function upload(
     await multipart.abort();
     throw error;
   }
-  return { size, checksum: md5.digest("hex"), os_hash_value: sha512.digest("hex") };
+  return hashes.digest();
 }
