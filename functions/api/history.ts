@@ -50,7 +50,9 @@ export const HISTORY = {
   "hypervisor.uptime": { since: 88 },
   "hypervisor.usage": { until: 87 },
   "hypervisor.uuid": { since: 53 },
-  // images, which Nova passed on to the image service
+  // images: those made of servers, and all, which Nova passed on to the image service
+  "image.id-in-body": { since: 45 },
+  "image.metadata-quota": { until: 38 },
   "image.metadata-proxy": { until: 38 },
   "image.proxy": { until: 35 },
   // instance actions

@@ -4,6 +4,7 @@ import type { ServerActions } from "./actions/action.ts";
 import { admin } from "./actions/admin.ts";
 import { consoles } from "./actions/consoles.ts";
 import { guest } from "./actions/guest.ts";
+import { images } from "./actions/images.ts";
 import { move } from "./actions/move.ts";
 import { network } from "./actions/network.ts";
 import { power } from "./actions/power.ts";
@@ -16,6 +17,7 @@ export const SERVER_ACTIONS: ServerActions = {
   ...admin,
   ...guest,
   ...rebuild,
+  ...images,
   ...move,
   ...consoles,
   ...network,

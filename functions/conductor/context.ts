@@ -3,9 +3,10 @@
 import type { CallReply, CallRequest } from "../compute/call.ts";
 import type { Host } from "../compute/host.ts";
 import type { Config } from "../config.ts";
+import type { Images } from "../image/images.ts";
 import type { Project } from "../project/project.ts";
 import type { Outcome } from "../protocol/frames.ts";
-import type { ImageRef, Method, Params } from "../protocol/methods.ts";
+import type { ImageRef, Method, Params, SnapshotFile } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { Given, Secrets } from "./given.ts";
@@ -26,6 +27,18 @@ export type Memo = {
   was?: VmState;
   /** What a rescue boots. */
   image?: ImageRef;
+  /** A snapshot under way, or one that this flow has cut off and takes back. */
+  snapshot?: SnapshotMemo;
+};
+export type SnapshotMemo = {
+  /** The queued image that it is to be; null when there is to be none (a backup of which none are kept). */
+  image: string | null;
+  /** How many backups of its type are kept, this one among them. */
+  backup?: { backup_type: string; rotation: number };
+  /** What the host has of it. */
+  file?: SnapshotFile;
+  /** Set when the image is active: it is no longer the flow's to take back. */
+  stored?: true;
 };
 export type ServerFlow = Flow<Context, Memo>;
 
@@ -45,6 +58,7 @@ export interface Context {
   host(name: string): DurableObjectStub<Host>;
   scheduler(): DurableObjectStub<Scheduler>;
   project(): DurableObjectStub<Project>;
+  images(): DurableObjectStub<Images>;
 }
 
 /**

@@ -4,6 +4,7 @@ import { callHost, type ServerFlow } from "./context.ts";
 import { guestFlow } from "./power.ts";
 import { faultOf } from "./record.ts";
 import { Wait } from "./saga.ts";
+import { dropImage } from "./snapshot.ts";
 
 export const remove: ServerFlow = {
   name: "delete",
@@ -13,6 +14,7 @@ export const remove: ServerFlow = {
       name: "dismiss",
       async run(context, memo) {
         const { uuid, generation } = context.record();
+        await dropImage(context, memo.snapshot);
         for (const name of memo.hosts) {
           const left = await context.host(name).dismiss({ server: uuid, generation });
           // A host that is away is not waited for: it ends the guest, and frees the claim, when it returns.
@@ -43,6 +45,7 @@ export const softDelete: ServerFlow = {
       name: "power_off",
       async run(context, memo) {
         const { host } = context.record();
+        await dropImage(context, memo.snapshot);
         if (host !== null && (await context.host(host).state())?.up) {
           const patienceMs = context.config.RPC_RESPONSE_TIMEOUT * 1000;
           const done = await callHost(context, "power_off", {}, patienceMs);

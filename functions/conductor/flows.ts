@@ -7,6 +7,7 @@ import { evacuate, liveMigrate, migrate, resize } from "./move.ts";
 import { changePassword } from "./password.ts";
 import { reboot, start, stop } from "./power.ts";
 import { reset } from "./reset.ts";
+import { backup, snapshot } from "./snapshot.ts";
 import type { Action } from "./state.ts";
 
 /** Publishes the record, and nothing else. */
@@ -24,6 +25,8 @@ export const FLOWS: Record<string, ServerFlow> = {
   rescue,
   unrescue,
   rebuild,
+  create_image: snapshot,
+  create_backup: backup,
   change_password: changePassword,
   resize,
   migrate,

@@ -2,14 +2,16 @@
 import { ok } from "../result.ts";
 import type { ServerFlow } from "./context.ts";
 import { faultOf } from "./record.ts";
+import { dropImage } from "./snapshot.ts";
 
 export const reset: ServerFlow = {
   name: "reset",
   steps: [
     {
       name: "release",
-      /** Hosts that a build was trying when it was cut off hold a claim for nobody. */
+      /** Hosts that a build was trying when it was cut off hold a claim for nobody; a snapshot's image gets no bytes. */
       async run(context, memo) {
+        await dropImage(context, memo.snapshot);
         const { uuid, generation, host } = context.record();
         for (const name of memo.hosts) {
           if (name !== host) await context.host(name).dismiss({ server: uuid, generation });

@@ -36,8 +36,10 @@ export class SagaRunner {
   /** Journals a new saga in place of any other and starts to drive it; `ended` tells what came of that. */
   async begin(flow: string, memo: Memo, request_id: string | null): Promise<{ ended: Promise<Ended> }> {
     const { ctx, store, actions } = this.#parts;
-    const cutOff = store.saga()?.request_id;
-    if (cutOff) actions.finishEvent(cutOff, store.record()?.host ?? null, `It was cut off by ${flow}.`);
+    const cutOff = store.saga();
+    if (cutOff?.request_id) {
+      actions.finishEvent(cutOff.request_id, store.record()?.host ?? null, `It was cut off by ${flow}.`);
+    }
     const event = FLOWS[flow]?.event;
     if (request_id !== null && event !== undefined) actions.startEvent(request_id, event);
     const saga: SagaRow<Memo> = {
@@ -46,7 +48,8 @@ export class SagaRunner {
       flow,
       phase: "forward",
       next: 0,
-      memo,
+      // The image of a snapshot that is cut off is this flow's to remove.
+      memo: { ...(cutOff?.memo.snapshot && { snapshot: cutOff.memo.snapshot }), ...memo },
       failure: null,
       started_at: Date.now(),
       attempts: 0,

@@ -424,6 +424,7 @@ export class Server extends DurableObject<Env> {
       note: (memo) => this.#store.saveSaga({ ...mine(), memo }),
       host: (name) => this.env.HOST.getByName(name),
       scheduler: () => this.env.SCHEDULER.getByName("default"),
+      images: () => this.env.IMAGES.getByName("default"),
       project: () => this.env.PROJECT.getByName(record().project_id),
     };
   }

@@ -1,5 +1,5 @@
 /** An edge and an agent as processes of their own, which a test may kill and start again on the same state. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -135,6 +135,22 @@ export class World {
     rmSync(join(this.agentState, "fake/guests.json"));
   }
 
+  /** A new image of these bytes. */
+  async createImage(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+    return (await Cloud.login(this.url, this.#password)).createImage("large", "raw", bytes);
+  }
+
+  /** The image as the API shows it; null when there is none. */
+  async image(id: string): Promise<Record<string, unknown> | null> {
+    const response = await fetch(`${this.url}/image/v2/images/${id}`, { headers: { "x-auth-token": this.#token } });
+    return response.ok ? await response.json() : null;
+  }
+
+  /** Snapshots on their way to the edge. */
+  snapshotFiles(): string[] {
+    return readdirSync(join(this.agentState, "snapshots"));
+  }
+
   /** Any API call. */
   call(method: string, path: string, body?: unknown): Promise<Response> {
     return fetch(`${this.url}/compute/v2.1${path}`, {
@@ -148,10 +164,10 @@ export class World {
     });
   }
 
-  create(delayMs = 0, count = 1): Promise<Response> {
+  create(delayMs = 0, count = 1, imageRef = this.#image): Promise<Response> {
     const server = {
       name: "a",
-      imageRef: this.#image,
+      imageRef,
       flavorRef: "1",
       networks: "none",
       metadata: { "fake:delay_ms": String(delayMs) },
@@ -161,8 +177,8 @@ export class World {
   }
 
   /** The id of a server that is being built; spawn takes `delayMs`. */
-  async boot(delayMs = 0): Promise<string> {
-    const response = await this.create(delayMs);
+  async boot(delayMs = 0, imageRef = this.#image): Promise<string> {
+    const response = await this.create(delayMs, 1, imageRef);
     if (response.status !== 202) throw new Error(`create: ${response.status} ${await response.text()}`);
     return (await response.json()).server.id;
   }
