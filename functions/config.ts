@@ -86,6 +86,8 @@ const options = z.object({
   INSTANCE_BUILD_TIMEOUT: seconds(0),
   /** Seconds that a guest may take to shut down by itself before it is switched off. */
   SHUTDOWN_TIMEOUT: count(0, 3600),
+  /** Seconds after which a shelved server leaves its host; 0: at once, -1: never by itself. */
+  SHELVED_OFFLOAD_TIME: z.coerce.number().int().min(-1).max(31_536_000),
   /** Seconds that a deleted server can be restored in; 0: it goes at once. */
   RECLAIM_INSTANCE_INTERVAL: seconds(0),
   /** Seconds the edge waits for one answer of an agent before it asks again. */

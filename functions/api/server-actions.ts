@@ -9,6 +9,7 @@ import { move } from "./actions/move.ts";
 import { network } from "./actions/network.ts";
 import { power } from "./actions/power.ts";
 import { rebuild } from "./actions/rebuild.ts";
+import { shelving } from "./actions/shelve.ts";
 import { operation, type Paths } from "./operation.ts";
 
 /** Every action by its key in the body. */
@@ -17,6 +18,7 @@ export const SERVER_ACTIONS: ServerActions = {
   ...admin,
   ...guest,
   ...rebuild,
+  ...shelving,
   ...images,
   ...move,
   ...consoles,

@@ -1,52 +1,58 @@
 /** Booting a server (nova: conductor build_instances, compute build_and_run_instance). */
 
 import { err, ok } from "../result.ts";
-import { callHost, type ServerFlow } from "./context.ts";
+import { type Context, callHost, type Memo, type ServerFlow } from "./context.ts";
 import { guestSpecOf } from "./guest-spec.ts";
 import { choose, claimFirst, NO_VALID_HOST, placed } from "./placement.ts";
 import { powered } from "./power.ts";
 import { faultOf } from "./record.ts";
+import type { Step } from "./saga.ts";
 
 /** How often a build asks for other hosts when its group forbade those it was given: more builds than that rarely race. */
 const MAX_ROUNDS = 10;
+
+/** Finds a host for a server that has none, and claims it. */
+export const PLACING: readonly Step<Context, Memo>[] = [
+  {
+    name: "schedule",
+    run: choose,
+    // No undo: a choice holds nothing.
+  },
+  {
+    name: "claim",
+    async run(context, memo) {
+      let trying = memo;
+      for (let round = 0; round < MAX_ROUNDS; round++) {
+        const claimed = await claimFirst(context, trying);
+        if (claimed.ok) {
+          const { node, memo: done } = claimed.value;
+          const [host, zone] = [done.hosts[done.at] ?? null, done.zones?.[done.at] ?? null];
+          context.patch({ host, node, zone, task_state: "spawning" });
+          return ok(done);
+        }
+        if (claimed.error === "lacking") break;
+        const more = await choose(context, trying);
+        if (!more.ok) return more;
+        trying = more.value;
+        context.note(trying);
+      }
+      return err(NO_VALID_HOST);
+    },
+    async undo(context, memo) {
+      const { uuid, generation } = context.record();
+      for (const host of memo.hosts.slice(0, memo.at + 1))
+        await context.host(host).dismiss({ server: uuid, generation });
+      await placed(context, null);
+      context.patch({ host: null, node: null });
+    },
+  },
+];
 
 export const build: ServerFlow = {
   name: "build",
   event: "compute__do_build_and_run_instance",
   steps: [
-    {
-      name: "schedule",
-      run: choose,
-      // No undo: a choice holds nothing.
-    },
-    {
-      name: "claim",
-      async run(context, memo) {
-        let trying = memo;
-        for (let round = 0; round < MAX_ROUNDS; round++) {
-          const claimed = await claimFirst(context, trying);
-          if (claimed.ok) {
-            const { node, memo: done } = claimed.value;
-            const [host, zone] = [done.hosts[done.at] ?? null, done.zones?.[done.at] ?? null];
-            context.patch({ host, node, zone, task_state: "spawning" });
-            return ok(done);
-          }
-          if (claimed.error === "lacking") break;
-          const more = await choose(context, trying);
-          if (!more.ok) return more;
-          trying = more.value;
-          context.note(trying);
-        }
-        return err(NO_VALID_HOST);
-      },
-      async undo(context, memo) {
-        const { uuid, generation } = context.record();
-        for (const host of memo.hosts.slice(0, memo.at + 1))
-          await context.host(host).dismiss({ server: uuid, generation });
-        await placed(context, null);
-        context.patch({ host: null, node: null });
-      },
-    },
+    ...PLACING,
     {
       name: "spawn",
       async run(context, memo) {

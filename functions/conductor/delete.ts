@@ -13,8 +13,10 @@ export const remove: ServerFlow = {
     {
       name: "dismiss",
       async run(context, memo) {
-        const { uuid, generation } = context.record();
+        const { uuid, generation, shelved } = context.record();
         await dropImage(context, memo.snapshot);
+        // As in Nova, the image of a shelved server goes with it.
+        if (shelved !== null) await context.images().remove(shelved.image);
         for (const name of memo.hosts) {
           const left = await context.host(name).dismiss({ server: uuid, generation });
           // A host that is away is not waited for: it ends the guest, and frees the claim, when it returns.

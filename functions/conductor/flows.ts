@@ -7,8 +7,9 @@ import { evacuate, liveMigrate, migrate, resize } from "./move.ts";
 import { changePassword } from "./password.ts";
 import { reboot, start, stop } from "./power.ts";
 import { reset } from "./reset.ts";
+import { shelve, shelveOffload, unshelve, unshelveOffloaded } from "./shelve.ts";
 import { backup, snapshot } from "./snapshot.ts";
-import type { Action } from "./state.ts";
+import type { Action, VmState } from "./state.ts";
 
 /** Publishes the record, and nothing else. */
 const refresh: ServerFlow = { name: "refresh", steps: [], failed: () => undefined };
@@ -32,6 +33,10 @@ export const FLOWS: Record<string, ServerFlow> = {
   migrate,
   live_migrate: liveMigrate,
   evacuate,
+  shelve,
+  shelve_offload: shelveOffload,
+  unshelve,
+  unshelve_offloaded: unshelveOffloaded,
   delete: remove,
   soft_delete: softDelete,
   restore,
@@ -46,4 +51,11 @@ const OTHER_NAME: Partial<Record<Action, string>> = {
   force_delete: "delete",
 };
 
-export const flowOf = (action: Action): string => OTHER_NAME[action] ?? action;
+/** The flow that `action` is on a server that is in `vm_state`. */
+export function flowOf(action: Action, vm_state: VmState): string {
+  if (action === "unshelve" && vm_state === "shelved_offloaded") return "unshelve_offloaded";
+  return OTHER_NAME[action] ?? action;
+}
+
+/** The flows that try hosts for a server: each of those tried may hold a claim. */
+export const PLACES: ReadonlySet<string> = new Set(["build", "unshelve_offloaded"]);

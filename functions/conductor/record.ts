@@ -58,6 +58,8 @@ export type ServerRecord = CreateSpec &
     new_flavor: Flavor | null;
     /** When it was soft-deleted; null while it is not. */
     deleted_at: string | null;
+    /** The image of its disk while it is shelved, and since when; null while it is not. */
+    shelved: { image: string; at: string } | null;
   };
 
 /** SQL that gives a column `record` of before these fields their values. */
@@ -66,7 +68,7 @@ export const WITH_CONFIG_DRIVE = `json_insert(
 
 /** As well, for what came with the whole of Nova's states. */
 export const WITH_ALL_STATES = `json_insert(
-  record, '$.locked_reason', json('null'), '$.new_flavor', json('null'), '$.deleted_at', json('null'))`;
+  record, '$.locked_reason', json('null'), '$.new_flavor', json('null'), '$.deleted_at', json('null'), '$.shelved', json('null'))`;
 
 export function newRecord(spec: CreateSpec): ServerRecord {
   return {
@@ -88,6 +90,7 @@ export function newRecord(spec: CreateSpec): ServerRecord {
     locked_reason: null,
     new_flavor: null,
     deleted_at: null,
+    shelved: null,
   };
 }
 

@@ -17,7 +17,8 @@ import { migrate, migrateExisting } from "../store/migrate.ts";
 import { ActionLog, type InstanceAction, type InstanceEvent } from "./action-log.ts";
 import type { Context, Memo } from "./context.ts";
 import { applyDetails, type DetailsChange, type DetailsError } from "./details.ts";
-import { flowOf } from "./flows.ts";
+import { type Due, dueOf } from "./due.ts";
+import { flowOf, PLACES } from "./flows.ts";
 import { type Given, GivenStore, type Secrets } from "./given.ts";
 import { type CreateSpec, newRecord, type ServerRecord } from "./record.ts";
 import type { SagaRow } from "./saga.ts";
@@ -74,7 +75,7 @@ export class Server extends DurableObject<Env> {
       actions: this.#actions,
       contextOf: (saga, mine) => this.#context(saga, mine),
       publish: () => this.#publish(),
-      wakeAt: () => this.#reclaimAt(),
+      wakeAt: () => this.#due()?.at ?? null,
     });
     // A saga whose driver died with this object goes on as soon as anybody looks, and by the alarm if nobody does.
     this.settled();
@@ -144,7 +145,7 @@ export class Server extends DurableObject<Env> {
     this.#note(actor, ruleOf(action).records ?? ruleOf(action).verb);
     const hosts = this.#touched(before);
     const full: Memo = { ...memo, hosts, at: 0, was: before.vm_state };
-    const { ended } = await this.#sagas.begin(flowOf(action), full, actor.request_id);
+    const { ended } = await this.#sagas.begin(flowOf(action, before.vm_state), full, actor.request_id);
     const end = wait ? await ended : null;
     if (end?.state === "done" && end.failure !== null) return err({ kind: "failed", ...end.failure });
     return ok(record);
@@ -161,14 +162,19 @@ export class Server extends DurableObject<Env> {
     const soft = how === "delete" && config(this.env).RECLAIM_INSTANCE_INTERVAL > 0 && record.launched_at !== null;
     const action = soft ? "soft_delete" : how;
     const running = this.#store.saga()?.flow;
-    if (running === flowOf(action) || running === "delete" || (soft && record.vm_state === "soft-delete")) return ok();
+    if (
+      running === flowOf(action, record.vm_state) ||
+      running === "delete" ||
+      (soft && record.vm_state === "soft-delete")
+    )
+      return ok();
     const begun = begin(record, action);
     if (!begun.ok) return begun;
     const hosts = this.#touched(record);
     this.#change(begun.value);
     this.#given.forgetSecrets();
     this.#note(actor, "delete");
-    await this.#sagas.begin(flowOf(action), { hosts, at: 0 }, actor.request_id);
+    await this.#sagas.begin(flowOf(action, record.vm_state), { hosts, at: 0 }, actor.request_id);
     return ok();
   }
 
@@ -313,29 +319,25 @@ export class Server extends DurableObject<Env> {
     if (this.#exists) this.ctx.waitUntil(this.#sagas.resume());
   }
 
-  /** Drives a saga on, or ends a server that was soft-deleted long enough ago (nova: _reclaim_queued_deletes). */
+  /** Drives a saga on, or begins what the server is to do by itself. */
   override async alarm(): Promise<void> {
     if (!this.#exists) return;
-    const at = this.#store.saga() === null ? this.#reclaimAt() : null;
+    const due = this.#store.saga() === null ? this.#due() : null;
     const record = this.#store.record();
-    if (at === null || at > Date.now() || record === null) return this.#sagas.alarm();
-    this.#change({ task_state: "deleting" });
-    await this.#sagas.begin("delete", { hosts: this.#touched(record), at: 0 }, null);
+    if (due === null || due.at > Date.now() || record === null) return this.#sagas.alarm();
+    this.#change({ task_state: due.task });
+    await this.#sagas.begin(due.flow, { hosts: this.#touched(record), at: 0 }, null);
   }
 
-  /** When the server is to go for good, ms since the epoch; null: not by itself. */
-  #reclaimAt(): number | null {
-    const seconds = config(this.env).RECLAIM_INSTANCE_INTERVAL;
+  #due(): Due | null {
     const record = this.#store.record();
-    if (record === null || record.vm_state !== "soft-delete" || record.deleted_at === null || seconds === 0)
-      return null;
-    return Date.parse(record.deleted_at) + seconds * 1000;
+    return record && dueOf(record, config(this.env));
   }
 
   /** The hosts that may have a claim or a guest of this server. */
   #touched({ host }: ServerRecord): string[] {
     const running = this.#store.saga();
-    const hosts = running?.flow === "build" ? running.memo.hosts.slice(0, running.memo.at + 1) : [];
+    const hosts = running && PLACES.has(running.flow) ? running.memo.hosts.slice(0, running.memo.at + 1) : [];
     return host === null || hosts.includes(host) ? hosts : [...hosts, host];
   }
 

@@ -16,13 +16,16 @@ import type { TaskState } from "./state.ts";
 
 const NOT_STORED = { code: 500, message: "The host says that it uploaded the snapshot, and the image is not there." };
 
+/** The tasks that a server shows while its snapshot is taken, made ready and uploaded; null leaves the one it has. */
+type Tasks = { taking: TaskState | null; pending: TaskState; uploading: TaskState };
+
 /** Has the host copy the guest's disk into a file. */
-const take: Step<Context, Memo> = {
+const take = ({ taking }: Tasks): Step<Context, Memo> => ({
   name: "snapshot",
   async run(context, memo) {
     const { snapshot } = memo;
     if (!snapshot?.image) return ok(memo);
-    if (context.record().task_state === "image_snapshot_pending") enter(context, "image_snapshot");
+    if (taking !== null) enter(context, taking);
     const done = await callHost(context, "snapshot", { image: snapshot.image }, Number.POSITIVE_INFINITY);
     if (!done.ok) return done;
     // The host's object has checked its shape.
@@ -30,28 +33,31 @@ const take: Step<Context, Memo> = {
     return ok({ ...memo, snapshot: { ...snapshot, file } });
   },
   undo: (context, { snapshot }) => dropImage(context, snapshot),
-};
+});
 
 /** Has the host bring that file to R2. */
-const upload: Step<Context, Memo> = {
+const upload = ({ pending, uploading }: Tasks): Step<Context, Memo> => ({
   name: "upload",
   async run(context, memo) {
     const { snapshot } = memo;
     const { host } = context.record();
     if (!snapshot?.image || !snapshot.file || host === null) return ok(memo);
     const { image, file } = snapshot;
-    if (context.record().task_state !== "image_uploading") enter(context, "image_pending_upload");
+    if (context.record().task_state !== uploading) enter(context, pending);
     const expected = await context.images().expectUpload(image, { host, ...file });
     if (expected === "gone") return err({ code: 404, message: `Image ${image} could not be found.` });
     if (expected === "too_large") return err({ code: 413, message: "The snapshot is too large for an image." });
-    enter(context, "image_uploading");
+    enter(context, uploading);
     const done = await callHost(context, "upload_snapshot", { image }, Number.POSITIVE_INFINITY);
     // The image says how it went, also when the host did not hear it.
     if ((await context.images().get(image))?.status !== "active") return done.ok ? err(NOT_STORED) : done;
     return ok({ ...memo, snapshot: { ...snapshot, stored: true } });
   },
   // No undo: the undo of the step before takes the image with what there is of it.
-};
+});
+
+/** What makes the queued image `memo.snapshot.image` of the guest's disk. */
+export const snapshotSteps = (tasks: Tasks): Step<Context, Memo>[] => [take(tasks), upload(tasks)];
 
 const finish: Step<Context, Memo> = {
   name: "finish",
@@ -76,19 +82,21 @@ const rotate: Step<Context, Memo> = {
   // No undo: the backups that are gone were to go.
 };
 
-function snapshotFlow(name: string, event: string, last: Step<Context, Memo>): ServerFlow {
+const SHOWN = { pending: "image_pending_upload", uploading: "image_uploading" } as const;
+
+function snapshotFlow(name: string, event: string, taking: TaskState | null, last: Step<Context, Memo>): ServerFlow {
   return {
     name,
     event,
-    steps: [take, upload, last],
+    steps: [...snapshotSteps({ ...SHOWN, taking }), last],
     failed(context, failure) {
       context.patch({ task_state: null, fault: faultOf(failure) });
     },
   };
 }
 
-export const snapshot = snapshotFlow("create_image", "compute_snapshot_instance", finish);
-export const backup = snapshotFlow("create_backup", "compute_backup_instance", rotate);
+export const snapshot = snapshotFlow("create_image", "compute_snapshot_instance", "image_snapshot", finish);
+export const backup = snapshotFlow("create_backup", "compute_backup_instance", null, rotate);
 
 /** Removes the image of a snapshot that did not come to its end (nova: delete_image_on_error). */
 export async function dropImage(context: Context, snapshot: Memo["snapshot"]): Promise<void> {

@@ -1,22 +1,15 @@
 /** Snapshots through real objects and a real bucket: failure injected at every step, every step twice, every undo twice. */
 import { env, runDurableObjectAlarm } from "cloudflare:test";
-import { createHash } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { SnapshotMemo } from "../../functions/conductor/context.ts";
 import { FLOWS } from "../../functions/conductor/flows.ts";
 import { type Image, queuedImage } from "../../functions/image/image.ts";
 import { snapshotImage } from "../../functions/image/snapshot-image.ts";
-import type { SnapshotFile } from "../../functions/protocol/methods.ts";
 import { err } from "../../functions/result.ts";
 import { type Call, ScriptedAgent, until } from "./scripted-agent.ts";
+import { bring, FILE, takesSnapshots } from "./snapshot-agent.ts";
 import { ADMIN, MEMBER, specOf } from "./specs.ts";
 
-const BYTES = new TextEncoder().encode("a disk");
-const FILE: SnapshotFile = {
-  disk_format: "qcow2",
-  size: BYTES.length,
-  sha512: createHash("sha512").update(BYTES).digest("hex"),
-};
 const images = env.IMAGES.getByName("default");
 
 let agent: ScriptedAgent;
@@ -30,14 +23,7 @@ const show = () => server().show(actor());
 
 beforeEach(async () => {
   project = `snap${count}`;
-  agent = await new ScriptedAgent(`snap${count++}`).link();
-  const act = agent.answer;
-  agent.answer = (call) => {
-    if (call.method === "snapshot") return { ok: true, value: FILE };
-    if (call.method !== "upload_snapshot") return act(call);
-    void bring(call);
-    return null;
-  };
+  agent = takesSnapshots(await new ScriptedAgent(`snap${count++}`).link());
   const spec = specOf({ project_id: project, requested_host: agent.host });
   uuid = spec.uuid;
   const reserved = await env.PROJECT.getByName(project).reserve([spec], 1);
@@ -49,21 +35,6 @@ afterEach(() => {
   vi.restoreAllMocks();
   agent.unlink();
 });
-
-/** What a host does of an upload, without the HTTP. */
-async function bring(call: Call): Promise<void> {
-  const image = (call.params as { image: string }).image;
-  const pending = await images.pendingUpload(image);
-  if (pending) {
-    const { key, upload_id } = pending.upload;
-    const multipart = env.IMAGE_BYTES.resumeMultipartUpload(key, upload_id);
-    await multipart.complete([await multipart.uploadPart(1, BYTES)]);
-    const checksum = createHash("md5").update(BYTES).digest("hex");
-    const { size, sha512, disk_format } = FILE;
-    await images.activate(image, { size, checksum, os_hash_value: sha512, bytes: key, disk_format });
-  }
-  agent.send({ t: "result", call: call.id, outcome: { ok: true, value: {} } });
-}
 
 async function queue(backup_type?: string, change: Partial<Image> = {}): Promise<string> {
   const record = await show();
@@ -213,7 +184,7 @@ it("waits for a host that goes away in the middle of the upload, and asks it aga
   await until(async () => !(await env.HOST.getByName(agent.host).state())?.up, "the host is down");
   expect(await show()).toMatchObject({ task_state: "image_uploading" });
   agent.answer = (call) => {
-    void bring(call);
+    void bring(agent, call);
     return null;
   };
   await agent.link();
