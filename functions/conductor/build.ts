@@ -3,7 +3,7 @@
 import { err, ok } from "../result.ts";
 import { type Context, callHost, type Memo, type ServerFlow } from "./context.ts";
 import { guestSpecOf } from "./guest-spec.ts";
-import { choose, claimFirst, NO_VALID_HOST, placed } from "./placement.ts";
+import { choose, claimFirst, NO_VALID_HOST, nextHost, placed, takePlace } from "./placement.ts";
 import { powered } from "./power.ts";
 import { faultOf } from "./record.ts";
 import type { Step } from "./saga.ts";
@@ -25,10 +25,8 @@ export const PLACING: readonly Step<Context, Memo>[] = [
       for (let round = 0; round < MAX_ROUNDS; round++) {
         const claimed = await claimFirst(context, trying);
         if (claimed.ok) {
-          const { node, memo: done } = claimed.value;
-          const [host, zone] = [done.hosts[done.at] ?? null, done.zones?.[done.at] ?? null];
-          context.patch({ host, node, zone, task_state: "spawning" });
-          return ok(done);
+          takePlace(context, claimed.value);
+          return ok(claimed.value.memo);
         }
         if (claimed.error === "lacking") break;
         const more = await choose(context, trying);
@@ -58,8 +56,14 @@ export const build: ServerFlow = {
       async run(context, memo) {
         const { INSTANCE_BUILD_TIMEOUT } = context.config;
         const patienceMs = INSTANCE_BUILD_TIMEOUT === 0 ? Number.POSITIVE_INFINITY : INSTANCE_BUILD_TIMEOUT * 1000;
-        const done = await callHost(context, "spawn", guestSpecOf(context), patienceMs);
-        if (!done.ok) return done;
+        let trying = memo;
+        let done = await callHost(context, "spawn", guestSpecOf(context), patienceMs);
+        while (!done.ok) {
+          const next = await nextHost(context, trying, done.error);
+          if (!next.ok) return next;
+          trying = next.value;
+          done = await callHost(context, "spawn", guestSpecOf(context), patienceMs);
+        }
         context.patch({
           vm_state: "active",
           task_state: null,
@@ -67,7 +71,7 @@ export const build: ServerFlow = {
           launched_at: new Date().toISOString(),
           progress: 100,
         });
-        return ok(memo);
+        return ok(trying);
       },
       // No undo: dismissing the claim destroys the guest with it.
     },

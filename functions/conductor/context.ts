@@ -6,7 +6,7 @@ import type { Config } from "../config.ts";
 import type { Images } from "../image/images.ts";
 import type { Project } from "../project/project.ts";
 import type { Outcome } from "../protocol/frames.ts";
-import type { ImageRef, Method, Params, SnapshotFile } from "../protocol/methods.ts";
+import type { CallErrorCode, ImageRef, Method, Params, SnapshotFile } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { Given, Secrets } from "./given.ts";
@@ -61,6 +61,9 @@ export interface Context {
   images(): DurableObjectStub<Images>;
 }
 
+/** A call that failed; `of` is what the host answered, if it was the host that refused. */
+export type CallFailure = Failure & { of?: CallErrorCode };
+
 /**
  * Has the server's host do `method` and returns the value's power state. Waits (by throwing `Wait`) while the agent
  * works or is away; after `patienceMs` without a connected agent the call is withdrawn and fails.
@@ -70,7 +73,7 @@ export async function callHost<M extends Method>(
   method: M,
   params: Params<M>,
   patienceMs: number,
-): Promise<Result<Outcome & { ok: true }, Failure>> {
+): Promise<Result<Outcome & { ok: true }, CallFailure>> {
   const { uuid, generation, host } = context.record();
   if (host === null) return err({ code: 500, message: "The server has no host." });
   const request: CallRequest = { id: `${context.saga}:${method}`, server: uuid, generation, method, params };
@@ -82,5 +85,6 @@ export async function callHost<M extends Method>(
     return err({ code: 500, message: `Host ${host} is not connected.` });
   }
   if (reply.outcome.ok) return ok(reply.outcome);
-  return err({ code: 500, message: `${reply.outcome.error.code}: ${reply.outcome.error.message}` });
+  const { code, message } = reply.outcome.error;
+  return err({ code: 500, message: `${code}: ${message}`, of: code });
 }

@@ -1,6 +1,8 @@
 /** Finding a host for a server and claiming it: the scheduler proposes, the host and the server's group dispose. */
+
+import type { CallErrorCode } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
-import type { Context, Memo } from "./context.ts";
+import type { CallFailure, Context, Memo } from "./context.ts";
 import type { Failure } from "./saga.ts";
 
 /** Deliberately vague, as Nova's is: which filter removed whom is the admin's to know. */
@@ -64,4 +66,35 @@ export async function claimFirst(context: Context, memo: Memo): Promise<Result<C
 export async function placed(context: Context, host: string | null): Promise<boolean> {
   const { uuid, server_group } = context.record();
   return !server_group || (await context.project().placeMember(uuid, host));
+}
+
+/** What another host would answer no better (nova: BuildAbortException); all else is worth another try. */
+const HOPELESS: readonly CallErrorCode[] = ["BuildAbortException", "ImageUnacceptable", "InvalidCall", "NotSupported"];
+
+/**
+ * Where a spawn that failed goes on: the next of the alternates that takes the server, claimed; its own failure when
+ * another host would not help, or when there is none left (nova: RescheduledException, MaxRetriesExceeded).
+ */
+export async function nextHost(context: Context, memo: Memo, failure: CallFailure): Promise<Result<Memo, Failure>> {
+  if (failure.of === undefined || HOPELESS.includes(failure.of)) return err(failure);
+  const { uuid, generation, host } = context.record();
+  // Its claim may be free only when it returns; the undo of the claim asks all of them again.
+  if (host !== null) await context.host(host).dismiss({ server: uuid, generation });
+  await placed(context, null);
+  // Cut off before it was claimed, the next one is where the memo already is.
+  const next = { ...memo, at: memo.hosts[memo.at] === host ? memo.at + 1 : memo.at };
+  context.note(next);
+  const claimed = await claimFirst(context, next);
+  if (!claimed.ok) {
+    const exhausted = `Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for instance ${uuid}.`;
+    return err({ code: 500, message: `${exhausted} Last: ${failure.message}` });
+  }
+  takePlace(context, claimed.value);
+  return ok(claimed.value.memo);
+}
+
+/** Writes down where the server is now. */
+export function takePlace(context: Context, { node, memo }: Claimed): void {
+  const [host, zone] = [memo.hosts[memo.at] ?? null, memo.zones?.[memo.at] ?? null];
+  context.patch({ host, node, zone, task_state: "spawning" });
 }
