@@ -4,6 +4,7 @@ import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { requestId } from "hono/request-id";
 import { agentRoutes } from "../compute/routes.ts";
+import { keystoneBody } from "../identity/fault.ts";
 import { identityRoutes } from "../identity/routes.ts";
 import { imageRoutes } from "../image/routes.ts";
 import { causeOf, log } from "../log.ts";
@@ -30,7 +31,7 @@ import { limits } from "./limits.ts";
 import { microversion, versionHeaders } from "./microversion.ts";
 import { migrations } from "./migrations.ts";
 import { mount } from "./operation.ts";
-import { authenticated } from "./policy.ts";
+import { admitted, authenticated } from "./policy.ts";
 import { quotaSets } from "./quota-sets.ts";
 import { originOf } from "./resource.ts";
 import { serverActions } from "./server-actions.ts";
@@ -123,7 +124,8 @@ function computeRoutes(): Hono<AppEnv> {
     ["/v2", legacy],
   ] as const) {
     const resources = new Hono<AppEnv>();
-    resources.use(authenticated, version);
+    // What follows the negotiation is answered in its terms, refusals too.
+    resources.use(authenticated, version, admitted);
     for (const paths of RESOURCES) mount(resources, paths);
     // Both forms of Nova's URLs; a resource's name is never a project's id.
     compute.route(path, resources);
@@ -134,7 +136,8 @@ function computeRoutes(): Hono<AppEnv> {
 }
 
 function fault(c: Parameters<Parameters<Hono<AppEnv>["notFound"]>[0]>[0], error: Fault): Response {
-  return c.json(error.body(), error.status, error.headers);
+  const body = /^\/identity(\/|$)/.test(c.req.path) ? keystoneBody(error) : error.body();
+  return c.json(body, error.status, error.headers);
 }
 
 function root(origin: string): object {

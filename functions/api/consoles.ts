@@ -6,7 +6,7 @@ import { badRequest, conflict, instanceNotFound } from "./fault.ts";
 import { operation, type Paths } from "./operation.ts";
 import { originOf } from "./resource.ts";
 import { remoteConsole } from "./schema/server.ts";
-import { serverOf } from "./servers.ts";
+import { serverOf, serverRecord } from "./servers.ts";
 
 /** The page that the seed names; served here, on noVNC's RFB class. */
 const VIEWER = "/vnc_auto.html";
@@ -30,6 +30,7 @@ export const consoles: Paths = {
       on: "console.remote",
       body: remoteConsole,
       status: 200,
+      answers: "remote_console",
       run: async (c, { body }) => {
         const { protocol, type } = body.remote_console;
         return c.json({ remote_console: { protocol, type, url: await openConsole(c, protocol, type) } });
@@ -42,7 +43,11 @@ export const consoles: Paths = {
 export async function openConsole(c: Context<AppEnv>, protocol: string, type: string): Promise<string> {
   if (PROTOCOL_OF[type] !== protocol) throw badRequest(`Invalid console type ${type}`);
   const { id, stub } = serverOf(c);
-  if (type !== "novnc") throw badRequest(`Unavailable console type ${type}.`);
+  if (type !== "novnc") {
+    // Whose server it is not learns no more than that.
+    await serverRecord(c);
+    throw badRequest(`Unavailable console type ${type}.`);
+  }
   const base = config(c.env).NOVNCPROXY_BASE_URL || `${originOf(c)}${VIEWER}`;
   const minted = await stub.createConsole(c.var.actor, base);
   if (minted.ok) return minted.value.url;

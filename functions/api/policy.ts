@@ -8,13 +8,19 @@ import { badRequest, Fault, forbidden } from "./fault.ts";
 
 const UNAUTHORIZED = "The request you have made requires authentication.";
 
-/** Turns X-Auth-Token into the actor; 401 without a good one, 400 when the URL names another project. */
+/** Turns X-Auth-Token into the actor; 401 without a good one. */
 export const authenticated = createMiddleware<AppEnv>(async (c, next) => {
   const said = await validToken(c, c.req.header("x-auth-token") ?? "");
   const actor = said && actorOf(said, c.var.requestId);
   if (!actor)
     throw new Fault(401, UNAUTHORIZED, { "WWW-Authenticate": `Keystone uri="${new URL(c.req.url).origin}/identity"` });
   c.set("actor", actor);
+  await next();
+});
+
+/** 400 when the URL names another project than the token, 403 for who has no role that is known here. */
+export const admitted = createMiddleware<AppEnv>(async (c, next) => {
+  const { actor } = c.var;
   const project = c.req.param("project");
   if (project !== undefined && project !== actor.project_id) {
     throw badRequest("Malformed request URL: URL's project_id doesn't match context's project_id");
