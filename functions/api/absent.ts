@@ -94,12 +94,14 @@ export const absent: Paths = {
 };
 
 function emptyOf({ answer, rule }: { answer: object; rule: string }): { GET: Operation } {
+  const [answers = ""] = Object.keys(answer);
   return {
     GET: operation({
       summary: "List what a server has of another service's; always nothing",
       rule: `os_compute_api:${rule}`,
       role: "reader",
       status: 200,
+      answers,
       run: (c) => ofServer(c, answer),
     }),
   };
@@ -113,6 +115,7 @@ function emptyProxy({ key, rule }: { key: string; rule: string }): { GET: Operat
       role: "reader",
       on: "proxy.lists",
       status: 200,
+      answers: key,
       run: (c) => c.json({ [key]: [] }),
     }),
   };

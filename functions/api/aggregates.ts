@@ -21,6 +21,7 @@ export const aggregates: Paths = {
       rule: `${RULE}:index`,
       role: "admin",
       status: 200,
+      answers: "aggregates",
       run: async (c) => c.json({ aggregates: (await store(c).aggregates()).map((one) => view(c, one)) }),
     }),
     POST: operation({
@@ -29,6 +30,7 @@ export const aggregates: Paths = {
       role: "admin",
       body: createAggregate,
       status: 200,
+      answers: "aggregate",
       run: (c, { body }) => create(c, body.aggregate),
     }),
   },
@@ -38,6 +40,7 @@ export const aggregates: Paths = {
       rule: `${RULE}:show`,
       role: "admin",
       status: 200,
+      answers: "aggregate",
       run: async (c) => c.json({ aggregate: view(c, await aggregateOf(c)) }),
     }),
     PUT: operation({
@@ -46,6 +49,7 @@ export const aggregates: Paths = {
       role: "admin",
       body: updateAggregate,
       status: 200,
+      answers: "aggregate",
       run: (c, { body }) => update(c, body.aggregate),
     }),
     DELETE: operation({
@@ -62,7 +66,9 @@ export const aggregates: Paths = {
       rule: `${RULE}:add_host`,
       role: "admin",
       body: anyAction,
+      forms: AGGREGATE_ACTIONS,
       status: 200,
+      answers: "aggregate",
       run: (c, { body }) => act(c, body),
     }),
   },

@@ -30,6 +30,7 @@ import { legacy } from "./legacy.ts";
 import { limits } from "./limits.ts";
 import { microversion, versionHeaders } from "./microversion.ts";
 import { migrations } from "./migrations.ts";
+import { served } from "./openapi/served.ts";
 import { mount } from "./operation.ts";
 import { admitted, authenticated } from "./policy.ts";
 import { quotaSets } from "./quota-sets.ts";
@@ -104,6 +105,7 @@ export function createApp(): Hono<AppEnv> {
   app.route("/identity", identityRoutes());
   app.route("/image", imageRoutes());
   app.route("/agent/v1", agentRoutes());
+  served(app);
   app.route("/compute", computeRoutes());
   app.get("/", (c) => c.json(root(originOf(c))));
   app.notFound((c) => fault(c, notFound("The resource could not be found.")));

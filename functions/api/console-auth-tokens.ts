@@ -18,6 +18,7 @@ export const consoleAuthTokens: Paths = {
       rule: "os_compute_api:os-console-auth-tokens",
       role: "admin",
       status: 200,
+      answers: "console",
       run: show,
     }),
   },

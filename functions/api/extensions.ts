@@ -70,6 +70,7 @@ export const extensions: Paths = {
       rule: RULE,
       role: "reader",
       status: 200,
+      answers: "extensions",
       run: (c) => c.json({ extensions: EXTENSIONS }),
     }),
   },
@@ -79,6 +80,7 @@ export const extensions: Paths = {
       rule: RULE,
       role: "reader",
       status: 200,
+      answers: "extension",
       run: (c) => {
         const extension = EXTENSIONS.find(({ alias }) => alias === c.req.param("alias"));
         if (!extension) throw notFound("The resource could not be found.");

@@ -18,6 +18,7 @@ export const serverExternalEvents: Paths = {
       role: "service",
       body: externalEvents,
       status: [200, 207],
+      answers: "events",
       run: (c, { body }) => create(c, body.events),
     }),
   },

@@ -1,7 +1,8 @@
 /** Nova's fault envelope: what went wrong, with its status and its name (nova/api/openstack/wsgi.py Fault). */
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 
-const NAMES: Record<number, string> = {
+/** What the envelope is named by the status. */
+export const FAULT_NAMES: Record<number, string> = {
   400: "badRequest",
   401: "unauthorized",
   403: "forbidden",
@@ -32,7 +33,7 @@ export class Fault extends Error {
   }
 
   body(): Record<string, { code: number; message: string }> {
-    return { [NAMES[this.status] ?? "computeFault"]: { code: this.status, message: this.message } };
+    return { [FAULT_NAMES[this.status] ?? "computeFault"]: { code: this.status, message: this.message } };
   }
 }
 

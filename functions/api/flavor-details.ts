@@ -9,7 +9,7 @@ import { flavorId, flavorNotFound, flavorOf, flavorStore } from "./flavors.ts";
 import { has } from "./history.ts";
 import { operation, type Paths } from "./operation.ts";
 import { checkProject } from "./projects.ts";
-import { extraSpecs, tenantAccess } from "./schema/flavor.ts";
+import { ACCESS_ACTIONS, extraSpecs } from "./schema/flavor.ts";
 import { parse } from "./validate.ts";
 
 const SPECS = "os_compute_api:os-flavor-extra-specs";
@@ -22,6 +22,7 @@ export const flavorDetails: Paths = {
       rule: `${SPECS}:index`,
       role: "reader",
       status: 200,
+      answers: "extra_specs",
       run: async (c) => c.json({ extra_specs: (await flavorOf(c)).extra_specs }),
     }),
     POST: operation({
@@ -30,6 +31,7 @@ export const flavorDetails: Paths = {
       role: "admin",
       body: z.strictObject({ extra_specs: extraSpecs }),
       status: 200,
+      answers: "extra_specs",
       run: (c, { body }) => addSpecs(c, body.extra_specs),
     }),
   },
@@ -63,6 +65,7 @@ export const flavorDetails: Paths = {
       rule: ACCESS,
       role: "admin",
       status: 200,
+      answers: "flavor_access",
       run: access,
     }),
   },
@@ -72,7 +75,9 @@ export const flavorDetails: Paths = {
       rule: `${ACCESS}:add_tenant_access`,
       role: "admin",
       body: anyAction,
+      forms: ACCESS_ACTIONS,
       status: 200,
+      answers: "flavor_access",
       run: (c, { body }) => act(c, body),
     }),
   },
@@ -136,7 +141,10 @@ async function act(c: Context<AppEnv>, body: z.infer<typeof anyAction>): Promise
   const key = actionOf(body);
   if (key !== "addTenantAccess" && key !== "removeTenantAccess") throw noSuchAction(key);
   const adds = key === "addTenantAccess";
-  const { tenant } = parse(tenantAccess, body[key], c.var.legacy);
+  const { legacy } = c.var;
+  const { tenant } = adds
+    ? parse(ACCESS_ACTIONS.addTenantAccess, body, legacy).addTenantAccess
+    : parse(ACCESS_ACTIONS.removeTenantAccess, body, legacy).removeTenantAccess;
   const { is_public } = await flavorOf(c);
   await checkProject(c, tenant);
   const combination = `for flavor ${flavorId(c)} and project ${tenant} combination.`;

@@ -33,6 +33,7 @@ export const flavors: Paths = {
       role: "reader",
       query: listFlavors,
       status: 200,
+      answers: "flavors",
       run: (c, { query }) => list(c, query, "flavors", brief),
     }),
     POST: operation({
@@ -41,6 +42,7 @@ export const flavors: Paths = {
       role: "admin",
       body: createFlavor,
       status: 200,
+      answers: "flavor",
       run: (c, { body }) => create(c, body.flavor),
     }),
   },
@@ -51,6 +53,7 @@ export const flavors: Paths = {
       role: "reader",
       query: listFlavors,
       status: 200,
+      answers: "flavors",
       run: (c, { query }) => list(c, query, "flavors/detail", view),
     }),
   },
@@ -60,6 +63,7 @@ export const flavors: Paths = {
       rule: "os_compute_api:flavors",
       role: "reader",
       status: 200,
+      answers: "flavor",
       run: async (c) => c.json({ flavor: view(c, await flavorOf(c)) }),
     }),
     PUT: operation({
@@ -69,6 +73,7 @@ export const flavors: Paths = {
       on: "flavor.description",
       body: updateFlavor,
       status: 200,
+      answers: "flavor",
       run: (c, { body }) => update(c, body.flavor.description),
     }),
     DELETE: operation({

@@ -21,6 +21,7 @@ export const hosts: Paths = {
       on: "host.api",
       query: listHosts,
       status: 200,
+      answers: "hosts",
       run: (c, { query }) => list(c, query.zone),
     }),
   },
@@ -31,6 +32,7 @@ export const hosts: Paths = {
       role: "admin",
       on: "host.api",
       status: 200,
+      answers: "host",
       run: show,
     }),
     PUT: operation({

@@ -19,6 +19,7 @@ export const imageMetadataProxy: Paths = {
       role: "reader",
       on: "image.metadata-proxy",
       status: 200,
+      answers: "metadata",
       run: async (c) => c.json({ metadata: (await imageOf(c)).properties }),
     }),
     POST: operation({
@@ -28,6 +29,7 @@ export const imageMetadataProxy: Paths = {
       on: "image.metadata-proxy",
       body: imageMetadata,
       status: 200,
+      answers: "metadata",
       run: async (c, { body }) => c.json({ metadata: await become(c, (old) => ({ ...old, ...body.metadata })) }),
     }),
     PUT: operation({
@@ -37,6 +39,7 @@ export const imageMetadataProxy: Paths = {
       on: "image.metadata-proxy",
       body: imageMetadata,
       status: 200,
+      answers: "metadata",
       run: async (c, { body }) => c.json({ metadata: await become(c, () => body.metadata) }),
     }),
   },
@@ -47,6 +50,7 @@ export const imageMetadataProxy: Paths = {
       role: "reader",
       on: "image.metadata-proxy",
       status: 200,
+      answers: "meta",
       async run(c) {
         const value = item((await imageOf(c)).properties, keyOf(c));
         return c.json({ meta: { [keyOf(c)]: value } });
@@ -59,6 +63,7 @@ export const imageMetadataProxy: Paths = {
       on: "image.metadata-proxy",
       body: imageMeta,
       status: 200,
+      answers: "meta",
       async run(c, { body }) {
         if (!Object.hasOwn(body.meta, keyOf(c))) throw badRequest("Request body and URI mismatch");
         await become(c, (old) => ({ ...old, ...body.meta }));

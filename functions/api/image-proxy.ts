@@ -21,6 +21,7 @@ export const imageProxy: Paths = {
       on: "image.proxy",
       query: listImages,
       status: 200,
+      answers: "images",
       run: (c, { query }) => list(c, query, "images", brief),
     }),
   },
@@ -32,6 +33,7 @@ export const imageProxy: Paths = {
       on: "image.proxy",
       query: listImages,
       status: 200,
+      answers: "images",
       run: (c, { query }) => list(c, query, "images/detail", view),
     }),
   },
@@ -42,6 +44,7 @@ export const imageProxy: Paths = {
       role: "reader",
       on: "image.proxy",
       status: 200,
+      answers: "image",
       run: async (c) => c.json({ image: view(c, await imageOf(c)) }),
     }),
     DELETE: operation({

@@ -21,6 +21,7 @@ export const keypairs: Paths = {
       role: "reader",
       query: keypairQuery,
       status: 200,
+      answers: "keypairs",
       run: (c, { query }) => list(c, query),
     }),
     POST: operation({
@@ -29,6 +30,7 @@ export const keypairs: Paths = {
       role: "reader",
       body: createKeypair,
       status: [200, 201],
+      answers: "keypair",
       run: (c, { body }) => create(c, body.keypair),
     }),
   },
@@ -39,6 +41,7 @@ export const keypairs: Paths = {
       role: "reader",
       query: keypairQuery,
       status: 200,
+      answers: "keypair",
       run: (c, { query }) => show(c, query),
     }),
     DELETE: operation({

@@ -42,6 +42,7 @@ export const limits: Paths = {
       role: "reader",
       query: limitsQuery,
       status: 200,
+      answers: "limits",
       run: (c, { query }) => show(c, query.tenant_id),
     }),
   },

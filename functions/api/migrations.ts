@@ -20,6 +20,7 @@ export const migrations: Paths = {
       role: "manager",
       query: listMigrations,
       status: 200,
+      answers: "migrations",
       run: (c, { query }) => list(c, query),
     }),
   },

@@ -25,8 +25,12 @@ type Row<Q, B> = {
   query?: Versioned<Q>;
   /** Absent: the body is not looked at. */
   body?: Versioned<B>;
+  /** Of a body that is one of several: each, by the key that tells it from the others. Told, and checked by `run`. */
+  forms?: Readonly<Record<string, z.ZodType>>;
   /** What success answers; several where it depends on the microversion. */
   status: number | readonly number[];
+  /** The key under which a body of success has what was asked for; absent where there is no such body, or no one key. */
+  answers?: string;
 };
 
 /** A row whose schemas are of no one's interest but its own handler's. */

@@ -23,6 +23,7 @@ export const quotaSets: Paths = {
       role: "reader",
       query: quotaQuery,
       status: 200,
+      answers: "quota_set",
       run: (c, { query }) => show(c, userOf(query)),
     }),
     PUT: operation({
@@ -32,6 +33,7 @@ export const quotaSets: Paths = {
       query: quotaQuery,
       body: updateQuotaSet,
       status: 200,
+      answers: "quota_set",
       run: (c, { query, body }) => update(c, userOf(query), body),
     }),
     DELETE: operation({
@@ -50,6 +52,7 @@ export const quotaSets: Paths = {
       role: "reader",
       query: quotaQuery,
       status: 200,
+      answers: "quota_set",
       run: (c, { query }) => detail(c, userOf(query)),
     }),
   },
@@ -59,6 +62,7 @@ export const quotaSets: Paths = {
       rule: `${SETS}:defaults`,
       role: "reader",
       status: 200,
+      answers: "quota_set",
       run: defaults,
     }),
   },
@@ -68,6 +72,7 @@ export const quotaSets: Paths = {
       rule: `${CLASSES}:show`,
       role: "admin",
       status: 200,
+      answers: "quota_class_set",
       run: showClass,
     }),
     PUT: operation({
@@ -76,6 +81,7 @@ export const quotaSets: Paths = {
       role: "admin",
       body: updateQuotaClass,
       status: 200,
+      answers: "quota_class_set",
       run: (c, { body }) => updateClass(c, body),
     }),
   },

@@ -27,6 +27,7 @@ export const serverDetails: Paths = {
       rule: `${METADATA}:index`,
       role: "reader",
       status: 200,
+      answers: "metadata",
       run: async (c) => c.json({ metadata: (await serverRecord(c)).metadata }),
     }),
     POST: operation({
@@ -35,6 +36,7 @@ export const serverDetails: Paths = {
       role: "member",
       body: metadataBody,
       status: 200,
+      answers: "metadata",
       run: (c, { body }) => setMetadata(c, "merge", body.metadata),
     }),
     PUT: operation({
@@ -43,6 +45,7 @@ export const serverDetails: Paths = {
       role: "member",
       body: metadataBody,
       status: 200,
+      answers: "metadata",
       run: (c, { body }) => setMetadata(c, "replace", body.metadata),
     }),
   },
@@ -52,6 +55,7 @@ export const serverDetails: Paths = {
       rule: `${METADATA}:show`,
       role: "reader",
       status: 200,
+      answers: "meta",
       run: showItem,
     }),
     PUT: operation({
@@ -60,6 +64,7 @@ export const serverDetails: Paths = {
       role: "member",
       body: itemBody,
       status: 200,
+      answers: "meta",
       run: (c, { body }) => setItem(c, body.meta),
     }),
     DELETE: operation({
@@ -77,6 +82,7 @@ export const serverDetails: Paths = {
       role: "reader",
       on: "server.tags",
       status: 200,
+      answers: "tags",
       run: async (c) => c.json({ tags: (await serverRecord(c)).tags }),
     }),
     PUT: operation({
@@ -86,6 +92,7 @@ export const serverDetails: Paths = {
       on: "server.tags",
       body: tagsBody,
       status: 200,
+      answers: "tags",
       run: async (c, { body }) => {
         return c.json({ tags: (await change(c, { of: "tags", do: "replace", tags: body.tags })).record.tags });
       },

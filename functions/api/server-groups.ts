@@ -21,6 +21,7 @@ export const serverGroups: Paths = {
       role: "reader",
       query: listGroups,
       status: 200,
+      answers: "server_groups",
       run: (c, { query }) => list(c, query),
     }),
     POST: operation({
@@ -29,6 +30,7 @@ export const serverGroups: Paths = {
       role: "member",
       body: createGroup,
       status: 200,
+      answers: "server_group",
       run: (c, { body }) => create(c, body.server_group),
     }),
   },
@@ -38,6 +40,7 @@ export const serverGroups: Paths = {
       rule: `${RULE}:show`,
       role: "reader",
       status: 200,
+      answers: "server_group",
       run: async (c) => c.json({ server_group: view(c, await groupOf(c)) }),
     }),
     DELETE: operation({

@@ -26,6 +26,7 @@ export const serverGuest: Paths = {
       rule: `${PASSWORD}:show`,
       role: "reader",
       status: 200,
+      answers: "password",
       async run(c) {
         await serverRecord(c);
         return c.json({ password: "" });

@@ -19,6 +19,7 @@ export const serverMigrations: Paths = {
       role: "manager",
       on: "migration.of-server",
       status: 200,
+      answers: "migrations",
       run: async (c) => {
         const live = (await movesOf(c)).filter(isLive);
         return c.json({ migrations: live.map((move) => serverMigrationView(c, move)) });

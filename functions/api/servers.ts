@@ -28,6 +28,7 @@ export const servers: Paths = {
       role: "reader",
       query: listQuery,
       status: 200,
+      answers: "servers",
       run: (c, { query }) => listServers(c, "index", query),
     }),
     POST: operation({
@@ -46,17 +47,26 @@ export const servers: Paths = {
       role: "reader",
       query: listQuery,
       status: 200,
+      answers: "servers",
       run: (c, { query }) => listServers(c, "detail", query),
     }),
   },
   "/servers/:id": {
-    GET: operation({ summary: "Show a server", rule: `${RULE}:show`, role: "reader", status: 200, run: show }),
+    GET: operation({
+      summary: "Show a server",
+      rule: `${RULE}:show`,
+      role: "reader",
+      status: 200,
+      answers: "server",
+      run: show,
+    }),
     PUT: operation({
       summary: "Change what a server is called and described as",
       rule: `${RULE}:update`,
       role: "member",
       body: updateServer,
       status: 200,
+      answers: "server",
       run: (c, { body }) => update(c, body),
     }),
     DELETE: operation({

@@ -23,6 +23,7 @@ export const services: Paths = {
       role: "admin",
       query: listServices,
       status: 200,
+      answers: "services",
       run: (c, { query }) => list(c, query),
     }),
   },
@@ -33,6 +34,7 @@ export const services: Paths = {
       role: "admin",
       body: serviceUpdate,
       status: 200,
+      answers: "service",
       run: (c, { body }) => ("change" in body ? update(c, body.change) : act(c, body.action)),
     }),
     DELETE: operation({

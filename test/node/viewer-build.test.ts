@@ -2,7 +2,8 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { buildViewer } from "../../functions/console/build.ts";
+import { writeAssets } from "../../functions/assets.ts";
+import { viewer } from "../../functions/console/build.ts";
 
 const PAGES = ["vnc.html", "vnc_auto.html", "vnc_lite.html"];
 
@@ -13,7 +14,7 @@ describe("the viewer's build", () => {
 
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), "viewer-build-"));
-    files = await buildViewer(dir);
+    files = await writeAssets(dir, [await viewer()]);
   });
   afterAll(() => rm(dir, { recursive: true }));
 
@@ -62,7 +63,7 @@ describe("the viewer's build", () => {
   it("makes the same bytes again, and removes what an older build left", async () => {
     const before = await Promise.all(files.map(read));
     await writeFile(join(dir, "assets/viewer-000000000000.js"), "old");
-    expect(await buildViewer(dir)).toEqual(files);
+    expect(await writeAssets(dir, [await viewer()])).toEqual(files);
     expect(await Promise.all(files.map(read))).toEqual(before);
     await expect(read("assets/viewer-000000000000.js")).rejects.toThrow("ENOENT");
   });

@@ -14,7 +14,8 @@ export const createAggregate = z.strictObject({
 export const updateAggregate = z.strictObject({
   aggregate: z
     .strictObject({ name: name.optional(), availability_zone: zone.nullish() })
-    .refine((change) => Object.keys(change).length > 0, "It changes nothing."),
+    .refine((change) => Object.keys(change).length > 0, "It changes nothing.")
+    .meta({ minProperties: 1 }),
 });
 
 const host = z.strictObject({ host: z.string().min(1).max(255) });

@@ -79,13 +79,18 @@ export const extraSpecs = z.record(
   z.union([z.string().max(255), z.number().transform(String)]),
 );
 
-export const tenantAccess = z.strictObject({
+const tenantAccess = z.strictObject({
   tenant: z
     .string()
     .min(1)
     .max(255)
     .regex(/^[a-zA-Z0-9-]+$/, "It is not a project's id."),
 });
+
+export const ACCESS_ACTIONS = {
+  addTenantAccess: z.strictObject({ addTenantAccess: tenantAccess }),
+  removeTenantAccess: z.strictObject({ removeTenantAccess: tenantAccess }),
+} as const;
 
 export const listFlavors = (minor: number) =>
   parameters(minor, {

@@ -22,5 +22,7 @@ export const listImages = z.object({
 export const imageMetadata = z.strictObject({ metadata });
 
 export const imageMeta = z.strictObject({
-  meta: metadata.refine((meta) => Object.keys(meta).length === 1, "It has to have one item."),
+  meta: metadata
+    .refine((meta) => Object.keys(meta).length === 1, "It has to have one item.")
+    .meta({ minProperties: 1, maxProperties: 1 }),
 });

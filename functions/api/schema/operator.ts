@@ -69,4 +69,5 @@ const turn = z
 /** PUT /os-hosts/{host}. */
 export const updateHost = z
   .strictObject({ status: turn.optional(), maintenance_mode: turn.optional() })
-  .refine((change) => Object.keys(change).length > 0, "It changes nothing.");
+  .refine((change) => Object.keys(change).length > 0, "It changes nothing.")
+  .meta({ minProperties: 1 });
