@@ -33,6 +33,7 @@ export const serverMigrations: Paths = {
       role: "admin",
       on: "migration.of-server",
       status: 200,
+      answers: "migration",
       run: async (c) => c.json({ migration: serverMigrationView(c, await liveOf(c)) }),
     }),
     DELETE: operation({

@@ -16,6 +16,7 @@ export type JsonSchema = {
   items?: JsonSchema;
   minProperties?: number;
   contentEncoding?: string;
+  examples?: unknown[];
   minItems?: number;
   maxItems?: number;
   anyOf?: JsonSchema[];
@@ -43,9 +44,11 @@ export function jsonSchema(schema: z.ZodType): JsonSchema {
   return made as JsonSchema;
 }
 
-/** What a pipe's end asks for, where it holds for its beginning: the bounds of a number that may come as digits, too. */
+/** What a pipe's end asks for, where it says something of its beginning: the bounds of a number that may come as digits, too. */
 function addRules(part: JsonSchema, end: JsonSchema): void {
   if (part.type === "string" && end.contentEncoding) part.contentEncoding = end.contentEncoding;
+  // Other ways to write the same may be taken too.
+  if (part.type === "string" && end.enum && !part.enum) part.examples = end.enum;
   for (const form of part.anyOf ?? [part]) {
     if (form.type !== "integer" && form.type !== "number") continue;
     for (const bound of ["minimum", "maximum", "exclusiveMinimum"])

@@ -15,9 +15,6 @@ const WITHOUT_BODY = ["PUT /servers/:id/tags/:tag"];
 /** Answers that have no one key. */
 const WITHOUT_KEY = [
   "GET /flavors/:id/os-extra_specs/:key",
-  "GET /os-hosts/:host/startup",
-  "GET /os-hosts/:host/shutdown",
-  "GET /os-hosts/:host/reboot",
   "GET /servers/:id/diagnostics",
   "GET /servers/:id/topology",
 ];
@@ -63,7 +60,9 @@ const removed = (row: Row) => row.status === 410;
 const present = ROWS.filter((row) => minorsOf(row).length > 0);
 const served = present.filter((row) => !removed(row));
 const one = (row: Row) => minorsOf(row).at(-1) ?? MAX_MINOR;
-const unknown = (row: Row) => `${V}${filled(row.path, () => NOBODY)}`;
+/** Of the form that ids have there, and of nothing. */
+const unknown = (row: Row) =>
+  `${V}${filled(row.path, (collection) => (collection === "os-aggregates" ? "999999" : NOBODY))}`;
 const known = (row: Row, minor = one(row)) => {
   const value = (collection: string, name: string) => {
     const id = world.ids[`${collection}:${name}`] ?? world.ids[collection];

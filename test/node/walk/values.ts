@@ -19,6 +19,7 @@ const STRINGS = [
 export function example(schema: JsonSchema): unknown {
   if (schema.const !== undefined) return schema.const;
   if (schema.enum) return schema.enum[0];
+  if (schema.examples) return schema.examples[0];
   const forms = schema.anyOf ?? [];
   if (forms.some(({ type }) => type === "null")) return null;
   if (forms[0]) return example(forms[0]);
