@@ -54,7 +54,7 @@ export function bind(call: CallFrame, { driver, openConsole, cacheImage, snapsho
     case "resume":
       return withParams(METHODS.resume.params, params, () => powered(driver.resume(server)));
     case "rescue":
-      return withParams(METHODS.rescue.params, params, (p, signal) => powered(driver.rescue(server, p.image, signal)));
+      return withParams(METHODS.rescue.params, params, (p, signal) => powered(driver.rescue(server, p, signal)));
     case "unrescue":
       return withParams(METHODS.unrescue.params, params, () => powered(driver.unrescue(server)));
     case "rebuild":

@@ -23,6 +23,8 @@ export type DriverContext = {
   log(event: string, fields?: Record<string, unknown>): void;
 };
 
+/** `spec` is the guest as its config drive tells of it while it is rescued; null keeps the drive that it has. */
+export type RescueOrder = { image: ImageRef; spec: GuestSpec | null };
 export type RebuildOrder = { spec: GuestSpec; start: boolean };
 
 export interface Driver {
@@ -59,9 +61,10 @@ export interface Driver {
   resume(uuid: string): Promise<void>;
   /**
    * Boots the guest from an image, its own disks beside it, wherever it was before; what was in memory is lost.
+   * A guest that has a config drive has another while it is rescued, made of the order's spec.
    * A rescue that fails for its image leaves the guest as it was.
    */
-  rescue(uuid: string, image: ImageRef, signal: AbortSignal): Promise<void>;
+  rescue(uuid: string, order: RescueOrder, signal: AbortSignal): Promise<void>;
   /** Boots the guest from its own disk again. One that is not rescued is started, if it does not run. */
   unrescue(uuid: string): Promise<void>;
   /**

@@ -13,7 +13,8 @@ export const rescue = guestFlow({
   name: "rescue",
   method: "rescue",
   first: powerOff,
-  params: (context, memo) => ({ image: memo.image ?? context.record().image }),
+  // The spec has the password that the request was answered with, if the guest has a config drive to read it from.
+  params: (context, memo) => ({ image: memo.image ?? context.record().image, spec: guestSpecOf(context) }),
   becomes: "rescued",
   breaks: true,
 });

@@ -43,7 +43,7 @@ const configDrive = z.object({
   /** The flavor's name. */
   instance_type: short,
   keys: z.array(publicKey).max(16),
-  /** Known to the guest only when it is first built; null afterwards. */
+  /** Told while a guest is built or rescued; null when there is none to tell. */
   admin_pass: injected.nullable(),
   files: z.array(injectedFile).max(MAX_INJECTED_FILES),
   /** base64, as the API was given it. */
@@ -154,8 +154,15 @@ export const METHODS = {
   /** Writes the guest's memory to the host's disk and ends its process. */
   suspend: { durable: true, params: none, value: powered },
   resume: { durable: true, params: none, value: powered },
-  /** Boots the guest from `image`, its own disk beside it. It is stopped hard: ask for a graceful power_off before. */
-  rescue: { durable: true, params: z.object({ image: imageRef }), value: powered },
+  /**
+   * Boots the guest from `image`, its own disk beside it. It is stopped hard: ask for a graceful power_off before.
+   * `spec` is the guest, as its config drive is to tell of it while it is rescued; null keeps the drive that it has.
+   */
+  rescue: {
+    durable: true,
+    params: z.object({ image: imageRef, spec: guestSpec.nullable().default(null) }),
+    value: powered,
+  },
   /** Boots the guest from its own disk again. */
   unrescue: { durable: true, params: none, value: powered },
   /** Destroys the guest's disks and makes them anew from `spec`; `start` false leaves it off. Builds what is not there. */

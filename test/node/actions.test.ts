@@ -1,4 +1,6 @@
 /** POST /servers/{id}/action as clients see it: codes, bodies, versions, and what becomes of the server. */
+import { globSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ask as askEdge, type CallOptions, demoImage, startTestEdge, type TestEdge, until } from "../edge.ts";
 import { tokenOf } from "../tokens.ts";
@@ -7,10 +9,12 @@ const V = "/compute/v2.1";
 const NOBODY = "00000000-0000-4000-8000-000000000000";
 let edge: TestEdge;
 let image: string;
+/** Of the agent that every server runs under. */
+let stateDir: string;
 
 beforeAll(async () => {
   edge = await startTestEdge({ QUOTA_INSTANCES: "50", QUOTA_CORES: "50" });
-  await edge.agent("one", { vcpus: 64, memory_mb: 65_536 });
+  stateDir = (await edge.agent("one", { vcpus: 64, memory_mb: 65_536 })).stateDir;
   image = await demoImage(edge.cloud);
 }, 60_000);
 afterAll(() => edge.close());
@@ -65,6 +69,22 @@ describe("a server goes through its states", () => {
     expect(other.body).toEqual({ adminPass: "mine" });
     await rests(id, "RESCUE");
     expect((await act(id, { rescue: { rescue_image_ref: NOBODY } })).status).toBe(400);
+  });
+
+  it("rescue tells its password to a guest that has a config drive, until unrescue", async () => {
+    const server = { name: "s", imageRef: image, flavorRef: "1", networks: "none", config_drive: true };
+    const { id, adminPass } = (await ask("POST", `${V}/servers`, { body: { server } })).body.server;
+    await edge.cloud.built(id, 20_000);
+    const passwords = () =>
+      globSync(join(stateDir, `fake/config-drives/${id}*/openstack/latest/meta_data.json`))
+        .map((path): string => JSON.parse(readFileSync(path, "utf8")).admin_pass)
+        .toSorted();
+    expect(passwords()).toEqual([adminPass]);
+    const rescued = (await act(id, { rescue: null })).body.adminPass;
+    await rests(id, "RESCUE");
+    expect(passwords()).toEqual([rescued, adminPass].toSorted());
+    await done(id, { unrescue: null }, "ACTIVE");
+    expect(passwords()).toEqual([adminPass]);
   });
 
   it("rebuild changes what it is told to, and answers with the server", async () => {

@@ -8,9 +8,10 @@ import {
   type GuestInfo,
   type LifecycleListener,
   type RebuildOrder,
+  type RescueOrder,
 } from "../../agent/drivers/driver.ts";
 import type { Inventory, PowerState, VncAddress } from "../../functions/protocol/guest.ts";
-import type { Diagnostics, GuestSpec, ImageRef } from "../../functions/protocol/methods.ts";
+import type { Diagnostics, GuestSpec } from "../../functions/protocol/methods.ts";
 
 export class TinyDriver implements Driver {
   readonly guests = new Map<string, PowerState>();
@@ -84,7 +85,7 @@ export class TinyDriver implements Driver {
   async resume(uuid: string): Promise<void> {
     this.#change("resume", uuid, 1);
   }
-  async rescue(uuid: string, _image: ImageRef, signal: AbortSignal): Promise<void> {
+  async rescue(uuid: string, _order: RescueOrder, signal: AbortSignal): Promise<void> {
     await this.building(uuid, signal);
     this.#change("rescue", uuid, 1);
   }

@@ -120,6 +120,8 @@ describe("in a call", () => {
   it("is absent where the edge is older than it", () => {
     const { config_drive: _, ...older } = specWithDrive();
     expect(params.parse(older).config_drive).toBeNull();
+    const { image } = older;
+    expect(METHODS.rescue.params.parse({ image })).toEqual({ image, spec: null });
   });
   it.each([
     ["user data that is too long", { user_data: "A".repeat(65_536) }],
@@ -162,6 +164,42 @@ describe("on a host", () => {
       message: "no tool makes the config drive; install one: apt-get install genisoimage",
     });
     expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it("is another one under the fake driver while the guest is rescued, if it has one", async () => {
+    const driver = new FakeDriver({ stateDir: dir, log: () => {}, image: async () => "/dev/null" });
+    await driver.init();
+    const drives = join(dir, "config-drives");
+    const read = (name: string) =>
+      JSON.parse(readFileSync(join(drives, name, "openstack/latest/meta_data.json"), "utf8")).admin_pass;
+    const spec = specWithDrive({ admin_pass: "rescue-me", files: [] });
+    const rescue = () => driver.rescue(uuid, { image: spec.image, spec }, signal);
+    const ends = {
+      unrescue: () => driver.unrescue(uuid),
+      spawn: () => driver.powerOff(uuid).then(() => driver.spawn(uuid, specWithDrive(), signal)),
+      rebuild: () => driver.rebuild(uuid, { spec: specWithDrive(), start: true }, signal),
+    };
+    try {
+      await driver.spawn(uuid, specWithDrive(), signal);
+      for (const end of Object.values(ends)) {
+        for (let i = 0; i < 2; i++) await rescue();
+        expect([read(uuid), read(`${uuid}.rescue`)]).toEqual([ADMIN_PASS, "rescue-me"]);
+        expect(readFileSync(join(dir, "guests.json"), "utf8")).not.toContain("rescue-me");
+        await end();
+        expect(readdirSync(drives)).toEqual([uuid]);
+      }
+      await driver.rescue(uuid, { image: spec.image, spec: null }, signal);
+      expect(readdirSync(drives)).toEqual([uuid]);
+      await driver.unrescue(uuid);
+      await rescue();
+      await driver.destroy(uuid);
+      expect(readdirSync(drives)).toEqual([]);
+      await driver.spawn(uuid, specWithDrive(null), signal);
+      await rescue();
+      expect(readdirSync(drives)).toEqual([]);
+    } finally {
+      await driver.close();
+    }
   });
 
   it("is a tree under the fake driver, which keeps what is told once nowhere else", async () => {

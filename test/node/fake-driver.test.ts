@@ -279,7 +279,7 @@ describe("failures on demand", () => {
     ["unpause", (driver: FakeDriver) => driver.unpause(UUID), "Unexpected"],
     ["suspend=InstanceInvalidState", (driver: FakeDriver) => driver.suspend(UUID), "InstanceInvalidState"],
     ["resume", (driver: FakeDriver) => driver.resume(UUID), "Unexpected"],
-    ["rescue", (driver: FakeDriver) => driver.rescue(UUID, spec().image, signal), "Unexpected"],
+    ["rescue", (driver: FakeDriver) => driver.rescue(UUID, { image: spec().image, spec: null }, signal), "Unexpected"],
     ["unrescue", (driver: FakeDriver) => driver.unrescue(UUID), "Unexpected"],
     ["get_console_output", (driver: FakeDriver) => driver.getConsoleOutput(UUID), "ConsoleNotAvailable"],
     ["get_diagnostics", (driver: FakeDriver) => driver.getDiagnostics(UUID), "Unexpected"],

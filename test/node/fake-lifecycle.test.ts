@@ -82,7 +82,7 @@ const INTO: Record<string, (driver: FakeDriver) => Promise<void>> = {
   PAUSED: (driver) => driver.pause(UUID),
   SUSPENDED: (driver) => driver.suspend(UUID),
   SHUTDOWN: (driver) => driver.powerOff(UUID),
-  RESCUED: (driver) => driver.rescue(UUID, RESCUE, signal),
+  RESCUED: (driver) => driver.rescue(UUID, { image: RESCUE, spec: null }, signal),
 };
 const CALLS: Record<string, (driver: FakeDriver) => Promise<void>> = {
   pause: (driver) => driver.pause(UUID),
@@ -92,7 +92,7 @@ const CALLS: Record<string, (driver: FakeDriver) => Promise<void>> = {
   powerOn: (driver) => driver.powerOn(UUID),
   powerOff: (driver) => driver.powerOff(UUID),
   reboot: (driver) => driver.reboot(UUID, "HARD"),
-  rescue: (driver) => driver.rescue(UUID, RESCUE, signal),
+  rescue: (driver) => driver.rescue(UUID, { image: RESCUE, spec: null }, signal),
   unrescue: (driver) => driver.unrescue(UUID),
   spawn: (driver) => driver.spawn(UUID, SPEC, signal),
   rebuild: (driver) => driver.rebuild(UUID, { spec: SPEC, start: true }, signal),
@@ -177,7 +177,7 @@ describe("rescue and rebuild", () => {
   it("show another screen, and the disks that there are", async () => {
     const driver = await running();
     const client = await console(driver);
-    await driver.rescue(UUID, RESCUE, signal);
+    await driver.rescue(UUID, { image: RESCUE, spec: null }, signal);
     await client.waitForEnd();
     expect(images).toEqual([SPEC.image.id, RESCUE.id]);
     expect((await driver.getDiagnostics(UUID)).num_disks).toBe(2);
@@ -189,7 +189,7 @@ describe("rescue and rebuild", () => {
 
   it("survive a power cycle and end with a spawn that finds the guest off", async () => {
     const driver = await running();
-    await driver.rescue(UUID, RESCUE, signal);
+    await driver.rescue(UUID, { image: RESCUE, spec: null }, signal);
     await driver.powerOff(UUID);
     await driver.powerOn(UUID);
     expect((await driver.getDiagnostics(UUID)).num_disks).toBe(2);
@@ -200,7 +200,7 @@ describe("rescue and rebuild", () => {
 
   it("rebuild takes the new spec, ends a rescue, and leaves the guest off if it is told so", async () => {
     const driver = await running();
-    await driver.rescue(UUID, RESCUE, signal);
+    await driver.rescue(UUID, { image: RESCUE, spec: null }, signal);
     await driver.rebuild(UUID, { spec: { ...SPEC, vcpus: 3, image: RESCUE }, start: true }, signal);
     expect(await driver.getDiagnostics(UUID)).toMatchObject({ num_cpus: 3, num_disks: 1 });
     await driver.rebuild(UUID, { spec: SPEC, start: false }, signal);
@@ -216,7 +216,7 @@ describe("rescue and rebuild", () => {
     download = async () => {
       throw new DriverError("ImageUnacceptable", "not the bytes");
     };
-    expect(await codeOf(driver.rescue(UUID, RESCUE, signal))).toBe("ImageUnacceptable");
+    expect(await codeOf(driver.rescue(UUID, { image: RESCUE, spec: null }, signal))).toBe("ImageUnacceptable");
     expect(await codeOf(driver.rebuild(UUID, { spec: SPEC, start: true }, signal))).toBe("ImageUnacceptable");
     download = async () => {};
     const failing = { ...SPEC, metadata: { "fake:fail": "rebuild=BuildAbortException" } };
@@ -232,7 +232,7 @@ describe("rescue and rebuild", () => {
       given.throwIfAborted();
     };
     const works = [
-      driver.rescue(UUID, RESCUE, signal),
+      driver.rescue(UUID, { image: RESCUE, spec: null }, signal),
       driver.rebuild(UUID, { spec: SPEC, start: true }, signal),
       driver.destroy(UUID),
     ];

@@ -128,7 +128,9 @@ describe("rescueXml", () => {
 
   it("puts a disk in front of the others, which move up and lose their place", () => {
     const base = { path: "/i/res", format: "raw" } as const;
-    expect(disks(rescueXml(own, { kind: "disk", path: "/s/disk.rescue", base }, false))).toEqual([
+    expect(
+      disks(rescueXml(own, { disk: { kind: "disk", path: "/s/disk.rescue", base }, instead: null, relabels: false })),
+    ).toEqual([
       ["/s/disk.rescue", "vda", "1", false],
       ["/i/iso", "sda", "2", true],
       ["/s/disk", "vdb", "3", false],
@@ -136,8 +138,22 @@ describe("rescueXml", () => {
     ]);
   });
 
+  it("puts the rescue's config drive in the place of the guest's own, in the same file's stead alone", () => {
+    const base = { path: "/i/res", format: "raw" } as const;
+    const rescue = { disk: { kind: "disk", path: "/s/disk.rescue", base }, relabels: true } as const;
+    const instead = { of: "/s/disk.config", path: "/s/a&b" };
+    expect(disks(rescueXml(own, { ...rescue, instead })).map(([file]) => file)).toEqual([
+      "/s/disk.rescue",
+      "/i/iso",
+      "/s/disk",
+      "/s/a&b",
+    ]);
+    const other = { ...instead, of: "/s/disk.other" };
+    expect(rescueXml(own, { ...rescue, instead: other })).toBe(rescueXml(own, { ...rescue, instead: null }));
+  });
+
   it("puts a CD in front of the other CDs", () => {
-    expect(disks(rescueXml(own, { kind: "cdrom", path: "/i/res" }, false))).toEqual([
+    expect(disks(rescueXml(own, { disk: { kind: "cdrom", path: "/i/res" }, instead: null, relabels: false }))).toEqual([
       ["/i/res", "sda", "1", false],
       ["/i/iso", "sdb", "2", false],
       ["/s/disk", "vda", "3", true],
@@ -147,9 +163,11 @@ describe("rescueXml", () => {
 
   it("changes nothing else, and gives a guest without disks its first", () => {
     const outside = (xml: string) => xml.replace(/<disk .*<\/disk>/s, "").replace(/\s+/g, " ");
-    expect(outside(rescueXml(own, { kind: "cdrom", path: "/i/res" }, false))).toBe(outside(own));
+    expect(outside(rescueXml(own, { disk: { kind: "cdrom", path: "/i/res" }, instead: null, relabels: false }))).toBe(
+      outside(own),
+    );
     const bare = "<domain type='qemu'><name>a</name><devices><emulator>/q</emulator></devices></domain>";
-    const rescued = rescueXml(bare, { kind: "cdrom", path: "/i/res" }, true);
+    const rescued = rescueXml(bare, { disk: { kind: "cdrom", path: "/i/res" }, instead: null, relabels: true });
     expect(disks(rescued)).toEqual([["/i/res", "sda", "1", false]]);
     expect(at(rescued, "domain/devices/disk/source/seclabel")[0]?.attributes.relabel).toBe("no");
     expect(readElements(rescued).at(-1)?.text).toBe("/q");

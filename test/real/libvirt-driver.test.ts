@@ -363,7 +363,11 @@ describe.skipIf(missing || !root)("LibvirtDriver on qemu:///system", () => {
       await driver.powerOn(uuid);
       await driver.suspend(uuid);
       await driver.resume(uuid);
-      await driver.rescue(uuid, spec(format).image, goOn);
+      await driver.rescue(
+        uuid,
+        { image: spec(format).image, spec: { ...spec(format), config_drive: FULL_DRIVE } },
+        goOn,
+      );
       await driver.unrescue(uuid);
       expect([(await stat(base)).uid, (await driver.getInfo(uuid))?.power_state]).toEqual([0, POWER_STATE.RUNNING]);
       await driver.destroy(uuid);

@@ -7,12 +7,18 @@ import type { GuestInfo } from "../../agent/drivers/driver.ts";
 import { LibvirtDriver } from "../../agent/drivers/libvirt/libvirt-driver.ts";
 import { POWER_STATE } from "../../functions/protocol/guest.ts";
 import { diagnostics, type GuestSpec, type ImageRef } from "../../functions/protocol/methods.ts";
+import { FULL_DRIVE } from "../config-drive.ts";
 import { bootDisk } from "./boot-sector.ts";
+import { CLOUD_INIT_NEEDS, readByCloudInit } from "./cloud-init.ts";
 import { GRUB_ISO, LIBVIRT_NEEDS, type PrivateLibvirtd, startLibvirtd } from "./libvirtd.ts";
 import { needs } from "./requirement.ts";
 
 const { paths, apt } = LIBVIRT_NEEDS;
-const missing = !needs("the libvirt driver's lifecycle test", [...paths, GRUB_ISO], `${apt} grub-rescue-pc`);
+const missing = !needs(
+  "the libvirt driver's lifecycle test",
+  [...paths, ...CLOUD_INIT_NEEDS.paths, GRUB_ISO],
+  `${apt} ${CLOUD_INIT_NEEDS.apt} grub-rescue-pc`,
+);
 const TIMEOUT_MS = 120_000;
 const WAIT = { timeout: 60_000, interval: 200 };
 const uuid = "6f1c2a3b-0000-4000-8000-000000000002";
@@ -200,11 +206,11 @@ describe.skipIf(missing)("a guest on qemu:///session", () => {
   it("is rescued by a disk and comes back, each twice", { timeout: TIMEOUT_MS }, async () => {
     await running();
     const own = await libvirtd.virsh("dumpxml", "--inactive", NAME);
-    await driver.rescue(uuid, image("res"), goOn);
+    await driver.rescue(uuid, { image: image("res"), spec: null }, goOn);
     await booted("resown\n");
     expect(await disks()).toEqual([`vda ${folder()}/disk.rescue`, `vdb ${folder()}/disk`]);
     const id = await libvirtd.virsh("domid", NAME);
-    await driver.rescue(uuid, image("res"), goOn);
+    await driver.rescue(uuid, { image: image("res"), spec: null }, goOn);
     expect(await libvirtd.virsh("domid", NAME)).toBe(id);
     await driver.powerOff(uuid);
     await driver.powerOn(uuid);
@@ -223,12 +229,42 @@ describe.skipIf(missing)("a guest on qemu:///session", () => {
     expect(told).toEqual([]);
   });
 
+  it("is rescued with another config drive, and has its own again after it", { timeout: TIMEOUT_MS }, async () => {
+    const drive = (admin_pass: string) => ({ ...spec(), config_drive: { ...FULL_DRIVE, admin_pass } });
+    const cds = async () => (await disks()).filter((line) => line.startsWith("sd"));
+    const rescue = () => driver.rescue(uuid, { image: image("res"), spec: drive("rescue-me") }, goOn);
+    await driver.spawn(uuid, drive("first"), goOn);
+    const own = await libvirtd.virsh("dumpxml", "--inactive", NAME);
+    for (let i = 0; i < 2; i++) await rescue();
+    await booted("resown\n");
+    const path = join(folder(), "disk.config.rescue");
+    expect(await cds()).toEqual([`sdb ${path}`]);
+    expect((await readByCloudInit(path)).metadata).toMatchObject({ admin_pass: "rescue-me", hostname: "web-1" });
+    expect((await driver.getDiagnostics(uuid)).config_drive).toBe(true);
+    // Cut off with its drive gone.
+    await driver.powerOff(uuid);
+    await rm(path);
+    await rescue();
+    expect(await cds()).toEqual([`sdb ${path}`]);
+    await driver.unrescue(uuid);
+    await booted("own\n");
+    expect(await libvirtd.virsh("dumpxml", "--inactive", NAME)).toBe(own);
+    expect(await cds()).toEqual([`sdb ${folder()}/disk.config`]);
+    expect(existsSync(path)).toBe(false);
+    await driver.rescue(uuid, { image: image("res"), spec: null }, goOn);
+    expect(await cds()).toEqual([`sdb ${folder()}/disk.config`]);
+    await driver.unrescue(uuid);
+    await driver.rebuild(uuid, { spec: spec(), start: true }, goOn);
+    await rescue();
+    expect([await cds(), existsSync(path)]).toEqual([[], false]);
+  });
+
   it("is rescued by a CD, with its own disk where it was", { timeout: TIMEOUT_MS }, async () => {
     await running();
-    await driver.rescue(uuid, image("res", "iso"), goOn);
+    await driver.rescue(uuid, { image: image("res", "iso"), spec: null }, goOn);
     expect(await disks()).toEqual([`sda ${GRUB_ISO}`, `vda ${folder()}/disk`]);
     const id = await libvirtd.virsh("domid", NAME);
-    await driver.rescue(uuid, image("res", "iso"), goOn);
+    await driver.rescue(uuid, { image: image("res", "iso"), spec: null }, goOn);
     expect(await libvirtd.virsh("domid", NAME)).toBe(id);
     await driver.unrescue(uuid);
     await booted("own\n");
@@ -238,17 +274,17 @@ describe.skipIf(missing)("a guest on qemu:///session", () => {
     timeout: TIMEOUT_MS,
   }, async () => {
     await running();
-    await driver.rescue(uuid, image("res"), goOn);
+    await driver.rescue(uuid, { image: image("res"), spec: null }, goOn);
     const original = await readFile(join(folder(), "unrescue.xml"), "utf8");
     await driver.unrescue(uuid);
     // Cut off before the guest was stopped.
     await writeFile(join(folder(), "unrescue.xml"), original);
-    await driver.rescue(uuid, image("res"), goOn);
+    await driver.rescue(uuid, { image: image("res"), spec: null }, goOn);
     await booted("resown\n");
     // Cut off with its disk gone.
     await driver.powerOff(uuid);
     await rm(join(folder(), "disk.rescue"));
-    await driver.rescue(uuid, image("res"), goOn);
+    await driver.rescue(uuid, { image: image("res"), spec: null }, goOn);
     await booted("resown\n");
     await driver.powerOff(uuid);
     await driver.spawn(uuid, spec(), goOn);
@@ -258,7 +294,7 @@ describe.skipIf(missing)("a guest on qemu:///session", () => {
 
   it("runs on when its rescue image is no image", { timeout: TIMEOUT_MS }, async () => {
     await running();
-    const refused = driver.rescue(uuid, image("res", "qcow2"), goOn);
+    const refused = driver.rescue(uuid, { image: image("res", "qcow2"), spec: null }, goOn);
     await expect(refused).rejects.toMatchObject({ code: "ImageUnacceptable" });
     const rebuilt = driver.rebuild(uuid, { spec: { ...spec(), image: image("new", "qcow2") }, start: true }, goOn);
     await expect(rebuilt).rejects.toMatchObject({ code: "ImageUnacceptable" });
@@ -272,7 +308,7 @@ describe.skipIf(missing)("a guest on qemu:///session", () => {
 
   it("is rebuilt from another image, and from nothing", { timeout: TIMEOUT_MS }, async () => {
     await running();
-    await driver.rescue(uuid, image("res"), goOn);
+    await driver.rescue(uuid, { image: image("res"), spec: null }, goOn);
     await driver.rebuild(uuid, { spec: { ...spec("new"), memory_mb: 96 }, start: true }, goOn);
     await booted("new\n");
     expect(await disks()).toEqual([`vda ${folder()}/disk`]);

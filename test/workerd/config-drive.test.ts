@@ -2,7 +2,7 @@
 import { env, runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import type { Given, Secrets } from "../../functions/conductor/given.ts";
-import { WITH_CONFIG_DRIVE } from "../../functions/conductor/record.ts";
+import { type ServerRecord, WITH_CONFIG_DRIVE } from "../../functions/conductor/record.ts";
 import { METHODS } from "../../functions/protocol/methods.ts";
 import { ScriptedAgent, until } from "./scripted-agent.ts";
 import { ADMIN, MEMBER, specOf } from "./specs.ts";
@@ -109,6 +109,28 @@ it("forgets everything when the server is deleted in the middle of its build", a
   );
   expect(await show(uuid)).toBeNull();
   expect(await callsOf()).toEqual([]);
+});
+
+it("reaches the agent in a rescue with the rescue's own password, and is forgotten after it", async () => {
+  const uuid = await create();
+  const { image } = (await settled(uuid)) as ServerRecord;
+  const rescue = { ...image, id: crypto.randomUUID() };
+  const secrets = { admin_pass: "rescue-me", files: [] };
+  expect((await server(uuid).act(actor(), "rescue", { memo: { image: rescue }, secrets })).ok).toBe(true);
+  expect(await settled(uuid)).toMatchObject({ vm_state: "rescued" });
+  const call = agent.calls.find(({ method }) => method === "rescue");
+  const params = METHODS.rescue.params.parse(call?.params);
+  expect([params.image, params.spec?.image]).toEqual([rescue, image]);
+  expect(params.spec?.config_drive).toMatchObject({
+    hostname: "a",
+    keys: [GIVEN.keypair],
+    admin_pass: "rescue-me",
+    files: [],
+    user_data: GIVEN.user_data,
+  });
+  await until(async () => (await secretsOf(uuid)).length === 0, "the secrets are gone");
+  expect(JSON.stringify(await callsOf())).not.toContain("rescue-me");
+  expect(JSON.stringify(await runInDurableObject(server(uuid), rows("SELECT * FROM instance")))).not.toContain('me"');
 });
 
 it("asks for no drive where the server has none", async () => {

@@ -4,17 +4,15 @@
  * Its guests are rows in a file, and a running one is an RFB server that shows a living screen. They outlive the agent
  * as real guests do: `close` ends the screens, and `init` finds the same guests in the same power state and serves
  * them again. What can go wrong on a real host can be ordered by a server's metadata: see demo-orders.ts.
- * A config drive is the plain tree of its files, in `config-drives/<uuid>`: nothing reads it but who is curious.
+ * A config drive is a plain tree of files: see config-drives.ts.
  *
  * What becomes of a guest, and when, is told by guest-life.ts. A guest that is RUNNING or PAUSED has a VNC server.
  */
-import { rm } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Inventory, POWER_STATE, type VncAddress } from "../../../functions/protocol/guest.ts";
 import type { Diagnostics, GuestSpec, ImageRef } from "../../../functions/protocol/methods.ts";
-import { writeConfigDrive } from "../../config-drive-image.ts";
 import { Turns } from "../../turns.ts";
 import {
   type Driver,
@@ -23,8 +21,10 @@ import {
   type GuestInfo,
   type LifecycleListener,
   type RebuildOrder,
+  type RescueOrder,
 } from "../driver.ts";
 import { type Accident, Accidents } from "./accidents.ts";
+import { ConfigDrives } from "./config-drives.ts";
 import { consoleLog } from "./console-log.ts";
 import { type Failable, failIfOrdered, readOrders } from "./demo-orders.ts";
 import { diagnosticsOf } from "./diagnostics.ts";
@@ -46,6 +46,7 @@ export class FakeDriver implements Driver {
   readonly #store: GuestStore;
   readonly #turns = new Turns();
   readonly #screens: Screens;
+  readonly #drives: ConfigDrives;
   /** Builds that have begun, to be cut short by destroy. */
   readonly #building = new Map<string, Set<AbortController>>();
   readonly #closing = new AbortController();
@@ -54,6 +55,7 @@ export class FakeDriver implements Driver {
 
   constructor(ctx: DriverContext, options: FakeOptions = {}) {
     this.#ctx = ctx;
+    this.#drives = new ConfigDrives(ctx.stateDir);
     this.#store = new GuestStore(join(ctx.stateDir, "guests.json"), ctx.log);
     this.#inventory = {
       hypervisor_hostname: options.hostname ?? hostname(),
@@ -112,6 +114,7 @@ export class FakeDriver implements Driver {
         await this.#writeDrive({ uuid, spec });
       }
       const guest = earlier ?? made({ uuid, spec, now: Date.now() });
+      await this.#drives.endRescue(uuid);
       await this.#become(going({ ...guest, rescue: null }, Date.now()));
     });
   }
@@ -120,6 +123,7 @@ export class FakeDriver implements Driver {
     return this.#build(uuid, signal, async (given) => {
       await this.#prepare("rebuild", spec, spec.image, given);
       await this.#writeDrive({ uuid, spec });
+      await this.#drives.endRescue(uuid);
       const now = Date.now();
       const anew = made({ uuid, spec, now });
       await this.#screens.close(uuid);
@@ -127,11 +131,12 @@ export class FakeDriver implements Driver {
     });
   }
 
-  rescue(uuid: string, image: ImageRef, signal: AbortSignal): Promise<void> {
+  rescue(uuid: string, { image, spec }: RescueOrder, signal: AbortSignal): Promise<void> {
     return this.#build(uuid, signal, async (given) => {
       const guest = this.#existing(uuid);
       if (guest.rescue !== null && guest.power_state === POWER_STATE.RUNNING) return;
       await this.#prepare("rescue", guest.spec, image, given);
+      if (spec !== null && guest.config_drive) await this.#drives.writeForRescue({ uuid, spec });
       await this.#screens.close(uuid);
       await this.#become(booted({ ...guest, rescue: image }, Date.now()));
     });
@@ -141,6 +146,7 @@ export class FakeDriver implements Driver {
     return this.#change(uuid, "unrescue", async (guest) => {
       if (guest.rescue === null) return this.#become(going(guest, Date.now()));
       await this.#screens.close(uuid);
+      await this.#drives.endRescue(uuid);
       await this.#become(booted({ ...guest, rescue: null }, Date.now()));
     });
   }
@@ -300,20 +306,16 @@ export class FakeDriver implements Driver {
 
   async #writeDrive(guest: { uuid: string; spec: GuestSpec }): Promise<void> {
     try {
-      await writeConfigDrive(this.#driveOf(guest.uuid), guest);
+      await this.#drives.write(guest);
     } catch (error) {
       if (!this.#store.get(guest.uuid)) await this.#removeFiles(guest.uuid);
       throw error;
     }
   }
 
-  #driveOf(uuid: string): string {
-    return join(this.#ctx.stateDir, "config-drives", uuid);
-  }
-
   async #removeFiles(uuid: string): Promise<void> {
     await this.#screens.remove(uuid);
-    await rm(this.#driveOf(uuid), { recursive: true, force: true });
+    await this.#drives.remove(uuid);
   }
 
   /** What nobody asked for happens, and is told. */

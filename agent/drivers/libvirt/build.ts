@@ -7,14 +7,11 @@ import { DriverError, type RebuildOrder } from "../driver.ts";
 import { buildDisks, diskBytes } from "./disk.ts";
 import { domainXml } from "./domain-xml.ts";
 import { toDriverError } from "./errors.ts";
+import { CONFIG_DRIVE, CONSOLE_LOG } from "./guest-folder.ts";
 import { lookup, runs, stop } from "./guests.ts";
 import type { Domain, Libvirt } from "./procedures.ts";
 import { PASSABLE, PRIVATE } from "./reach.ts";
 import { endRescue } from "./rescue.ts";
-
-/** Names in a guest's folder. */
-export const CONSOLE_LOG = "console.log";
-export const CONFIG_DRIVE = "disk.config";
 
 /** Where a guest is made. */
 export type Place = {

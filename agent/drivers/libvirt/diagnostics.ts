@@ -1,12 +1,14 @@
 /** What a running guest uses of its host (nova/virt/libvirt/driver.py: get_instance_diagnostics). */
+import { basename } from "node:path";
 import type { Diagnostics } from "../../../functions/protocol/methods.ts";
 import { DriverError } from "../driver.ts";
-import { CONFIG_DRIVE } from "./build.ts";
 import { LibvirtError } from "./errors.ts";
+import { CONFIG_DRIVE, RESCUE_CONFIG_DRIVE } from "./guest-folder.ts";
 import { DOMAIN_STATE, type Domain, type Libvirt } from "./procedures.ts";
 import { type Element, readElements } from "./xml.ts";
 
 const KIB_PER_MIB = 1024;
+const CONFIG_DRIVES = new Set([CONFIG_DRIVE, RESCUE_CONFIG_DRIVE]);
 
 /** Rejects with InstanceInvalidState unless the guest runs. `uptime` is the edge's to know: libvirt does not tell it. */
 export async function diagnosticsOf(libvirt: Libvirt, domain: Domain): Promise<Diagnostics> {
@@ -24,7 +26,7 @@ export async function diagnosticsOf(libvirt: Libvirt, domain: Domain): Promise<D
     hypervisor_os: "linux",
     uptime: null,
     config_drive: elements.some(({ path, attributes }) => {
-      return path === "domain/devices/disk/source" && attributes.file?.endsWith(`/${CONFIG_DRIVE}`) === true;
+      return path === "domain/devices/disk/source" && CONFIG_DRIVES.has(basename(attributes.file ?? ""));
     }),
     num_cpus: info.vcpus,
     num_nics: nics.length,

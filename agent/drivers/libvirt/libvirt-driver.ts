@@ -17,15 +17,16 @@ import {
   type GuestInfo,
   type LifecycleListener,
   type RebuildOrder,
+  type RescueOrder,
 } from "../driver.ts";
-import { CONSOLE_LOG, type Place, rebuild, spawn } from "./build.ts";
+import { type Place, rebuild, spawn } from "./build.ts";
 import { type HostCapabilities, parseCapabilities } from "./capabilities.ts";
 import { readConsole } from "./console-output.ts";
 import { diagnosticsOf } from "./diagnostics.ts";
-import { buildRescueDisk } from "./disk.ts";
 import { vncOf } from "./domain-xml.ts";
 import { parseConnectionUri } from "./endpoint.ts";
 import { toDriverError, unless, VIR_ERR } from "./errors.ts";
+import { CONSOLE_LOG } from "./guest-folder.ts";
 import { find, goOn, listOurs, powerOf, runs, stop } from "./guests.ts";
 import { Link } from "./link.ts";
 import { setAdminPassword } from "./password.ts";
@@ -139,12 +140,9 @@ export class LibvirtDriver implements Driver {
     return this.#build("rebuild", uuid, signal, (libvirt, place) => rebuild(libvirt, place, order, signal));
   }
 
-  rescue(uuid: string, image: ImageRef, signal: AbortSignal): Promise<void> {
+  rescue(uuid: string, order: RescueOrder, signal: AbortSignal): Promise<void> {
     return this.#build("rescue", uuid, signal, async (libvirt, place) => {
-      const domain = await this.#need(libvirt, uuid);
-      const basePath = await place.image(image);
-      const makeDisk = (path: string) => buildRescueDisk({ path, image, basePath }, signal);
-      await rescue(libvirt, domain, { ...place, makeDisk });
+      await rescue(libvirt, { domain: await this.#need(libvirt, uuid), place, order }, signal);
     });
   }
 

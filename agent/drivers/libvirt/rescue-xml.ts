@@ -8,12 +8,20 @@
  * Pure.
  */
 import { disk, type GuestDisk } from "./domain-xml.ts";
-import { type Element, readElements } from "./xml.ts";
+import { type Element, escapeXml, readElements } from "./xml.ts";
 
 const DISK = "domain/devices/disk";
 
-/** `original` is a stored description as libvirt writes it; `relabels` as in domainXml. */
-export function rescueXml(original: string, rescue: GuestDisk, relabels: boolean): string {
+export type Rescue = {
+  disk: GuestDisk;
+  /** The file to have in place of another: the config drive of the rescue for the guest's own. */
+  instead: { of: string; path: string } | null;
+  /** As in domainXml. */
+  relabels: boolean;
+};
+
+/** `original` is a stored description as libvirt writes it. */
+export function rescueXml(original: string, { disk: rescue, instead, relabels }: Rescue): string {
   const elements = readElements(original);
   const disks = elements.filter(({ path }) => path === DISK);
   const devices = elements.find(({ path }) => path === "domain/devices");
@@ -21,7 +29,7 @@ export function rescueXml(original: string, rescue: GuestDisk, relabels: boolean
   if (at === undefined) throw new Error("the domain has no devices");
   const bus = rescue.kind === "disk" ? "virtio" : "sata";
   const edits = disks.flatMap((it) =>
-    elements.filter(({ parent }) => parent === it).flatMap((inner) => edit(inner, bus)),
+    elements.filter(({ parent }) => parent === it).flatMap((inner) => edit(inner, { bus, instead })),
   );
   const added = { start: at, end: at, text: disk({ relabels }, rescue, 1) };
   return [added, ...edits]
@@ -34,10 +42,16 @@ export function rescueXml(original: string, rescue: GuestDisk, relabels: boolean
 type Edit = { start: number; end: number; text: string };
 
 /** What becomes of an element of a disk that is there. */
-function edit({ path, attributes, parent, start, end }: Element, bus: string): Edit[] {
+function edit(
+  { path, attributes, parent, start, end }: Element,
+  { bus, instead }: Pick<Rescue, "instead"> & { bus: string },
+): Edit[] {
   const name = path.slice(DISK.length + 1);
   const own = parent?.attributes.device === "cdrom" ? "sata" : "virtio";
   if (name === "boot") return [{ start, end, text: `<boot order='${Number(attributes.order) + 1}'/>` }];
+  if (name === "source" && instead && attributes.file === instead.of) {
+    return [{ start, end, text: `<source file='${escapeXml(instead.path)}'/>` }];
+  }
   if (own !== bus) return [];
   if (name === "target") return [{ start, end, text: `<target dev='${next(attributes.dev)}' bus='${own}'/>` }];
   // Without a place of its own it is put behind the rescue disk, and so is it in the order that the guest finds them.

@@ -49,6 +49,7 @@ export const rebuild: ServerActions = {
     status: 200,
     async run(c, value) {
       const image = value?.rescue_image_ref ? (await imageOf(c, value.rescue_image_ref)).ref : null;
+      // A guest without a config drive never hears of it, and the answer has it all the same: both as in Nova.
       const admin_pass = value?.adminPass ?? generatePassword();
       await begin(c, "rescue", { memo: image ? { image } : {}, secrets: { admin_pass, files: [] } });
       return c.json(withPassword(c, {}, admin_pass));

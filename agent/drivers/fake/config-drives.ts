@@ -1,0 +1,45 @@
+/**
+ * The config drives of a fake host, each the plain tree of its files: nothing reads them but who is curious.
+ * A guest's is `config-drives/<uuid>`; while it is rescued it would see `config-drives/<uuid>.rescue` instead.
+ */
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { GuestSpec } from "../../../functions/protocol/methods.ts";
+import { writeConfigDrive } from "../../config-drive-image.ts";
+
+type Guest = { uuid: string; spec: GuestSpec };
+
+export class ConfigDrives {
+  readonly #dir: string;
+
+  constructor(stateDir: string) {
+    this.#dir = join(stateDir, "config-drives");
+  }
+
+  /** Writes the guest's drive in place of an earlier one; nothing when it is to have none. */
+  write(guest: Guest): Promise<void> {
+    return writeConfigDrive(this.#own(guest.uuid), guest);
+  }
+
+  writeForRescue(guest: Guest): Promise<void> {
+    return writeConfigDrive(this.#rescue(guest.uuid), guest);
+  }
+
+  /** Removes what is there for a rescue alone, if there is any. */
+  async endRescue(uuid: string): Promise<void> {
+    await rm(this.#rescue(uuid), { recursive: true, force: true });
+  }
+
+  async remove(uuid: string): Promise<void> {
+    await this.endRescue(uuid);
+    await rm(this.#own(uuid), { recursive: true, force: true });
+  }
+
+  #own(uuid: string): string {
+    return join(this.#dir, uuid);
+  }
+
+  #rescue(uuid: string): string {
+    return `${this.#own(uuid)}.rescue`;
+  }
+}

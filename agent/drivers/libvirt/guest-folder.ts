@@ -1,0 +1,8 @@
+/** The names in a guest's folder, most of them Nova's (nova/virt/libvirt/driver.py). */
+export const CONSOLE_LOG = "console.log";
+export const CONFIG_DRIVE = "disk.config";
+/** While the guest is rescued. */
+export const RESCUE_DISK = "disk.rescue";
+export const RESCUE_CONFIG_DRIVE = "disk.config.rescue";
+/** The guest's description from before its rescue. */
+export const UNRESCUE_XML = "unrescue.xml";
