@@ -31,6 +31,8 @@ export function specWithDrive(drive: Partial<ConfigDrive> | null = {}, change: P
     vcpus: 1,
     memory_mb: 64,
     disk_gb: 0,
+    ephemerals: [],
+    swap_mb: 0,
     image: { id: "5c2f8c1e-9d47-4a65-b0e2-7c51d8f9a023", disk_format: "iso", size: 1, sha512: "0".repeat(128) },
     metadata: { role: "web" },
     config_drive: drive === null ? null : { ...FULL_DRIVE, ...drive },

@@ -6,6 +6,7 @@ import type { CreateSpec } from "../conductor/record.ts";
 import { visibleTo } from "../image/image.ts";
 import type { ImageRef } from "../protocol/methods.ts";
 import type { AppEnv } from "./app-env.ts";
+import { emptyDisksOf } from "./block-devices.ts";
 import { badRequest, forbidden } from "./fault.ts";
 import type { CreateBody, SchedulerHints } from "./schema/server.ts";
 import { getsConfigDrive, givenOf } from "./server-given.ts";
@@ -44,6 +45,7 @@ export async function specsOf(
     tags: server.tags ?? [],
     flavor,
     image: image.ref,
+    ...emptyDisksOf(server, flavor),
     ...place,
     key_name: given.keypair?.name ?? null,
     access_ip_v4: server.accessIPv4 ?? "",
@@ -84,11 +86,6 @@ function refuseWhatIsNotHere({ server }: CreateBody): void {
   if (server.networks === "auto") {
     throw badRequest("Unable to automatically allocate a network: there is no network service here.");
   }
-  for (const device of server.block_device_mapping_v2 ?? []) {
-    const boots = device.source_type === "image" && (device.destination_type ?? "local") === "local";
-    if (boots && Number(device.boot_index ?? 0) === 0 && device.uuid === server.imageRef) continue;
-    throw badRequest("There is no volume service here: the only block device is the image's own disk.");
-  }
   if (server.block_device_mapping?.length) throw badRequest("There is no volume service here.");
   if (server.trusted_image_certificates) {
     throw badRequest("Image signatures cannot be verified here: no image has one, so no certificate can be asked for.");
@@ -112,9 +109,6 @@ async function flavorOf(c: Context<AppEnv>, ref: string): Promise<Flavor> {
   const id = ref.split("/").at(-1) ?? ref;
   const flavor = await c.env.FLAVORS.getByName("default").get(id, c.var.actor);
   if (flavor === null) throw badRequest(`Flavor ${id} could not be found.`);
-  if (flavor.swap > 0 || flavor.ephemeral > 0) {
-    throw badRequest(`Flavor ${id} asks for swap or ephemeral disks, which no host makes here.`);
-  }
   if (flavor.disk === 0 && !c.var.actor.is_admin) {
     throw forbidden("Only volume-backed servers are allowed for flavors with zero disk.");
   }

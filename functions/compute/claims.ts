@@ -1,5 +1,8 @@
 /** What a host has, what is taken of it, and whether one more fits (nova: resource_tracker, claims, placement inventory). */
 import type { Inventory } from "../protocol/guest.ts";
+import type { Flavor } from "./flavor.ts";
+
+const MIB_PER_GIB = 1024;
 
 /** vcpus; MiB; GiB. */
 export type Resources = { vcpus: number; memory_mb: number; disk_gb: number };
@@ -10,6 +13,11 @@ export type Ratios = {
   DISK_ALLOCATION_RATIO: number;
   RESERVED_HOST_MEMORY_MB: number;
 };
+
+/** What a server takes of its host (nova/scheduler/utils.py: resources_from_flavor), whatever of it is asked for. */
+export function resourcesOf({ vcpus, ram, disk, ephemeral, swap }: Flavor): Resources {
+  return { vcpus, memory_mb: ram, disk_gb: disk + ephemeral + Math.ceil(swap / MIB_PER_GIB) };
+}
 
 /** What may be claimed on a host in all: (total - reserved) x ratio. */
 export function capacity(inventory: Inventory, ratios: Ratios): Resources {

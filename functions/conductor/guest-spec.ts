@@ -32,6 +32,8 @@ export function guestSpec(parts: GuestParts): GuestSpec {
     vcpus: record.flavor.vcpus,
     memory_mb: record.flavor.ram,
     disk_gb: record.flavor.disk,
+    ephemerals: record.ephemerals ?? [],
+    swap_mb: record.swap_mb ?? 0,
     image: record.image,
     metadata: record.metadata,
     config_drive: record.config_drive ? configDrive(parts) : null,

@@ -1,5 +1,5 @@
 /** Finding a host for a server and claiming it: the scheduler proposes, the host and the server's group dispose. */
-
+import { resourcesOf } from "../compute/claims.ts";
 import type { CallErrorCode } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { CallFailure, Context, Memo } from "./context.ts";
@@ -17,9 +17,7 @@ export async function choose(context: Context, memo: Memo): Promise<Result<Memo,
   const group = server_group ? await context.project().groupPlacement(uuid) : null;
   const chosen = await context.scheduler().select({
     server: uuid,
-    vcpus: flavor.vcpus,
-    memory_mb: flavor.ram,
-    disk_gb: flavor.disk,
+    ...resourcesOf(flavor),
     availability_zone,
     requested_host,
     requested_destination: requested_destination ?? null,
@@ -44,13 +42,7 @@ export async function claimFirst(context: Context, memo: Memo): Promise<Result<C
     const host = memo.hosts[at] as string;
     // Written down before it is asked: a claim that this object never hears of must still be undone.
     if (at !== memo.at) context.note({ ...memo, at });
-    const claimed = await context.host(host).claim({
-      server: uuid,
-      generation,
-      vcpus: flavor.vcpus,
-      memory_mb: flavor.ram,
-      disk_gb: flavor.disk,
-    });
+    const claimed = await context.host(host).claim({ server: uuid, generation, ...resourcesOf(flavor) });
     if (claimed.ok && (await placed(context, host))) return ok({ memo: { ...memo, at }, node: claimed.value.node });
     if (claimed.ok) await context.host(host).dismiss({ server: uuid, generation });
     // A host that this build sent away before it was cut off, too.

@@ -1,6 +1,6 @@
 /** A server's record: kept by its `Server` object, copied to its `Project`'s index, shown by the API. */
 import type { Flavor } from "../compute/flavor.ts";
-import type { ImageRef } from "../protocol/methods.ts";
+import type { Ephemeral, ImageRef } from "../protocol/methods.ts";
 import type { InstanceState } from "./state.ts";
 
 /** nova: InstanceFault. `message` is fit for the owner; nothing of the host's insides is in it. */
@@ -18,6 +18,9 @@ export type CreateSpec = {
   tags: string[];
   flavor: Flavor;
   image: ImageRef;
+  /** The empty disks it was asked with, as in its guest's spec; no record from before them has any. */
+  ephemerals?: Ephemeral[];
+  swap_mb?: number;
   availability_zone: string | null;
   /** nova: force_hosts, no filter is asked; null lets the scheduler choose. */
   requested_host: string | null;

@@ -51,7 +51,15 @@ const configDrive = z.object({
 });
 export type ConfigDrive = z.infer<typeof configDrive>;
 
-/** All a driver needs to build a guest. Sizes: memory in MiB, disk in GiB. */
+/** The file systems of ephemeral disks (nova/virt/libvirt/driver.py: is_supported_fs_format). */
+export const EPHEMERAL_FORMATS = ["ext2", "ext3", "ext4", "xfs"] as const;
+
+/** An empty disk that has a file system on it. `size` in GiB. */
+const ephemeral = z.object({ size: z.int().min(1), format: z.enum(EPHEMERAL_FORMATS) });
+export type Ephemeral = z.infer<typeof ephemeral>;
+const MAX_EPHEMERALS = 16;
+
+/** All a driver needs to build a guest. Sizes: memory and swap in MiB, disk in GiB. */
 export const guestSpec = z.object({
   display_name: short,
   instance_name: short,
@@ -59,6 +67,9 @@ export const guestSpec = z.object({
   vcpus: z.int().min(1),
   memory_mb: z.int().min(1),
   disk_gb: z.int().min(0),
+  /** Disks after the guest's own, in this order, and the swap disk behind them; 0 is none. */
+  ephemerals: z.array(ephemeral).max(MAX_EPHEMERALS).default([]),
+  swap_mb: z.int().min(0).default(0),
   image: imageRef,
   metadata: z.record(short, short),
   /** null: the guest gets no config drive. */

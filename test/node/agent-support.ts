@@ -43,6 +43,8 @@ export const SPEC: GuestSpec = {
   vcpus: 1,
   memory_mb: 64,
   disk_gb: 1,
+  ephemerals: [],
+  swap_mb: 0,
   image: { id: "33333333-3333-4333-8333-333333333333", disk_format: "raw", size: 0, sha512: "0".repeat(128) },
   metadata: {},
   config_drive: null,

@@ -50,6 +50,8 @@ function spec(metadata: Record<string, string> = {}): GuestSpec {
     vcpus: 2,
     memory_mb: 2048,
     disk_gb: 20,
+    ephemerals: [],
+    swap_mb: 0,
     image: { id: "5c2f8c1e-9d47-4a65-b0e2-7c51d8f9a023", disk_format: "qcow2", size: 1, sha512: "0".repeat(128) },
     metadata,
     config_drive: null,

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { tail } from "../../agent/console/output.ts";
 import { DriverError } from "../../agent/drivers/driver.ts";
 import { consoleLog } from "../../agent/drivers/fake/console-log.ts";
@@ -19,6 +19,7 @@ import { SPEC } from "./agent-support.ts";
 const { RUNNING, SHUTDOWN, CRASHED, PAUSED, SUSPENDED } = POWER_STATE;
 const UUID = "3f2b8c1e-9d47-4a65-b0e2-7c51d8f9a023";
 const RESCUE: ImageRef = { ...SPEC.image, id: "5c2f8c1e-9d47-4a65-b0e2-7c51d8f9a023" };
+const WAIT = { timeout: 10_000, interval: 20 };
 const signal = new AbortController().signal;
 
 let stateDir: string;
@@ -185,6 +186,23 @@ describe("rescue and rebuild", () => {
     await driver.unrescue(UUID);
     await rescued.waitForEnd();
     expect((await driver.getDiagnostics(UUID)).num_disks).toBe(1);
+  });
+
+  it("show the empty disks behind the guest's own", async () => {
+    const driver = await start();
+    await driver.spawn(UUID, { ...SPEC, ephemerals: [{ size: 2, format: "ext4" }], swap_mb: 512 }, signal);
+    const own = [`${SPEC.disk_gb} GiB, from image ${SPEC.image.id}`, "2 GiB, ext4", "512 MiB, swap"];
+    const disks = async () => [...(await printed(driver)).matchAll(/virtio_blk: (.*)/g)].map(([, disk]) => disk);
+    const named = (all: string[]) => all.map((disk, i) => `[vd${"abcd"[i]}] ${disk}`);
+    const seen = async (all: string[]) => {
+      await vi.waitFor(async () => expect(await disks()).toEqual(named(all)), WAIT);
+      expect((await driver.getDiagnostics(UUID)).num_disks).toBe(all.length);
+    };
+    await seen(own);
+    await driver.rescue(UUID, { image: RESCUE, spec: null }, signal);
+    await seen([`rescue image ${RESCUE.id}`, ...own]);
+    await driver.rebuild(UUID, { spec: SPEC, start: true }, signal);
+    await seen(own.slice(0, 1));
   });
 
   it("survive a power cycle and end with a spawn that finds the guest off", async () => {

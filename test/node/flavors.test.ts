@@ -87,20 +87,16 @@ describe("a flavor", () => {
   it("has no description before 2.55", async () => {
     expect((await create({ name: "x", description: "y" }, { minor: 54 })).status).toBe(400);
   });
-  it("whose disks no host makes boots nothing, and says so", async () => {
+  it("without a disk boots nothing for who is no admin", async () => {
     const image = await demoImage(edge.cloud);
-    const { id } = (await create({ name: "swapping", swap: 512 })).body.flavor;
-    const body = { server: { name: "a", imageRef: image, flavorRef: id, networks: "none" } };
-    const { status, body: said } = await ask(edge, "POST", `${V}/servers`, { body });
-    expect([status, said.badRequest.message]).toEqual([400, expect.stringContaining("swap or ephemeral")]);
     const none = (await create({ name: "diskless", disk: 0 })).body.flavor.id;
-    const diskless = { server: { ...body.server, flavorRef: none } };
+    const diskless = { server: { name: "a", imageRef: image, flavorRef: none, networks: "none" } };
     const refused = await ask(edge, "POST", `${V}/servers`, { body: diskless, token: member });
     expect([refused.status, refused.body.forbidden.message]).toEqual([
       403,
       "Only volume-backed servers are allowed for flavors with zero disk.",
     ]);
-    for (const one of [id, none]) await call("DELETE", `/${one}`);
+    await call("DELETE", `/${none}`);
   });
 });
 

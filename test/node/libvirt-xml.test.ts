@@ -17,12 +17,15 @@ const plan: DomainPlan = {
     vcpus: 2,
     memory_mb: 512,
     disk_gb: 1,
+    ephemerals: [],
+    swap_mb: 0,
     image: { id: uuid, disk_format: "qcow2", size: 1, sha512: "0".repeat(128) },
     metadata: {},
     config_drive: null,
   },
   virtType: "qemu",
   disks: [{ kind: "disk", path: "/s/disk", base: { path: "/i/base", format: "qcow2" } }],
+  emptyDisks: [],
   configDrive: null,
   consoleLog: "/s/console.log",
   relabels: false,
@@ -80,6 +83,29 @@ describe("domainXml", () => {
     expect(at(domainXml(plan), "domain/devices/disk")).toHaveLength(1);
   });
 
+  it("has empty disks behind the guest's own, which are raw and boot nothing", () => {
+    const emptyDisks = ["/s/disk.eph0", "/s/disk.swap"];
+    const all = (change: Partial<DomainPlan>) => {
+      const elements = readElements(domainXml({ ...plan, emptyDisks, ...change }));
+      return elements
+        .filter((it) => it.path === "domain/devices/disk")
+        .map((it) => {
+          const of = (name: string) =>
+            elements.find(({ path, parent }) => parent === it && path.endsWith(`/${name}`))?.attributes;
+          return [of("source")?.file, of("target")?.dev, of("driver")?.type, of("boot")?.order];
+        });
+    };
+    expect(all({ configDrive: "/s/disk.config" })).toEqual([
+      ["/s/disk", "vda", "qcow2", "1"],
+      ["/s/disk.eph0", "vdb", "raw", undefined],
+      ["/s/disk.swap", "vdc", "raw", undefined],
+      ["/s/disk.config", "sdb", "raw", undefined],
+    ]);
+    expect(all({ disks: [{ kind: "cdrom", path: "/i/iso" }] }).map(([, dev]) => dev)).toEqual(["sda", "vda", "vdb"]);
+    const ends = at(domainXml({ ...plan, emptyDisks }), "domain/devices/disk/backingStore");
+    expect(ends.filter(({ parent }) => parent !== undefined)).toHaveLength(3);
+  });
+
   it("names the format of every file and ends every chain, so that nothing is probed", () => {
     const xml = domainXml({ ...plan, disks: [{ kind: "cdrom", path: "/i/iso" }, ...plan.disks] });
     expect(at(xml, "domain/devices/disk/driver").map((it) => it.attributes.type)).toEqual(["raw", "qcow2"]);
@@ -135,6 +161,21 @@ describe("rescueXml", () => {
       ["/i/iso", "sda", "2", true],
       ["/s/disk", "vdb", "3", false],
       ["/s/disk.config", "sdb", undefined, true],
+    ]);
+  });
+
+  it("puts the guest's own disk first of the others, which keep their order", () => {
+    const original = domainXml({ ...plan, emptyDisks: ["/s/disk.eph0", "/s/disk.swap"] });
+    const disk = { kind: "disk", path: "/s/disk.rescue", base: { path: "/i/res", format: "raw" } } as const;
+    const names = disks(rescueXml(original, { disk, instead: null, relabels: false })).map(([file, dev]) => [
+      file,
+      dev,
+    ]);
+    expect(names).toEqual([
+      ["/s/disk.rescue", "vda"],
+      ["/s/disk", "vdb"],
+      ["/s/disk.eph0", "vdc"],
+      ["/s/disk.swap", "vdd"],
     ]);
   });
 

@@ -30,6 +30,8 @@ const spec = (disk_format: Format, disk_gb = 0): GuestSpec => ({
   vcpus: 1,
   memory_mb: 64,
   disk_gb,
+  ephemerals: [],
+  swap_mb: 0,
   image: { id: uuid, disk_format, size: 1, sha512: "0".repeat(128) },
   metadata: {},
   config_drive: null,

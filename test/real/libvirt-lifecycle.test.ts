@@ -1,7 +1,9 @@
 /** Guests of the libvirt driver held, rescued, rebuilt and stopped gently, each as virsh and the guest itself see it. */
+import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, open as openFile, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { GuestInfo } from "../../agent/drivers/driver.ts";
 import { LibvirtDriver } from "../../agent/drivers/libvirt/libvirt-driver.ts";
@@ -19,6 +21,7 @@ const missing = !needs(
   [...paths, ...CLOUD_INIT_NEEDS.paths, GRUB_ISO],
   `${apt} ${CLOUD_INIT_NEEDS.apt} grub-rescue-pc`,
 );
+const run = promisify(execFile);
 const TIMEOUT_MS = 120_000;
 const WAIT = { timeout: 60_000, interval: 200 };
 const uuid = "6f1c2a3b-0000-4000-8000-000000000002";
@@ -41,6 +44,8 @@ const spec = (name = "own"): GuestSpec => ({
   vcpus: 1,
   memory_mb: 64,
   disk_gb: 0,
+  ephemerals: [],
+  swap_mb: 0,
   image: image(name),
   metadata: {},
   config_drive: null,
@@ -257,6 +262,35 @@ describe.skipIf(missing)("a guest on qemu:///session", () => {
     await driver.rebuild(uuid, { spec: spec(), start: true }, goOn);
     await rescue();
     expect([await cds(), existsSync(path)]).toEqual([[], false]);
+  });
+
+  it("has formatted disks behind its own, in a rescue too, and new ones after a rebuild", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const full: GuestSpec = { ...spec(), ephemerals: [{ size: 1, format: "ext4" }], swap_mb: 64 };
+    const [eph, swap] = [join(folder(), "disk.eph0"), join(folder(), "disk.swap")];
+    const blkid = async (path: string) => (await run("/usr/sbin/blkid", ["-p", "-o", "export", path])).stdout;
+    await driver.spawn(uuid, full, goOn);
+    await booted("own\n");
+    expect(await disks()).toEqual([`vda ${folder()}/disk`, `vdb ${eph}`, `vdc ${swap}`]);
+    expect([(await stat(eph)).size, (await stat(swap)).size]).toEqual([2 ** 30, 64 * 2 ** 20]);
+    expect((await driver.getDiagnostics(uuid)).num_disks).toBe(3);
+    await driver.powerOff(uuid);
+    expect(await blkid(eph)).toMatch(/LABEL=ephemeral0\n(.*\n)*TYPE=ext4\n/);
+    expect(await blkid(swap)).toContain("TYPE=swap\n");
+    // The guest reads the name of its second disk where no file system writes.
+    const file = await openFile(eph, "r+");
+    await file.write("eph\0", 0x1b0);
+    await file.close();
+    await driver.powerOn(uuid);
+    await booted("owneph\n");
+    await driver.rescue(uuid, { image: image("res"), spec: full }, goOn);
+    await booted("resown\n");
+    expect(await disks()).toEqual([`vda ${folder()}/disk.rescue`, `vdb ${folder()}/disk`, `vdc ${eph}`, `vdd ${swap}`]);
+    await driver.unrescue(uuid);
+    await booted("owneph\n");
+    await driver.rebuild(uuid, { spec: full, start: true }, goOn);
+    await booted("own\n");
   });
 
   it("is rescued by a CD, with its own disk where it was", { timeout: TIMEOUT_MS }, async () => {

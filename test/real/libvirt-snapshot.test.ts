@@ -28,6 +28,8 @@ const spec = (disk_format: GuestSpec["image"]["disk_format"], disk_gb = 1): Gues
   vcpus: 1,
   memory_mb: 64,
   disk_gb,
+  ephemerals: [],
+  swap_mb: 0,
   image: { id: uuid, disk_format, size: 1, sha512: "0".repeat(128) },
   metadata: {},
   config_drive: null,

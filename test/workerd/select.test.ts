@@ -1,6 +1,6 @@
 import { env } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { capacity, lacking } from "../../functions/compute/claims.ts";
+import { capacity, lacking, resourcesOf } from "../../functions/compute/claims.ts";
 import { config } from "../../functions/config.ts";
 import { ALL_FILTERS } from "../../functions/scheduler/filters/all.ts";
 import type { KnownHost, RequestSpec } from "../../functions/scheduler/host-state.ts";
@@ -8,6 +8,7 @@ import { byName, filterHosts, pick, weighHosts } from "../../functions/scheduler
 import { ALL_WEIGHERS } from "../../functions/scheduler/weighers/all.ts";
 import type { Weigher } from "../../functions/scheduler/weighers/weigher.ts";
 import { INVENTORY } from "./scripted-agent.ts";
+import { specOf } from "./specs.ts";
 
 const options = config(env);
 
@@ -161,6 +162,12 @@ describe("claims", () => {
     const used = { vcpus: 7, memory_mb: 2048, disk_gb: 0 };
     expect(lacking(total, used, { vcpus: 1, memory_mb: 1024, disk_gb: 10 })).toEqual([]);
     expect(lacking(total, used, { vcpus: 2, memory_mb: 1025, disk_gb: 11 })).toEqual(["VCPU", "MEMORY_MB", "DISK_GB"]);
+  });
+  it("count all of a flavor's disks, and swap as whole GiB", () => {
+    const { flavor } = specOf();
+    const disk = (ephemeral: number, swap: number) => resourcesOf({ ...flavor, ephemeral, swap }).disk_gb;
+    expect([disk(0, 0), disk(2, 0), disk(0, 1), disk(2, 1024), disk(0, 1025)]).toEqual([10, 12, 11, 13, 12]);
+    expect(resourcesOf(flavor)).toEqual({ vcpus: 1, memory_mb: 1024, disk_gb: 10 });
   });
   it("of a host smaller than its reservation are never negative", () => {
     expect(capacity({ ...INVENTORY, memory_mb: 256 }, ratios).memory_mb).toBe(0);

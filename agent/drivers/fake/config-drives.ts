@@ -16,9 +16,12 @@ export class ConfigDrives {
     this.#dir = join(stateDir, "config-drives");
   }
 
-  /** Writes the guest's drive in place of an earlier one; nothing when it is to have none. */
-  write(guest: Guest): Promise<void> {
-    return writeConfigDrive(this.#own(guest.uuid), guest);
+  /** Writes the guest's drive in place of an earlier one; nothing when it is to have none, or if this rejects. */
+  async write(guest: Guest): Promise<void> {
+    await writeConfigDrive(this.#own(guest.uuid), guest).catch(async (error: unknown) => {
+      await this.remove(guest.uuid);
+      throw error;
+    });
   }
 
   writeForRescue(guest: Guest): Promise<void> {

@@ -22,14 +22,18 @@ export function consoleLog(guest: StoredGuest, now: number): Buffer {
 }
 
 function boot({ spec, rescue }: StoredGuest): Line[] {
-  const own = `${spec.disk_gb} GiB, from image ${spec.image.id}`;
-  const disks = rescue === null ? [`[vda] ${own}`] : [`[vda] rescue image ${rescue.id}`, `[vdb] ${own}`];
+  const disks = [
+    ...(rescue === null ? [] : [`rescue image ${rescue.id}`]),
+    `${spec.disk_gb} GiB, from image ${spec.image.id}`,
+    ...spec.ephemerals.map(({ size, format }) => `${size} GiB, ${format}`),
+    ...(spec.swap_mb === 0 ? [] : [`${spec.swap_mb} MiB, swap`]),
+  ];
   const kernel = [
     "Linux version 6.12.0-fake (edgenova)",
     "Command line: root=/dev/vda1 console=ttyS0",
     `Memory: ${spec.memory_mb * 1024}K available`,
     `smpboot: Allowing ${spec.vcpus} CPUs`,
-    ...disks.map((disk) => `virtio_blk: ${disk}`),
+    ...disks.map((disk, i) => `virtio_blk: [vd${String.fromCharCode("a".charCodeAt(0) + i)}] ${disk}`),
   ];
   const last = [`systemd: Hostname set to <${plain(spec.display_name)}>`, "systemd: Reached target multi-user.target"];
   return [

@@ -25,7 +25,8 @@ export function diagnosticsOf(guest: StoredGuest, now: number): Diagnostics {
     write_requests: Math.ceil(write_bytes / BLOCK_BYTES),
     errors_count: 0,
   });
-  const disks = [disk(BOOT_READ_BYTES, written), ...(rescue === null ? [] : [disk(0, 0)])];
+  const idle = (rescue === null ? 0 : 1) + spec.ephemerals.length + (spec.swap_mb === 0 ? 0 : 1);
+  const disks = [disk(BOOT_READ_BYTES, written), ...Array.from({ length: idle }, () => disk(0, 0))];
   return {
     state: "running",
     driver: "fake",

@@ -111,7 +111,7 @@ export class FakeDriver implements Driver {
       if (earlier && hasScreen(earlier)) return this.#become(earlier);
       if (earlier === undefined) {
         await this.#prepare("spawn", spec, spec.image, given);
-        await this.#writeDrive({ uuid, spec });
+        await this.#drives.write({ uuid, spec });
       }
       const guest = earlier ?? made({ uuid, spec, now: Date.now() });
       await this.#drives.endRescue(uuid);
@@ -122,7 +122,7 @@ export class FakeDriver implements Driver {
   rebuild(uuid: string, { spec, start }: RebuildOrder, signal: AbortSignal): Promise<void> {
     return this.#build(uuid, signal, async (given) => {
       await this.#prepare("rebuild", spec, spec.image, given);
-      await this.#writeDrive({ uuid, spec });
+      await this.#drives.write({ uuid, spec });
       await this.#drives.endRescue(uuid);
       const now = Date.now();
       const anew = made({ uuid, spec, now });
@@ -302,15 +302,6 @@ export class FakeDriver implements Driver {
     await this.#screens.close(uuid);
     if (this.#store.get(uuid)) await this.#store.delete(uuid);
     await this.#removeFiles(uuid);
-  }
-
-  async #writeDrive(guest: { uuid: string; spec: GuestSpec }): Promise<void> {
-    try {
-      await this.#drives.write(guest);
-    } catch (error) {
-      if (!this.#store.get(guest.uuid)) await this.#removeFiles(guest.uuid);
-      throw error;
-    }
   }
 
   async #removeFiles(uuid: string): Promise<void> {

@@ -3,9 +3,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { GuestSpec, ImageRef } from "../../../functions/protocol/methods.ts";
 import { makeConfigDrive } from "../../config-drive-image.ts";
-import { DriverError, type RebuildOrder } from "../driver.ts";
+import { type DriverContext, DriverError, type RebuildOrder } from "../driver.ts";
 import { buildDisks, diskBytes } from "./disk.ts";
 import { domainXml } from "./domain-xml.ts";
+import { emptyDisksOf, makeEmptyDisks } from "./empty-disk.ts";
 import { toDriverError } from "./errors.ts";
 import { CONFIG_DRIVE, CONSOLE_LOG } from "./guest-folder.ts";
 import { lookup, runs, stop } from "./guests.ts";
@@ -23,6 +24,7 @@ export type Place = {
   relabels: boolean;
   /** The path of an image that QEMU may read. */
   image(ref: ImageRef): Promise<string>;
+  log: DriverContext["log"];
 };
 
 /** A domain is defined only after its disk is whole; so one that has its folder needs nothing but to run. */
@@ -72,11 +74,21 @@ async function define(
   { spec, basePath }: Source,
   signal: AbortSignal,
 ): Promise<Domain> {
-  const { uuid, folder, virtType, relabels } = place;
+  const { uuid, folder, virtType, relabels, log } = place;
   const disks = await buildDisks({ folder, spec, basePath, mode: relabels ? PASSABLE : PRIVATE }, signal);
+  const emptyDisks = await makeEmptyDisks(emptyDisksOf(spec), { uuid, folder, log }, signal);
   const configDrive = await makeConfigDrive(join(folder, CONFIG_DRIVE), { uuid, spec }, signal);
   signal.throwIfAborted();
-  const plan = { uuid, spec, virtType, disks, configDrive, relabels, consoleLog: join(folder, CONSOLE_LOG) };
+  const plan = {
+    uuid,
+    spec,
+    virtType,
+    disks,
+    emptyDisks,
+    configDrive,
+    relabels,
+    consoleLog: join(folder, CONSOLE_LOG),
+  };
   return libvirt.define(domainXml(plan)).catch(buildFailed);
 }
 

@@ -27,6 +27,8 @@ export type DomainPlan = {
   virtType: "kvm" | "qemu";
   /** In boot order. */
   disks: readonly GuestDisk[];
+  /** The paths of those behind them, from which nothing boots: raw, and standing on their own. */
+  emptyDisks: readonly string[];
   /** The path of its config drive, if it has one. */
   configDrive: string | null;
   consoleLog: string;
@@ -34,6 +36,7 @@ export type DomainPlan = {
   relabels: boolean;
 };
 
+const A = "a".charCodeAt(0);
 const element = (name: string, text: string) => `<${name}>${escapeXml(text)}</${name}>`;
 
 type Relabels = Pick<DomainPlan, "relabels">;
@@ -61,6 +64,17 @@ export function disk(plan: Relabels, it: GuestDisk, order: number): string {
       ${source(it.path, plan, false)}${backing}
       <target dev='vda' bus='virtio'/><boot order='${order}'/>
     </disk>`;
+}
+
+/** They follow the guest's own disk, if it has one: vdb, vdc … */
+function emptyDisks(plan: DomainPlan): string {
+  const before = plan.disks.filter(({ kind }) => kind === "disk").length;
+  const one = (path: string, i: number) => `<disk type='file' device='disk'>
+      <driver name='qemu' type='raw' discard='unmap'/>
+      ${source(path, plan, false)}<backingStore/>
+      <target dev='vd${String.fromCharCode(A + before + i)}' bus='virtio'/>
+    </disk>`;
+  return plan.emptyDisks.map(one).join("\n    ");
 }
 
 /** The second port, after the CD that a guest may boot from; nothing boots from this one. */
@@ -100,6 +114,7 @@ export function domainXml(plan: DomainPlan): string {
   <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
   <devices>
     ${plan.disks.map((it, i) => disk(plan, it, i + 1)).join("\n    ")}
+    ${emptyDisks(plan)}
     ${configDrive(plan)}
     <controller type='usb' model='qemu-xhci'/>
     <input type='tablet' bus='usb'/>

@@ -1,6 +1,8 @@
 /** The names in a guest's folder, most of them Nova's (nova/virt/libvirt/driver.py). */
 export const CONSOLE_LOG = "console.log";
 export const CONFIG_DRIVE = "disk.config";
+export const SWAP = "disk.swap";
+export const ephemeralDisk = (index: number) => `disk.eph${index}`;
 /** While the guest is rescued. */
 export const RESCUE_DISK = "disk.rescue";
 export const RESCUE_CONFIG_DRIVE = "disk.config.rescue";

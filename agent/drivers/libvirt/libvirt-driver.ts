@@ -290,6 +290,7 @@ export class LibvirtDriver implements Driver {
         virtType: await this.#virtType(),
         relabels: user !== null,
         image,
+        log: this.#ctx.log,
       };
       await work(libvirt, place).catch((error) => {
         if (!signal.aborted) throw error;

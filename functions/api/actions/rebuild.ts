@@ -7,7 +7,7 @@ import type { ServerRecord } from "../../conductor/record.ts";
 import { config } from "../../config.ts";
 import { quotaMessage } from "../../project/quota.ts";
 import type { AppEnv } from "../app-env.ts";
-import { forbidden } from "../fault.ts";
+import { badRequest, forbidden } from "../fault.ts";
 import { has } from "../history.ts";
 import { boolean, name } from "../schema/fields.ts";
 import { CREATE } from "../schema/server.ts";
@@ -94,6 +94,9 @@ async function changed(
     checkItems(c, asked.metadata ?? {}),
   ]);
   checkFits(record.flavor, image);
+  if (asked.preserve_ephemeral && record.ephemerals?.length) {
+    throw badRequest("The current driver does not support preserving ephemeral partitions.");
+  }
   const key = asked.key_name === undefined ? {} : { key_name: keypair?.name ?? null };
   return {
     change: {
