@@ -351,12 +351,13 @@ describe.skipIf(missing || !root)("LibvirtDriver on qemu:///system", () => {
 
   it("runs QEMU as its own user, and never gives it the base", { timeout: TIMEOUT_MS }, async () => {
     for (const format of ["iso", "raw"] as const) {
-      await driver.spawn(uuid, { ...spec(format, 1), config_drive: FULL_DRIVE }, goOn);
+      const empty: Partial<GuestSpec> = { ephemerals: [{ size: 1, format: "ext4" }], swap_mb: 8 };
+      await driver.spawn(uuid, { ...spec(format, 1), ...empty, config_drive: FULL_DRIVE }, goOn);
       expect(await greeting(await driver.getVncConsole(uuid))).toBe("RFB 003.008\n");
-      const [disk, drive] = await Promise.all(
-        ["disk", "disk.config"].map((name) => stat(join(libvirtd.root, "state/instances", uuid, name))),
-      );
-      expect([disk?.uid, drive?.uid]).not.toContain(0);
+      const names = ["disk.config", "disk", "disk.eph0", "disk.swap"];
+      const files = await Promise.all(names.map((name) => stat(join(libvirtd.root, "state/instances", uuid, name))));
+      const [drive] = files;
+      expect(files.map((file) => file.uid)).not.toContain(0);
       expect((drive?.mode ?? 0) & 0o777).toBe(0o600);
       const { uid, mode } = await stat(base);
       expect([uid, (mode & 0o777).toString(8)]).toEqual([0, "440"]);

@@ -16,10 +16,12 @@ import { GRUB_ISO, LIBVIRT_NEEDS, type PrivateLibvirtd, startLibvirtd } from "./
 import { needs } from "./requirement.ts";
 
 const { paths, apt } = LIBVIRT_NEEDS;
+/** Of the file systems on empty disks. */
+const MAKERS = ["/usr/sbin/mkfs.ext4", "/usr/sbin/mkswap"];
 const missing = !needs(
   "the libvirt driver's lifecycle test",
-  [...paths, ...CLOUD_INIT_NEEDS.paths, GRUB_ISO],
-  `${apt} ${CLOUD_INIT_NEEDS.apt} grub-rescue-pc`,
+  [...paths, ...CLOUD_INIT_NEEDS.paths, ...MAKERS, GRUB_ISO],
+  `${apt} ${CLOUD_INIT_NEEDS.apt} e2fsprogs grub-rescue-pc`,
 );
 const run = promisify(execFile);
 const TIMEOUT_MS = 120_000;
@@ -282,6 +284,13 @@ describe.skipIf(missing)("a guest on qemu:///session", () => {
     const file = await openFile(eph, "r+");
     await file.write("eph\0", 0x1b0);
     await file.close();
+    // SeaBIOS, by which it reads them, leaves out the disks that are not in the boot order.
+    const ordered = (await libvirtd.virsh("dumpxml", "--inactive", NAME)).replace(
+      "<target dev='vdb' bus='virtio'/>",
+      "$&<boot order='2'/>",
+    );
+    await writeFile(join(libvirtd.root, "ordered.xml"), ordered);
+    await libvirtd.virsh("define", join(libvirtd.root, "ordered.xml"));
     await driver.powerOn(uuid);
     await booted("owneph\n");
     await driver.rescue(uuid, { image: image("res"), spec: full }, goOn);

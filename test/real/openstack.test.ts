@@ -140,6 +140,25 @@ describe.skipIf(missing)("openstack", () => {
     await openstack("server", "delete", "--wait", "told");
   });
 
+  it("server create --swap --ephemeral", { timeout: CLIENT_TIMEOUT_MS }, async () => {
+    const size = ["--ram", "64", "--disk", "1", "--ephemeral", "2", "--swap", "1024"];
+    await openstack("flavor", "create", ...size, "roomy");
+    const wanted = ["--image", "cirros-like", "--flavor", "roomy", "--nic", "none"];
+    const disks = ["--swap", "512", "--ephemeral", "size=1,format=ext3"];
+    const server = await json("server", "create", ...wanted, ...disks, "--wait", "roomy-1");
+    expect(server.status).toBe("ACTIVE");
+    const printed = () => openstack("console", "log", "show", "roomy-1");
+    await until(async () => (await printed()).includes("multi-user.target"), "it is up");
+    expect((await printed()).match(/virtio_blk: .*/g)?.slice(1)).toEqual([
+      "virtio_blk: [vdb] 1 GiB, ext3",
+      "virtio_blk: [vdc] 512 MiB, swap",
+    ]);
+    const more = openstack("server", "create", ...wanted, "--swap", "2048", "more");
+    await expect(more).rejects.toMatchObject({ stderr: expect.stringContaining("Swap drive requested is larger") });
+    await openstack("server", "delete", "--wait", "roomy-1");
+    await openstack("flavor", "delete", "roomy");
+  });
+
   it("says the edge's own words when it is refused", { timeout: CLIENT_TIMEOUT_MS }, async () => {
     await expect(openstack("server", "start", "web-1")).rejects.toMatchObject({
       code: 1,
