@@ -1,104 +1,105 @@
-/** The API of an edge with one host of the fake driver: how long an answer takes, and how many there are in a second. */
+/** The API of an edge with one host of the fake driver, beside what Nova took for the same. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { z } from "zod";
-import { demoImage, login } from "../edge.ts";
+import { ApiClient } from "./api-client.ts";
+import { cost } from "./cost.ts";
+import { NOVA, type Nova } from "./nova-figures.ts";
 import { percentile, timed } from "./statistics.ts";
 import { number } from "./table.ts";
 import { type Ground, startEdge } from "./target.ts";
 
-const LISTED = 8;
-const WIDTHS = [1, 8] as const;
-const POLL_MS = 5;
-const ACTIVE_TIMEOUT_MS = 20_000;
+const LISTED = 100;
+const WIDTHS = [8, 16] as const;
+const MIB = 1024 * 1024;
+/** For what was started to come to rest. */
+const SETTLE_MS = 1000;
 
-const created = z.object({ server: z.object({ id: z.string() }) });
-const shown = z.object({ server: z.object({ status: z.string() }) });
-
-type Api = {
-  /** Rejects when the answer is not a success. */
-  call(method: string, path: string, body?: unknown): Promise<unknown>;
-  image: string;
-};
+const reads = (quick: boolean) => (quick ? 40 : 400);
+const creates = (quick: boolean) => (quick ? 16 : 64);
+const longList = (quick: boolean) => (quick ? 200 : 1000);
 
 export const api = {
   name: "api",
   about: (quick: boolean) =>
-    `${reads(quick)} requests each, ${creates(quick)} for new servers; one host with the fake driver; polled every ${POLL_MS} ms for ACTIVE`,
-  /** The table's rows, its head first. */
-  async run(ground: Ground, quick: boolean): Promise<string[][]> {
-    const edge = await startEdge(ground, null);
-    try {
-      const api = await client(edge.url, await demoImage(edge.cloud));
-      return [
-        ["API", ...WIDTHS.flatMap((width) => [`${width} at a time: p50`, "p99", "rate"])],
-        ...(await measureAll(api, quick)),
-      ];
-    } finally {
-      await edge.stop();
-    }
+    `${reads(quick)} requests each, ${creates(quick)} for new servers; one host with the fake driver; polled every 5 ms for ACTIVE`,
+  /** Tables, each with its head first. */
+  async run(ground: Ground, quick: boolean): Promise<string[][][]> {
+    return [...(await speed(ground, quick)), await cost(ground, longList(quick))];
   },
 };
 
-const reads = (quick: boolean) => (quick ? 40 : 400);
-const creates = (quick: boolean) => (quick ? 8 : 40);
-
-async function client(url: string, image: string): Promise<Api> {
-  const headers = {
-    "x-auth-token": await login(url),
-    "content-type": "application/json",
-    "openstack-api-version": "compute 2.61",
-  };
-  return {
-    image,
-    async call(method, path, body) {
-      const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
-      const response = await fetch(`${url}/compute/v2.1${path}`, init);
-      const text = await response.text();
-      if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text.slice(0, 200)}`);
-      return text === "" ? null : JSON.parse(text);
-    },
-  };
+async function speed(ground: Ground, quick: boolean): Promise<string[][][]> {
+  const startedMs = performance.now();
+  const edge = await startEdge(ground, null);
+  try {
+    // The edge has answered: a token for the admin.
+    const coldMs = edge.answeredMs - startedMs;
+    await sleep(SETTLE_MS);
+    const { workerd = 0, agent = 0 } = edge.memory();
+    const footprint = [
+      ["edge", "", "Nova", "times better"],
+      [
+        "cold start, to the first answer",
+        `${number(coldMs)} ms`,
+        `${NOVA.coldStartMs} ms`,
+        number(NOVA.coldStartMs / coldMs),
+      ],
+      compared("idle, workerd and agent, MiB", (workerd + agent) / MIB, NOVA.idleMib),
+      compared("processes", edge.processes, NOVA.processes),
+    ];
+    return [footprint, await latencies(await ApiClient.of(edge), quick)];
+  } finally {
+    await edge.stop();
+  }
 }
+
+const compared = (what: string, value: number, nova: number) => [
+  what,
+  number(value),
+  number(nova),
+  number(nova / value),
+];
 
 /** Lists first, so that there are as many servers as is said. */
-async function measureAll(api: Api, quick: boolean): Promise<string[][]> {
-  const ids: string[] = [];
-  for (let i = 0; i < LISTED; i++) ids.push(await createActive(api, `listed-${i}`));
-  const [first] = ids;
-  const screen = { remote_console: { protocol: "vnc", type: "novnc" } };
-  return [
-    await measure("GET /servers/{id}", reads(quick), () => api.call("GET", `/servers/${first}`)),
-    await measure(`GET /servers/detail, ${LISTED} servers`, reads(quick), () => api.call("GET", "/servers/detail")),
-    await measure("POST remote-consoles", reads(quick), () =>
-      api.call("POST", `/servers/${first}/remote-consoles`, screen),
-    ),
-    await measure("POST /servers, the answer", creates(quick), (i) => create(api, `answered-${i}`)),
-    await measure("POST /servers, until ACTIVE", creates(quick), (i) => createActive(api, `active-${i}`)),
+async function latencies(api: ApiClient, quick: boolean): Promise<string[][]> {
+  const [first = ""] = await api.fill(LISTED);
+  const list = () => api.call("GET", "/servers/detail");
+  const rows = [
+    await measure(`GET /servers/detail, ${LISTED} servers`, reads(quick), list, NOVA.list),
+    await measure("GET /servers/{id}", reads(quick), () => api.call("GET", `/servers/${first}`), NOVA.show),
+    await measure("POST remote-consoles", reads(quick), () => api.openConsole(first), NOVA.console),
+    await measure("POST /servers, the answer", creates(quick), (i) => api.create(`answered-${i}`), NOVA.create),
+    await measure("POST /servers, until ACTIVE", creates(quick), (i) => api.createActive(`active-${i}`), NOVA.active),
   ];
+  const long = longList(quick);
+  await api.fill(long);
+  rows.push(await measure(`GET /servers/detail, ${long} servers`, reads(quick) / 10, list));
+  const rates = WIDTHS.map((width) => `${width} wide`);
+  return [["API", "p50", "p99", "1 wide", ...rates, "Nova p50", "rate", "times faster", "as many"], ...rows];
 }
 
-async function measure(what: string, count: number, task: (index: number) => Promise<unknown>): Promise<string[]> {
+/** Latencies of one at a time, rates of one and of several. */
+async function measure(
+  what: string,
+  count: number,
+  task: (index: number) => Promise<unknown>,
+  nova: Nova = {},
+): Promise<string[]> {
   // Warm-up.
   await timed(Math.min(count / 4, 10), 1, task);
-  const row = [what];
-  for (const width of WIDTHS) {
-    const { ms, seconds } = await timed(count, width, task);
-    const [p50, p99] = [percentile(ms, 0.5), percentile(ms, 0.99)];
-    row.push(`${number(p50)} ms`, `${number(p99)} ms`, `${number(count / seconds)} /s`);
-  }
-  return row;
-}
-
-async function create(api: Api, name: string): Promise<string> {
-  const server = { name, imageRef: api.image, flavorRef: "1", networks: "none" };
-  return created.parse(await api.call("POST", "/servers", { server })).server.id;
-}
-
-async function createActive(api: Api, name: string): Promise<string> {
-  const id = await create(api, name);
-  for (const deadline = Date.now() + ACTIVE_TIMEOUT_MS; ; await sleep(POLL_MS)) {
-    const { status } = shown.parse(await api.call("GET", `/servers/${id}`)).server;
-    if (status === "ACTIVE") return id;
-    if (status !== "BUILD" || Date.now() > deadline) throw new Error(`server ${name} is ${status}`);
-  }
+  const { ms, seconds } = await timed(count, 1, task);
+  const rates = [count / seconds];
+  for (const width of WIDTHS) rates.push(count / (await timed(count, width, task)).seconds);
+  const p50 = percentile(ms, 0.5);
+  const given = (value: number | undefined, unit: string) => (value === undefined ? "" : `${number(value)} ${unit}`);
+  const times = (value: number | undefined) => (value === undefined ? "" : number(value));
+  return [
+    what,
+    `${number(p50)} ms`,
+    `${number(percentile(ms, 0.99))} ms`,
+    ...rates.map((rate) => `${number(rate)} /s`),
+    given(nova.p50, "ms"),
+    given(nova.rate, "/s"),
+    times(nova.p50 && nova.p50 / p50),
+    times(nova.rate && Math.max(...rates) / nova.rate),
+  ];
 }

@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: this project's console path beside Debian's websockify, on this machine and in the same run, and the
- * API by itself. It measures and never judges. Exit codes: 0 it ran, 1 it could not, 2 bad usage, 130 Ctrl-C.
+ * API beside Nova's figures, with what each of its operations costs. It measures and never judges. Exit codes: 0 it ran, 1 it could not, 2 bad usage, 130 Ctrl-C.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -78,7 +78,7 @@ async function main({ only, quick }: Options): Promise<void> {
   if (rows.length > 1) say([table(rows), ...notes.map((note) => `* ${note}`), ""].join("\n"));
   if (chosen(api.name)) {
     progress(`${api.name}: ${api.about(quick)}`);
-    say(`${table(await api.run(ground, quick))}\n`);
+    for (const rows of await api.run(ground, quick)) say(`${table(rows)}\n`);
   }
   await ground.screen.stop();
   say(`${Math.round((performance.now() - startedMs) / 1000)} s${quick ? "; --quick: too short to quote" : ""}`);

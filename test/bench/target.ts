@@ -39,7 +39,14 @@ export type Target = {
   stop(): Promise<void>;
 };
 
-export type Edge = Pick<Target, "memory" | "cpuMs" | "stop"> & { url: string; cloud: Cloud };
+export type Edge = Pick<Target, "memory" | "cpuMs" | "stop"> & {
+  url: string;
+  cloud: Cloud;
+  /** When it first answered, by performance.now. */
+  answeredMs: number;
+  /** How many it is, with its agent. */
+  processes: number;
+};
 
 export function startTarget(name: TargetName, ground: Ground): Promise<Target> {
   return name === "websockify" ? startWebsockify(ground) : startEdgenova(name, ground);
@@ -79,6 +86,7 @@ export async function startEdge(
   const stateDir = mkdtempSync(join(ground.dir, "agent-"));
   try {
     const cloud = await Cloud.login(url, TEST_SECRETS.ADMIN_PASSWORD);
+    const answeredMs = performance.now();
     const host = "bench";
     const joinToken = await cloud.joinToken(host);
     const agentOptions: BenchAgentOptions = { edge: url, joinToken, host, stateDir, screen };
@@ -86,6 +94,8 @@ export async function startEdge(
     return {
       url,
       cloud,
+      answeredMs,
+      processes: workerd.length + 1,
       memory: () => ({ workerd: pss(workerd), agent: pss([agent.pid]) }),
       cpuMs: () => cpuMs([...workerd, agent.pid]),
       async stop() {
