@@ -32,9 +32,13 @@ import { microversion, versionHeaders } from "./microversion.ts";
 import { migrations } from "./migrations.ts";
 import { served } from "./openapi/served.ts";
 import { mount } from "./operation.ts";
+
 import { admitted, authenticated } from "./policy.ts";
+import { routedPath } from "./project-path.ts";
+
 import { quotaSets } from "./quota-sets.ts";
 import { originOf } from "./resource.ts";
+import { RouteTable } from "./route-table.ts";
 import { serverActions } from "./server-actions.ts";
 import { serverDetails } from "./server-details.ts";
 import { serverGroups } from "./server-groups.ts";
@@ -83,7 +87,7 @@ export const RESOURCES = [
 
 export function createApp(): Hono<AppEnv> {
   // A path with and without its last slash is one: clients of every age are among the callers.
-  const app = new Hono<AppEnv>({ strict: false });
+  const app = new Hono<AppEnv>({ getPath: routedPath, router: new RouteTable() });
   app.use(requestId({ headerName: "", generator: () => `req-${crypto.randomUUID()}` }));
   app.use(async (c, next) => {
     await next();
@@ -129,9 +133,7 @@ function computeRoutes(): Hono<AppEnv> {
     // What follows the negotiation is answered in its terms, refusals too.
     resources.use(authenticated, version, admitted);
     for (const paths of RESOURCES) mount(resources, paths);
-    // Both forms of Nova's URLs; a resource's name is never a project's id.
     compute.route(path, resources);
-    compute.route(`${path}/:project{[0-9a-f-]+}`, resources);
   }
   choices(compute);
   return compute;

@@ -5,6 +5,7 @@ import { actorOf } from "../identity/token.ts";
 import { validToken } from "../identity/valid-token.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, Fault, forbidden } from "./fault.ts";
+import { projectIn } from "./project-path.ts";
 
 const UNAUTHORIZED = "The request you have made requires authentication.";
 
@@ -21,7 +22,7 @@ export const authenticated = createMiddleware<AppEnv>(async (c, next) => {
 /** 400 when the URL names another project than the token, 403 for who has no role that is known here. */
 export const admitted = createMiddleware<AppEnv>(async (c, next) => {
   const { actor } = c.var;
-  const project = c.req.param("project");
+  const project = projectIn(c.req.url);
   if (project !== undefined && project !== actor.project_id) {
     throw badRequest("Malformed request URL: URL's project_id doesn't match context's project_id");
   }

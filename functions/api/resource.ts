@@ -2,6 +2,7 @@
 import type { Context, Handler, Hono } from "hono";
 import type { AppEnv } from "./app-env.ts";
 import { Fault } from "./fault.ts";
+import { projectIn } from "./project-path.ts";
 
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
@@ -18,14 +19,22 @@ export function originOf(c: Context): string {
   return new URL(c.req.url).origin;
 }
 
+type Base = { self: string; bookmark: string };
+const bases = new WeakMap<Context, Base>();
+
 /** Where the compute API's resources are for this caller: with the project, if the URL that was called had it. */
-export function computeBase(c: Context<AppEnv>): { self: string; bookmark: string } {
-  const project = c.req.param("project");
+export function computeBase(c: Context<AppEnv>): Base {
+  const known = bases.get(c);
+  if (known) return known;
+  const [origin, project] = [originOf(c), projectIn(c.req.url)];
   const tail = project === undefined ? "" : `/${project}`;
-  return {
-    self: `${originOf(c)}/compute/${c.var.legacy ? "v2" : "v2.1"}${tail}`,
-    bookmark: `${originOf(c)}/compute${tail}`,
+  const base = {
+    self: `${origin}/compute/${c.var.legacy ? "v2" : "v2.1"}${tail}`,
+    bookmark: `${origin}/compute${tail}`,
   };
+  // A list has a thousand links of it.
+  bases.set(c, base);
+  return base;
 }
 
 /** The `links` of one item of a collection. */
