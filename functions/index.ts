@@ -6,6 +6,7 @@ export { Flavors } from "./compute/flavors.ts";
 export { Host } from "./compute/host.ts";
 export { Server } from "./conductor/server.ts";
 export { Console } from "./console/console.ts";
+export { ConsoleAuth } from "./console/console-auth.ts";
 export { Identity } from "./identity/identity.ts";
 export { Images } from "./image/images.ts";
 export { Keypairs } from "./keypair/keypairs.ts";

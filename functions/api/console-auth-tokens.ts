@@ -5,6 +5,7 @@
  * whichever of the two the screen has.
  */
 import type { Context } from "hono";
+import { consoleAuthOf } from "../console/console-auth.ts";
 import { tokenHash } from "../console/mint.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, notFound } from "./fault.ts";
@@ -25,8 +26,9 @@ export const consoleAuthTokens: Paths = {
 };
 
 async function show(c: Context<AppEnv>): Promise<Response> {
-  const info = await c.env.CONSOLE.getByName(await tokenHash(c.req.param("token") ?? "")).info();
-  const host = info && (await c.env.SERVER.getByName(info.server).consoleHost(info.generation));
+  const hash = await tokenHash(c.req.param("token") ?? "");
+  const info = await consoleAuthOf(c.env, hash).info(hash);
+  const host = info && (await c.env.SERVER.getByName(info.server).consoleHost(info));
   if (info === null || host === null) throw notFound("Token not found");
   // Before, this was for RDP alone, which there is none of.
   if (!has(c.var.minor, "console-token.any-type")) {

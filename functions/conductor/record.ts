@@ -63,6 +63,8 @@ export type ServerRecord = CreateSpec &
     deleted_at: string | null;
     /** The image of its disk while it is shelved, and since when; null while it is not. */
     shelved: { image: string; at: string } | null;
+    /** How often it has come to have no screen: a console's token is good until the next time. None if absent. */
+    screens_ended?: number;
   };
 
 /** SQL that gives a column `record` of before these fields their values. */

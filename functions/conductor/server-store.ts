@@ -19,7 +19,27 @@ export const MIGRATIONS = [
    UPDATE instance SET record = ${WITH_CONFIG_DRIVE};`,
   DETAILS_COLUMN,
   `UPDATE instance SET record = ${WITH_ALL_STATES};`,
+  "DROP TABLE console_token;",
 ] as const;
+
+/** What MIGRATIONS make of an empty database: every boot makes one, so it is made at once. */
+export const SCHEMA = `
+  CREATE TABLE instance (id INTEGER PRIMARY KEY CHECK (id = 1), record TEXT NOT NULL);
+  CREATE TABLE saga (
+    id TEXT NOT NULL, flow TEXT NOT NULL, phase TEXT NOT NULL, next INTEGER NOT NULL, memo TEXT NOT NULL,
+    failure TEXT, started_at INTEGER NOT NULL, attempts INTEGER NOT NULL,
+    slot INTEGER PRIMARY KEY CHECK (slot = 1), request_id TEXT
+  );
+  CREATE TABLE action (
+    seq INTEGER PRIMARY KEY, request_id TEXT NOT NULL UNIQUE, action TEXT NOT NULL, user_id TEXT NOT NULL,
+    project_id TEXT NOT NULL, start_time TEXT NOT NULL, updated_at TEXT, message TEXT
+  );
+  CREATE TABLE event (
+    seq INTEGER PRIMARY KEY, request_id TEXT NOT NULL, event TEXT NOT NULL, host TEXT,
+    start_time TEXT NOT NULL, finish_time TEXT, result TEXT, details TEXT
+  );
+  CREATE INDEX event_request ON event (request_id);
+  ${GIVEN_TABLES}`;
 
 type SagaColumns = {
   id: string;
@@ -35,7 +55,9 @@ type SagaColumns = {
 
 export class ServerStore {
   readonly #sql: SqlStorage;
+  /** As they are in their tables; undefined before they were first read. */
   #record: ServerRecord | null | undefined;
+  #saga: SagaRow<Memo> | null | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -55,11 +77,11 @@ export class ServerStore {
   }
 
   saga(): SagaRow<Memo> | null {
-    const row = this.#sql.exec<SagaColumns>("SELECT * FROM saga").toArray()[0];
-    if (!row) return null;
-    const { id, request_id, flow, phase, next, started_at, attempts } = row;
-    const failure = row.failure === null ? null : JSON.parse(row.failure);
-    return { id, request_id, flow, phase, next, memo: JSON.parse(row.memo), failure, started_at, attempts };
+    if (this.#saga === undefined) {
+      const row = this.#sql.exec<SagaColumns>("SELECT * FROM saga").toArray()[0];
+      this.#saga = row ? sagaOf(row) : null;
+    }
+    return this.#saga;
   }
 
   saveSaga(row: SagaRow<Memo>): void {
@@ -76,20 +98,26 @@ export class ServerStore {
       row.started_at,
       row.attempts,
     );
+    this.#saga = row;
   }
 
   clearSaga(): void {
     this.#sql.exec("DELETE FROM saga");
+    this.#saga = null;
   }
+}
 
-  addToken(hash: string, expiresAt: number): void {
-    this.#sql.exec("DELETE FROM console_token WHERE expires_at <= ?", Date.now());
-    this.#sql.exec("INSERT INTO console_token VALUES (?, ?)", hash, expiresAt);
-  }
-
-  /** Forgets all tokens and returns their hashes. */
-  takeTokens(): string[] {
-    const rows = this.#sql.exec<{ hash: string }>("DELETE FROM console_token RETURNING hash");
-    return rows.toArray().map((row) => row.hash);
-  }
+function sagaOf({
+  id,
+  request_id,
+  flow,
+  phase,
+  next,
+  memo,
+  failure,
+  started_at,
+  attempts,
+}: SagaColumns): SagaRow<Memo> {
+  const why = failure === null ? null : JSON.parse(failure);
+  return { id, request_id, flow, phase, next, memo: JSON.parse(memo), failure: why, started_at, attempts };
 }

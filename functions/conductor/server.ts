@@ -4,6 +4,7 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { config } from "../config.ts";
+import type { ConnectInfo } from "../console/console-auth.ts";
 import { type MintedConsole, mintConsole } from "../console/mint.ts";
 import type { Actor } from "../identity/actor.ts";
 import { causeOf, log } from "../log.ts";
@@ -23,7 +24,7 @@ import { type Given, GivenStore, type Secrets } from "./given.ts";
 import { type CreateSpec, newRecord, type ServerRecord } from "./record.ts";
 import type { SagaRow } from "./saga.ts";
 import { SagaRunner } from "./saga-runner.ts";
-import { MIGRATIONS, ServerStore } from "./server-store.ts";
+import { MIGRATIONS, SCHEMA, ServerStore } from "./server-store.ts";
 import { type Action, begin, type Conflict, hasScreen, ruleOf, syncPowerState, type VmState } from "./state.ts";
 
 /** A server to be made, and what it is given for its guest; nothing unless told. */
@@ -88,7 +89,7 @@ export class Server extends DurableObject<Env> {
   async create(actor: Actor, asked: NewServer, deadline: number): Promise<Result<undefined, { kind: "too_late" }>> {
     if (this.#record() !== null) return ok();
     if (Date.now() > deadline) return err({ kind: "too_late" });
-    migrate(this.ctx.storage, MIGRATIONS);
+    migrate(this.ctx.storage, MIGRATIONS, SCHEMA);
     this.#exists = true;
     const { given, secrets, ...spec } = asked;
     if (given) this.#given.saveGiven(given);
@@ -272,16 +273,15 @@ export class Server extends DurableObject<Env> {
     const where = await this.env.HOST.getByName(record.host).vncConsole(record.uuid, record.generation);
     if (!where.ok) return err(notReady(uuid, where.error));
     if (this.#record()?.generation !== record.generation) return err(notReady(uuid));
-    const minted = await mintConsole(this.env, record, record.host, where.value, base);
-    this.#store.addToken(minted.hash, minted.expires_at);
-    return ok(minted);
+    return ok(await mintConsole(this.env, record, record.host, where.value, base));
   }
 
-  /** The host whose agent shows this server's screen, if `generation` is still the guest's. */
-  consoleHost(generation: number): string | null {
+  /** The host whose agent shows this server's screen, if it is still the one that a token was made for. */
+  consoleHost({ generation, screens_ended }: Pick<ConnectInfo, "generation" | "screens_ended">): string | null {
     const record = this.#record();
     if (record === null || GONE.has(record.vm_state) || record.task_state === "deleting") return null;
-    return record.generation === generation ? record.host : null;
+    const same = record.generation === generation && (record.screens_ended ?? 0) === screens_ended;
+    return same ? record.host : null;
   }
 
   /**
@@ -392,7 +392,11 @@ export class Server extends DurableObject<Env> {
   #change(change: Partial<ServerRecord>): ServerRecord {
     const record = this.#store.record();
     if (record === null) throw new Error("a server that does not exist cannot change");
-    const changed = { ...record, ...change, version: record.version + 1, updated_at: new Date().toISOString() };
+    const updated_at = new Date().toISOString();
+    const changed: ServerRecord = { ...record, ...change, version: record.version + 1, updated_at };
+    if (changed.vm_state !== record.vm_state && !hasScreen(changed)) {
+      changed.screens_ended = (record.screens_ended ?? 0) + 1;
+    }
     this.#store.saveRecord(changed);
     return changed;
   }
@@ -431,12 +435,11 @@ export class Server extends DurableObject<Env> {
     };
   }
 
-  /** Makes the record known to the index, and takes away the consoles of a guest that is gone. */
+  /** Makes the record known to the index. */
   async #publish(): Promise<void> {
     for (let told = -1; ; ) {
       const record = this.#store.record();
       if (record === null || record.version === told) return;
-      if (!hasScreen(record)) await this.#revokeConsoles(record.vm_state);
       await this.env.PROJECT.getByName(record.project_id).index(record);
       told = record.version;
     }
@@ -448,12 +451,5 @@ export class Server extends DurableObject<Env> {
     if (record === null) return;
     const told = this.env.PROJECT.getByName(record.project_id).index(record);
     this.ctx.waitUntil(told.catch((error) => log("index.missed", { server: record.uuid, cause: causeOf(error) })));
-  }
-
-  async #revokeConsoles(why: string): Promise<void> {
-    const hashes = this.#store.takeTokens();
-    if (hashes.length === 0) return;
-    log("console.revoked", { server: this.ctx.id.name, tokens: hashes.length, why });
-    await Promise.all(hashes.map((hash) => this.env.CONSOLE.getByName(hash).revoke()));
   }
 }

@@ -1,32 +1,18 @@
 /**
- * One console token, by its hash: what it opens, until when, and the sessions that are being joined
- * (nova-consoleauth and nova-novncproxy). It never sees the token in clear.
+ * One console token, by its hash: the sessions that are being joined (nova-novncproxy). It stores nothing, and never sees
+ * the token in clear.
  */
 import { DurableObject } from "cloudflare:workers";
 import { config } from "../config.ts";
 import { log } from "../log.ts";
 import { CONSOLE_CLOSE } from "../protocol/console.ts";
-import type { VncAddress } from "../protocol/guest.ts";
-import { migrate, migrateExisting } from "../store/migrate.ts";
+import { type ConnectInfo, consoleAuthOf } from "./console-auth.ts";
 import { SESSION_HEADER, SIDE_HEADER } from "./sides.ts";
 import { endHalf, joinAgent } from "./splice.ts";
 import { signTicket } from "./ticket.ts";
 
-/** nova: ConsoleAuthToken. `expires_at` in ms since the epoch. */
-export type ConnectInfo = {
-  console_type: "novnc";
-  server: string;
-  project_id: string;
-  generation: number;
-  host: string;
-  connect: VncAddress;
-  expires_at: number;
-};
-
 /** How long a browser's half waits for the agent's. */
 const JOIN_TIMEOUT_MS = 15_000;
-
-const MIGRATIONS = ["CREATE TABLE connect (id INTEGER PRIMARY KEY CHECK (id = 1), info TEXT NOT NULL);"] as const;
 
 type Half = { far: WebSocket; deadline: ReturnType<typeof setTimeout> };
 
@@ -34,28 +20,9 @@ export class Console extends DurableObject<Env> {
   /** Browsers whose agent has not come yet, by session. They live as long as this object's memory, as their sockets do. */
   readonly #halves = new Map<string, Half>();
 
-  /** Stores what the token opens. The alarm forgets it. */
-  async authorize(info: ConnectInfo): Promise<void> {
-    migrate(this.ctx.storage, MIGRATIONS);
-    this.ctx.storage.sql.exec("INSERT OR REPLACE INTO connect VALUES (1, ?)", JSON.stringify(info));
-    await this.ctx.storage.setAlarm(info.expires_at);
-  }
-
-  /** What the token opens; null when it was never made, has expired or was revoked. */
-  info(): ConnectInfo | null {
-    if (!migrateExisting(this.ctx.storage, MIGRATIONS)) return null;
-    const row = this.ctx.storage.sql.exec<{ info: string }>("SELECT info FROM connect").toArray()[0];
-    const info = row ? (JSON.parse(row.info) as ConnectInfo) : null;
-    return info && info.expires_at > Date.now() ? info : null;
-  }
-
-  /** Forgets the token. Sessions that are open end with their screen. */
-  async revoke(): Promise<void> {
-    await this.ctx.storage.deleteAll();
-  }
-
+  /** Tokens were stored here once, each until an alarm. */
   override alarm(): Promise<void> {
-    return this.revoke();
+    return this.ctx.storage.deleteAll();
   }
 
   /** An upgrade of either side. 101 with a socket, or 403 with nothing: the Worker words the refusal. */
@@ -66,9 +33,10 @@ export class Console extends DurableObject<Env> {
   }
 
   async #browser(): Promise<Response> {
-    const info = this.info();
+    const name = this.ctx.id.name ?? "";
+    const info = await consoleAuthOf(this.env, name).info(name);
     if (info === null) return refused();
-    const host = await this.env.SERVER.getByName(info.server).consoleHost(info.generation);
+    const host = await this.env.SERVER.getByName(info.server).consoleHost(info);
     if (host === null) return refused();
     const session = crypto.randomUUID();
     const { 0: near, 1: far } = new WebSocketPair();

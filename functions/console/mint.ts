@@ -3,8 +3,9 @@ import { Buffer } from "node:buffer";
 import type { ServerRecord } from "../conductor/record.ts";
 import { config } from "../config.ts";
 import type { VncAddress } from "../protocol/guest.ts";
+import { consoleAuthOf } from "./console-auth.ts";
 
-export type MintedConsole = { url: string; hash: string; expires_at: number };
+export type MintedConsole = { url: string; expires_at: number };
 
 /** The name of the `Console` object that answers for `token`: its SHA-256 in lower-case hex. */
 export async function tokenHash(token: string): Promise<string> {
@@ -23,16 +24,17 @@ export async function mintConsole(
   const token = crypto.randomUUID();
   const hash = await tokenHash(token);
   const expires_at = Date.now() + config(env).TOKEN_TTL * 1000;
-  await env.CONSOLE.getByName(hash).authorize({
+  await consoleAuthOf(env, hash).authorize(hash, {
     console_type: "novnc",
     server: record.uuid,
     project_id: record.project_id,
     generation: record.generation,
+    screens_ended: record.screens_ended ?? 0,
     host,
     connect,
     expires_at,
   });
-  return { url: consoleUrl(base, token, `${record.display_name}(${record.uuid})`), hash, expires_at };
+  return { url: consoleUrl(base, token, `${record.display_name}(${record.uuid})`), expires_at };
 }
 
 /** The link to a screen. The title is for people; Horizon appends one of its own, so the URL always has a query. */

@@ -2,12 +2,16 @@
 
 const KEY = "schema";
 
-/** Applies the steps that are missing, as one transaction. An object that is up to date pays one read. */
-export function migrate(storage: DurableObjectStorage, steps: readonly string[]): void {
+/**
+ * Applies the steps that are missing, as one transaction. An object that is up to date pays one read. `whole`, if there
+ * is one, is what all steps together make of an empty database, for a new object to be made at once.
+ */
+export function migrate(storage: DurableObjectStorage, steps: readonly string[], whole?: string): void {
   const at = storage.kv.get<number>(KEY) ?? 0;
   if (at >= steps.length) return;
+  const missing = at === 0 && whole !== undefined ? [whole] : steps.slice(at);
   storage.transactionSync(() => {
-    for (const sql of steps.slice(at)) storage.sql.exec(sql);
+    for (const sql of missing) storage.sql.exec(sql);
     storage.kv.put(KEY, steps.length);
   });
 }

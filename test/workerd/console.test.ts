@@ -1,6 +1,6 @@
 import { env, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import type { ConnectInfo } from "../../functions/console/console.ts";
+import { type ConnectInfo, consoleAuthOf } from "../../functions/console/console-auth.ts";
 import { consoleUrl, tokenHash } from "../../functions/console/mint.ts";
 import { readTicket, signTicket } from "../../functions/console/ticket.ts";
 import { originAllowed } from "../../functions/console/upgrade.ts";
@@ -10,6 +10,7 @@ const info = (change: Partial<ConnectInfo> = {}): ConnectInfo => ({
   server: crypto.randomUUID(),
   project_id: "p",
   generation: 1,
+  screens_ended: 0,
   host: "h",
   connect: { transport: "unix", path: "/vnc.sock" },
   expires_at: Date.now() + 60_000,
@@ -17,28 +18,37 @@ const info = (change: Partial<ConnectInfo> = {}): ConnectInfo => ({
 });
 const rows = (name: string) =>
   runInDurableObject(env.CONSOLE.getByName(name), (_, state) => state.storage.sql.databaseSize);
+const kept = (hash: string) =>
+  runInDurableObject(consoleAuthOf(env, hash), (_, state) =>
+    state.storage.sql.exec("SELECT hash FROM token").toArray(),
+  );
 
 describe("a token", () => {
-  it("opens what it was made for, until its alarm", async () => {
-    const console = env.CONSOLE.getByName("a");
+  it("opens what it was made for, and no other", async () => {
+    const auth = consoleAuthOf(env, "a1");
     const made = info();
-    await console.authorize(made);
-    expect(await console.info()).toEqual(made);
-    expect(await runDurableObjectAlarm(console)).toBe(true);
-    expect(await console.info()).toBeNull();
+    await auth.authorize("a1", made);
+    expect(await auth.info("a1")).toEqual(made);
+    expect(await auth.info("a2")).toBeNull();
   });
 
   it("opens nothing once it has expired, though the alarm is late", async () => {
-    const console = env.CONSOLE.getByName("b");
-    await console.authorize(info({ expires_at: Date.now() - 1 }));
-    expect(await console.info()).toBeNull();
+    const auth = consoleAuthOf(env, "b1");
+    await auth.authorize("b1", info({ expires_at: Date.now() - 1 }));
+    expect(await auth.info("b1")).toBeNull();
   });
 
-  it("is gone when it is revoked", async () => {
-    const console = env.CONSOLE.getByName("c");
-    await console.authorize(info());
-    await console.revoke();
-    expect(await console.info()).toBeNull();
+  it("is forgotten when it has expired, and those that are good stay", async () => {
+    const auth = consoleAuthOf(env, "c1");
+    const later = info({ expires_at: Date.now() + 90_000 });
+    await auth.authorize("c2", later);
+    // The alarm is for the first to expire, whichever was made first.
+    await auth.authorize("c1", info({ expires_at: Date.now() + 50 }));
+    await scheduler.wait(60);
+    await runDurableObjectAlarm(auth);
+    expect(await kept("c1")).toEqual([{ hash: "c2" }]);
+    expect(await runInDurableObject(auth, (_, { storage }) => storage.getAlarm())).toBe(later.expires_at);
+    expect(await auth.info("c2")).toEqual(later);
   });
 
   it("that was guessed leaves no storage behind", async () => {

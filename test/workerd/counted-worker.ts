@@ -8,6 +8,11 @@ export class Console extends edge.Console {
     super(...woken("Console", born));
   }
 }
+export class ConsoleAuth extends edge.ConsoleAuth {
+  constructor(...born: Born) {
+    super(...woken("ConsoleAuth", born));
+  }
+}
 export class Flavors extends edge.Flavors {
   constructor(...born: Born) {
     super(...woken("Flavors", born));
