@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import type { z } from "zod";
 import type { ServerRecord } from "../conductor/record.ts";
 import { config } from "../config.ts";
-import type { ListQuery } from "../project/listing.ts";
+import { type ListQuery, unpacked } from "../project/listing.ts";
 import type { KnownHost } from "../scheduler/host-state.ts";
 import type { AppEnv } from "./app-env.ts";
 import { Fault, notFound } from "./fault.ts";
@@ -109,7 +109,7 @@ async function serversOn(c: Context<AppEnv>, host: string): Promise<ServerRecord
   const query = { filters, sort: [], limit: Number.MAX_SAFE_INTEGER };
   const projects = await c.env.IDENTITY.getByName("default").projects();
   const pages = await Promise.all(projects.map(({ id }) => c.env.PROJECT.getByName(id).list(query)));
-  return pages.flatMap((page) => (page.ok ? page.value.servers : []));
+  return pages.flatMap((page) => (page.ok ? unpacked(page.value).servers : []));
 }
 
 async function update(c: Context<AppEnv>, asked: z.infer<typeof updateHost>): Promise<Response> {

@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { STATUSES } from "../conductor/state.ts";
 import { config } from "../config.ts";
 import type { Asked } from "../project/filters.ts";
-import { type ListQuery, merged, type Page, SORT_KEYS, type SortKey } from "../project/listing.ts";
+import { type ListQuery, merged, type Page, SORT_KEYS, type SortKey, unpacked } from "../project/listing.ts";
 import type { Project } from "../project/project.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, forbidden } from "./fault.ts";
@@ -31,13 +31,13 @@ export async function listServers(c: Context<AppEnv>, how: "index" | "detail", a
   if (asked.all_tenants) requireAdmin(c, `os_compute_api:servers:${how}:get_all_tenants`);
   const wanted = listQuery(c, asked);
   if (wanted === null) return c.json({ servers: [] });
-  const page = await pageFor(c, asked, wanted);
+  const [page, statuses] = await Promise.all([pageFor(c, asked, wanted), how === "detail" ? hostStatus(c) : new Map()]);
   const last = page.full ? page.servers.at(-1) : undefined;
   const path = how === "index" ? "servers" : "servers/detail";
   const next = last ? { servers_links: nextLink(c, path, last.uuid) } : {};
   if (how === "index") return c.json({ servers: page.servers.map((one) => serverBrief(c, one)), ...next });
-  const shown = { kind: "detail", hostStatus: await hostStatus(c), groups: [] } as const;
-  return c.json({ servers: page.servers.map((one) => serverView({ c, minor, actor, ...shown }, one)), ...next });
+  const view = { c, minor, actor, kind: "detail", hostStatus: statuses, groups: [] } as const;
+  return c.json({ servers: page.servers.map((one) => serverView(view, one)), ...next });
 }
 
 /** The page from the caller's project, or from all of them. */
@@ -48,7 +48,7 @@ async function pageFor(c: Context<AppEnv>, asked: ListServers, wanted: ListQuery
     const project = asked.all_tenants && named !== undefined ? named : c.var.actor.project_id;
     const result = await c.env.PROJECT.getByName(project).list(wanted);
     if (!result.ok) throw badRequest(result.error.message);
-    return result.value;
+    return unpacked(result.value);
   }
   const ids = (await c.env.IDENTITY.getByName("default").projects()).map(({ id }) => id);
   const projects = ids.map((id) => c.env.PROJECT.getByName(id));
@@ -56,7 +56,7 @@ async function pageFor(c: Context<AppEnv>, asked: ListServers, wanted: ListQuery
   const from = marker === undefined ? {} : { after: await markedIn(projects, marker) };
   const pages = await Promise.all(projects.map((project) => project.list({ ...query, ...from })));
   return merged(
-    pages.flatMap((page) => (page.ok ? [page.value] : [])),
+    pages.flatMap((page) => (page.ok ? [unpacked(page.value)] : [])),
     query,
   );
 }

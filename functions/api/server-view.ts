@@ -46,7 +46,7 @@ const FIELDS: Readonly<Record<string, Field>> = {
   tenant_id: { value: (r) => r.project_id },
   user_id: { value: (r) => r.user_id },
   metadata: { value: (r) => r.metadata },
-  hostId: { value: (r) => hostId(r.project_id, r.host) },
+  hostId: { value: (r, view) => hostIdIn(view, r) },
   image: { value: image },
   flavor: { value: flavor },
   created: { value: (r) => seconds(r.created_at) },
@@ -95,32 +95,58 @@ const FIELDS: Readonly<Record<string, Field>> = {
 
 /** What this caller is shown of a server. */
 export function serverView(view: View, record: ServerRecord): object {
-  const { minor, actor, kind } = view;
-  const whole = kind !== "update" || has(minor, "server.full-update-view");
   const shown: Record<string, unknown> = {};
-  for (const [name, field] of Object.entries(FIELDS)) {
-    const { on, users } = field;
-    if (on !== undefined && !has(minor, on)) continue;
-    if (users !== undefined && !actor.is_admin && (users === "admin" || !has(minor, users))) continue;
-    if ((field.extension && !whole) || (field.single && kind === "detail")) continue;
+  for (const [name, field] of fieldsOf(view)) {
     const value = field.value(record, view);
     if (value !== undefined) shown[name] = value;
   }
   return shown;
 }
 
+type Fields = readonly (readonly [name: string, field: Field])[];
+/** By the view: a list asks for the same of each of its servers. */
+const known = new WeakMap<View, Fields>();
+
+/** What such a view has. */
+function fieldsOf(view: View): Fields {
+  const fields = known.get(view) ?? Object.entries(FIELDS).filter(([, field]) => isShown(view, field));
+  known.set(view, fields);
+  return fields;
+}
+
+function isShown({ minor, actor, kind }: View, { on, users, extension, single }: Field): boolean {
+  if (on !== undefined && !has(minor, on)) return false;
+  if (users !== undefined && !actor.is_admin && (users === "admin" || !has(minor, users))) return false;
+  const whole = kind !== "update" || has(minor, "server.full-update-view");
+  return (whole || !extension) && !(single && kind === "detail");
+}
+
+/** What else a view shows of a server, where its caller has asked for it already. */
+type Asked = { hostStatus?: View["hostStatus"]; userData?: string | null };
+
 /** One server as GET and PUT show it, with what must be asked of other objects. */
-export async function shownServer(c: Context<AppEnv>, record: ServerRecord, kind: Kind): Promise<object> {
+export async function shownServer(
+  c: Context<AppEnv>,
+  record: ServerRecord,
+  kind: Kind,
+  asked: Asked = {},
+): Promise<object> {
   const { minor, actor } = c.var;
-  const [status, groups, userData] = await Promise.all([hostStatus(c), groupsOf(c, record), userDataOf(c, record)]);
+  const [status, groups, userData] = await Promise.all([
+    asked.hostStatus ?? hostStatus(c),
+    groupsOf(c, record),
+    asked.userData === undefined ? userDataOf(c, record) : asked.userData,
+  ]);
   return serverView({ c, minor, actor, kind, hostStatus: status, groups, userData }, record);
 }
 
-/** Asked for only where it is shown. */
 async function userDataOf(c: Context<AppEnv>, { uuid }: ServerRecord): Promise<string | null> {
-  const { actor, minor } = c.var;
-  if (!actor.is_admin || !has(minor, "server.extended-attributes")) return null;
-  return c.env.SERVER.getByName(uuid).userData(actor);
+  return showsUserData(c) ? c.env.SERVER.getByName(uuid).userData(c.var.actor) : null;
+}
+
+/** It is asked for only where it is shown. */
+export function showsUserData(c: Context<AppEnv>): boolean {
+  return c.var.actor.is_admin && has(c.var.minor, "server.extended-attributes");
 }
 
 /** What GET /servers shows of each. */
@@ -146,6 +172,18 @@ export async function hostStatus(c: Context<AppEnv>): Promise<ReadonlyMap<string
 /** The same host reads differently in every project, and stays the same in one. */
 export function hostId(project_id: string, host: string | null): string {
   return host === null ? "" : createHash("sha224").update(`${project_id}${host}`).digest("hex");
+}
+
+const hostIds = new WeakMap<View, Map<string, string>>();
+
+/** A hash for each host of the view, not for each server. */
+function hostIdIn(view: View, { project_id, host }: ServerRecord): string {
+  if (host === null) return "";
+  const ids = hostIds.get(view) ?? new Map<string, string>();
+  const key = `${project_id} ${host}`;
+  const id = ids.get(key) ?? hostId(project_id, host);
+  hostIds.set(view, ids.set(key, id));
+  return id;
 }
 
 function image({ image: { id } }: ServerRecord, { c }: View): object {

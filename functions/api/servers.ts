@@ -15,7 +15,7 @@ import { listServers as listQuery } from "./schema/server-list.ts";
 import { detailsFault } from "./server-details.ts";
 import { listServers } from "./server-list.ts";
 import { specsOf } from "./server-spec.ts";
-import { shownServer } from "./server-view.ts";
+import { hostStatus, shownServer, showsUserData } from "./server-view.ts";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const RULE = "os_compute_api:servers";
@@ -108,7 +108,11 @@ export async function serverRecord(c: Context<AppEnv>): Promise<ServerRecord> {
 }
 
 async function show(c: Context<AppEnv>): Promise<Response> {
-  return c.json({ server: await shownServer(c, await serverRecord(c), "show") });
+  const { id, stub } = serverOf(c);
+  const [seen, status] = await Promise.all([stub.showWith(c.var.actor, showsUserData(c)), hostStatus(c)]);
+  if (seen === null) throw instanceNotFound(id);
+  const { record, userData } = seen;
+  return c.json({ server: await shownServer(c, record, "show", { hostStatus: status, userData }) });
 }
 
 async function update(c: Context<AppEnv>, { server }: UpdateBody): Promise<Response> {

@@ -105,6 +105,12 @@ export class Server extends DurableObject<Env> {
     return this.#visible(actor);
   }
 
+  /** As `show`, with the user data in the same call where that is wanted. */
+  showWith(actor: Actor, userData: boolean): { record: ServerRecord; userData: string | null } | null {
+    const record = this.#visible(actor);
+    return record && { record, userData: userData ? this.#given.given().user_data : null };
+  }
+
   /** What its user gave it for cloud-init, as base64; null when nothing, or when there is no server for `actor`. */
   userData(actor: Actor): string | null {
     return this.#visible(actor) ? this.#given.given().user_data : null;

@@ -59,6 +59,9 @@ export type ListQuery = {
 };
 /** `full`: there may be more. */
 export type Page = { servers: ServerRecord[]; full: boolean };
+/** The same with the servers as JSON, which is what the rows hold: a thousand of them travel as one text. */
+export type PackedPage = { servers: string; full: boolean };
+export const unpacked = ({ servers, full }: PackedPage): Page => ({ servers: JSON.parse(servers), full });
 export type BadQuery = { kind: "bad_query"; message: string };
 
 type Bound = string | number | null;
@@ -86,13 +89,14 @@ function behind(sql: string, dir: "asc" | "desc", value: Bound, bind: (value: Bo
 
 /** One page of several projects' pages, each in order and `limit` long. */
 export function merged(pages: readonly Page[], { sort, limit }: ListQuery): Page {
-  const servers = pages.flatMap((page) => page.servers).sort(comparing(total(sort)));
-  return pageOf(servers.slice(0, limit), limit);
+  const servers = pages
+    .flatMap((page) => page.servers)
+    .sort(comparing(total(sort)))
+    .slice(0, limit);
+  return { servers, full: isFull(servers, limit) };
 }
 
-export const pageOf = (servers: ServerRecord[], limit: number): Page => {
-  return { servers, full: servers.length === limit && limit > 0 };
-};
+export const isFull = ({ length }: readonly unknown[], limit: number) => length === limit && limit > 0;
 
 const total = (sort: Order): Order => {
   return sort.some(({ key }) => key === "uuid") ? sort : [...sort, { key: "uuid", dir: "asc" }];

@@ -17,7 +17,7 @@ import { err, ok, type Result } from "../result.ts";
 import { migrate } from "../store/migrate.ts";
 import { charge, hasGrown } from "./charge.ts";
 import { MIGRATION as GROUPS, type GroupPlacement, type NewGroup, type ServerGroup, ServerGroups } from "./groups.ts";
-import type { BadQuery, ListQuery, Page } from "./listing.ts";
+import type { BadQuery, ListQuery, PackedPage } from "./listing.ts";
 import type { Migration, MigrationFilter, NewMigration } from "./migration.ts";
 import { MIGRATION_TABLE, readMigrations, saveMigration } from "./migrations.ts";
 import {
@@ -214,7 +214,7 @@ export class Project extends DurableObject<Env> {
   }
 
   /** One page of the project's servers, newest first unless asked otherwise. No server is woken. */
-  list(query: ListQuery): Result<Page, BadQuery> {
+  list(query: ListQuery): Result<PackedPage, BadQuery> {
     const { sql } = this.ctx.storage;
     const { after = null, marker } = query;
     if (marker === undefined || after !== null) return ok(readPage(sql, query, after));

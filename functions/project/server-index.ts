@@ -1,7 +1,7 @@
 /** A project's servers, as lists show them: those that are, and for a time those that are gone. */
 import type { ServerRecord } from "../conductor/record.ts";
-import { passes } from "./filters.ts";
-import { type ListQuery, type Page, pageOf, pageSql } from "./listing.ts";
+import { type Asked, passes } from "./filters.ts";
+import { isFull, type ListQuery, type PackedPage, pageSql } from "./listing.ts";
 
 /** `deleted` was a tombstone alone; from here on it has a last word. Lists come newest first, unless they are asked for otherwise. */
 export const INDEX_TABLES = `
@@ -32,18 +32,21 @@ export function findServer(sql: SqlStorage, uuid: string): ServerRecord | null {
 }
 
 /** The page after `after`. Rows are read in order, and no further than the page is long. */
-export function readPage(sql: SqlStorage, query: ListQuery, after: ServerRecord | null): Page {
+export function readPage(sql: SqlStorage, query: ListQuery, after: ServerRecord | null): PackedPage {
   const { filters, sort, limit, deleted = false } = query;
   const page = pageSql(sort, after);
   const from = SOURCE[deleted === "both" ? "both" : deleted ? "deleted" : "alive"];
+  // What no filter looks at is not parsed.
   const stop = filters.length === 0 ? ` LIMIT ${Math.trunc(limit)}` : "";
-  const servers: ServerRecord[] = [];
-  if (limit === 0) return pageOf(servers, limit);
-  for (const row of sql.exec<Row>(`SELECT uuid, record FROM ${from} ${page.sql}${stop}`, ...page.bound)) {
-    const record = read(row);
-    if (passes(record, filters) && servers.push(record) === limit) break;
-  }
-  return pageOf(servers, limit);
+  const rows = sql.exec<{ record: string }>(`SELECT record FROM ${from} ${page.sql}${stop}`, ...page.bound);
+  const servers = filters.length === 0 ? rows.toArray() : limit === 0 ? [] : passing(rows, filters, limit);
+  return { servers: `[${servers.map(({ record }) => record).join()}]`, full: isFull(servers, limit) };
+}
+
+function passing<R extends { record: string }>(rows: Iterable<R>, filters: readonly Asked[], limit: number): R[] {
+  const servers: R[] = [];
+  for (const row of rows) if (passes(JSON.parse(row.record), filters) && servers.push(row) === limit) break;
+  return servers;
 }
 
 type Row = { uuid: string; record: string };

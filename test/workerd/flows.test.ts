@@ -2,6 +2,7 @@
 import { env, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FLOWS } from "../../functions/conductor/flows.ts";
+import { unpacked } from "../../functions/project/listing.ts";
 import { err } from "../../functions/result.ts";
 import { ScriptedAgent, until } from "./scripted-agent.ts";
 import { ADMIN, MEMBER, specOf } from "./specs.ts";
@@ -268,7 +269,7 @@ it("publishes a change that comes while the last word is on its way", async () =
   await Promise.all(tags.map((tag) => stub.change(actor(), { of: "tags", do: "add", tag })));
   const listed = async () => {
     const page = await env.PROJECT.getByName(project).list({ filters: [], sort: [], limit: 10 });
-    return page.ok ? (page.value.servers[0]?.tags ?? []) : [];
+    return page.ok ? (unpacked(page.value).servers[0]?.tags ?? []) : [];
   };
   await until(async () => (await listed()).length === tags.length, "the list has them all");
 });

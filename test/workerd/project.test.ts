@@ -1,6 +1,7 @@
 import { env, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { expect, it } from "vitest";
 import { newRecord } from "../../functions/conductor/record.ts";
+import { unpacked } from "../../functions/project/listing.ts";
 import { quotaMessage } from "../../functions/project/quota.ts";
 import { ADMIN, specOf } from "./specs.ts";
 
@@ -44,7 +45,7 @@ it("drops a word that is older than what it has, and every word after the last",
   const record = newRecord(specOf({ project_id: name }));
   const listed = async () => {
     const page = await project(name).list({ filters: [], sort: [], limit: 10 });
-    return page.ok ? page.value.servers.map((one) => one.task_state) : [];
+    return page.ok ? unpacked(page.value).servers.map((one) => one.task_state) : [];
   };
   await project(name).index({ ...record, version: 3, task_state: null, vm_state: "active" });
   await project(name).index({ ...record, version: 2, task_state: "spawning" });

@@ -1,7 +1,7 @@
 import { env, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { newRecord, type ServerRecord } from "../../functions/conductor/record.ts";
-import { type ListQuery, merged, pageSql, SORT_KEYS } from "../../functions/project/listing.ts";
+import { type ListQuery, merged, pageSql, SORT_KEYS, unpacked } from "../../functions/project/listing.ts";
 import { specOf } from "./specs.ts";
 
 const project = (name: string) => env.PROJECT.getByName(name);
@@ -29,7 +29,7 @@ async function filled(name: string, count: number): Promise<ServerRecord[]> {
 
 async function listed(name: string, query: Partial<ListQuery>): Promise<ServerRecord[]> {
   const page = await project(name).list({ filters: [], sort: [], limit: 1000, ...query });
-  return page.ok ? page.value.servers : [];
+  return page.ok ? unpacked(page.value).servers : [];
 }
 const ids = (servers: readonly ServerRecord[]) => servers.map(({ uuid }) => uuid);
 
