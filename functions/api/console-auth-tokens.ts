@@ -5,8 +5,7 @@
  * whichever of the two the screen has.
  */
 import type { Context } from "hono";
-import { consoleAuthOf } from "../console/console-auth.ts";
-import { tokenHash } from "../console/mint.ts";
+import { consoleAuthOf, tokenHash } from "../console/mint.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, notFound } from "./fault.ts";
 import { has } from "./history.ts";

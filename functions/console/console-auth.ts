@@ -57,8 +57,3 @@ export class ConsoleAuth extends DurableObject<Env> {
     if (next !== null) await this.ctx.storage.setAlarm(next);
   }
 }
-
-/** The object that knows the token of this hash. */
-export function consoleAuthOf(env: Env, hash: string): DurableObjectStub<ConsoleAuth> {
-  return env.CONSOLE_AUTH.getByName(hash.slice(0, 1));
-}

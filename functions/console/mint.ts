@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import type { ServerRecord } from "../conductor/record.ts";
 import { config } from "../config.ts";
 import type { VncAddress } from "../protocol/guest.ts";
-import { consoleAuthOf } from "./console-auth.ts";
+import type { ConsoleAuth } from "./console-auth.ts";
 
 export type MintedConsole = { url: string; expires_at: number };
 
@@ -35,6 +35,11 @@ export async function mintConsole(
     expires_at,
   });
   return { url: consoleUrl(base, token, `${record.display_name}(${record.uuid})`), expires_at };
+}
+
+/** The object that knows the token of this hash. */
+export function consoleAuthOf(env: Env, hash: string): DurableObjectStub<ConsoleAuth> {
+  return env.CONSOLE_AUTH.getByName(hash.slice(0, 1));
 }
 
 /** The link to a screen. The title is for people; Horizon appends one of its own, so the URL always has a query. */

@@ -1,7 +1,7 @@
 import { env, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { type ConnectInfo, consoleAuthOf } from "../../functions/console/console-auth.ts";
-import { consoleUrl, tokenHash } from "../../functions/console/mint.ts";
+import type { ConnectInfo } from "../../functions/console/console-auth.ts";
+import { consoleAuthOf, consoleUrl, tokenHash } from "../../functions/console/mint.ts";
 import { readTicket, signTicket } from "../../functions/console/ticket.ts";
 import { originAllowed } from "../../functions/console/upgrade.ts";
 
