@@ -40,7 +40,7 @@ export function parse<T>(schema: z.ZodType<T>, value: unknown, legacy?: boolean)
   return parsed(
     schema,
     legacy ? overlooked(schema, value) : value,
-    (path, shown) => `Invalid input for field/attribute ${path}. Value: ${shown}.`,
+    (name, value) => `Invalid input for field/attribute ${name}. Value: ${value}.`,
   );
 }
 
@@ -49,27 +49,44 @@ export function query<T>(c: Context, schema: z.ZodType<T>): T {
   return parsed(
     schema,
     c.req.queries(),
-    (path, shown) => `Invalid input for query parameters ${path}. Value: ${shown}.`,
+    (name, value) => `Invalid input for query parameters ${name}. Value: ${value}.`,
+    1,
   );
 }
 
-function parsed<T>(schema: z.ZodType<T>, value: unknown, words: (path: string, shown: string) => string): T {
+/** As Nova words what jsonschema found: the last name on the way to it, within `depth`, its value, and why. */
+function parsed<T>(
+  schema: z.ZodType<T>,
+  value: unknown,
+  words: (name: string, value: string) => string,
+  depth = Number.POSITIVE_INFINITY,
+): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = deepest(result.error.issues);
+  const at = (path: readonly PropertyKey[]) =>
+    path.reduce<unknown>(
+      (inner, key) => (typeof inner === "object" && inner !== null ? Reflect.get(inner, key) : undefined),
+      value,
+    );
+  const told = (path: readonly PropertyKey[], why: string) =>
+    badRequest(path.length === 0 ? why : `${words(shorten(String(path.at(-1))), shown(at(path)))} ${why}`);
+  // Of a key that is wrong the object is told, which has it.
+  const path = issue.code === "invalid_key" ? issue.path.slice(0, -1) : issue.path.slice(0, depth);
   if (issue.code === "unrecognized_keys") {
     const keys = issue.keys.map((key) => `'${shorten(key)}'`).join(", ");
     const verb = issue.keys.length === 1 ? "was" : "were";
-    throw badRequest(`Additional properties are not allowed (${keys} ${verb} unexpected)`);
+    throw told(path, `Additional properties are not allowed (${keys} ${verb} unexpected)`);
   }
-  const at = issue.path.reduce<unknown>(
-    (inner, key) => (typeof inner === "object" && inner !== null ? Reflect.get(inner, key) : undefined),
-    value,
-  );
-  const path = shorten(issue.path.join(".") || "body");
-  if (at === undefined && issue.path.length > 0)
-    throw badRequest(`'${String(issue.path.at(-1))}' is a required property`);
-  throw badRequest(`${words(path, shorten(JSON.stringify(at) ?? "undefined"))} ${issue.message}`);
+  if (path.length > 0 && at(path) === undefined) {
+    throw told(path.slice(0, -1), `'${String(path.at(-1))}' is a required property`);
+  }
+  throw told(path, issue.message);
+}
+
+/** A text as it is, all else as JSON. */
+function shown(value: unknown): string {
+  return shorten(typeof value === "string" ? value : (JSON.stringify(value) ?? "undefined"));
 }
 
 /** The first issue, or the one inside a union that came furthest. */

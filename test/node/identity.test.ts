@@ -208,7 +208,7 @@ describe("on the compute API", () => {
   it.each([
     ["GET", servers, 200],
     ["GET", `${servers}?all_tenants=1`, 403],
-    ["GET", `${servers}?deleted=true`, 403],
+    ["GET", `${servers}?status=deleted`, 403],
   ])("a member's %s %s: %i", async (method, path, status) => {
     expect((await ask(method, path, { token: member })).status).toBe(status);
   });

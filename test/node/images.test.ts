@@ -69,7 +69,7 @@ describe("POST /v2/images (api/v2/images.py)", () => {
     [{ id: "x" }, "id"],
     [{ some_property: 7 }, "some_property"],
     [{ "a/b": "c" }, "no name for a property"],
-    [{ tags: ["x".repeat(256)] }, "tags"],
+    [{ tags: ["x".repeat(256)] }, "attribute 0."],
   ])("refuses %j: 400", async (body, message) => {
     const answer = await ask("POST", "", { body });
     expect([answer.status, answer.body.badRequest.message]).toEqual([400, expect.stringContaining(message)]);

@@ -119,12 +119,12 @@ describe("PUT and DELETE /os-quota-sets/{project}", () => {
     [{ nonsense: 1 }, 61, "Additional properties are not allowed ('nonsense' was unexpected)"],
     [{ fixed_ips: 1 }, 36, "'fixed_ips' was unexpected"],
     [{ injected_files: 1 }, 57, "'injected_files' was unexpected"],
-    [{ instances: -2 }, 61, "quota_set.instances"],
-    [{ instances: 2 ** 31 }, 61, "quota_set.instances"],
-    [{ instances: "ten" }, 61, "quota_set.instances"],
-    [{ instances: 1.5 }, 61, "quota_set.instances"],
-    [{ instances: null }, 61, "quota_set.instances"],
-    [{ force: "perhaps" }, 61, "quota_set.force"],
+    [{ instances: -2 }, 61, "attribute instances."],
+    [{ instances: 2 ** 31 }, 61, "attribute instances."],
+    [{ instances: "ten" }, 61, "attribute instances."],
+    [{ instances: 1.5 }, 61, "attribute instances."],
+    [{ instances: null }, 61, "attribute instances."],
+    [{ force: "perhaps" }, 61, "attribute force."],
   ])("refuses %j at 2.%i: 400", async (limits, minor, message) => {
     const { status, body } = await put(limits, "", { minor });
     expect([status, body.badRequest?.message]).toEqual([400, expect.stringContaining(message)]);

@@ -119,8 +119,8 @@ describe("a server's hint", () => {
     });
   it.each([
     [NOBODY, `Instance group ${NOBODY} could not be found.`],
-    ["no-uuid", "scheduler_hints.group"],
-    [7, "scheduler_hints.group"],
+    ["no-uuid", "attribute group."],
+    [7, "attribute group."],
   ])("%j names no group: 400", async (group, words) => {
     const { status, body } = await hinted(group);
     expect([status, body.badRequest.message]).toEqual([400, expect.stringContaining(words)]);

@@ -48,18 +48,20 @@ describe("a property of POST", () => {
     expect(before.status).toBe(400);
     expect(before.body.badRequest.message).toContain(`'${field}' was unexpected`);
     const after = await create({ [field]: value, name: "" }, { minor: since });
-    expect(after.body.badRequest.message).toContain("server.name");
+    expect(after.body.badRequest.message).toContain("attribute name.");
   });
   it("personality is unknown after 2.56", async () => {
     const personality = [{ path: "/a", contents: "aGk=" }];
-    expect((await create({ personality, name: "" }, { minor: 56 })).body.badRequest.message).toContain("server.name");
+    expect((await create({ personality, name: "" }, { minor: 56 })).body.badRequest.message).toContain(
+      "attribute name.",
+    );
     const { body } = await create({ personality }, { minor: 57 });
     expect(body.badRequest.message).toContain("'personality' was unexpected");
   });
   it("networks may be left out up to 2.36", async () => {
     const networks = undefined;
-    expect((await create({ networks, name: "" }, { minor: 36 })).body.badRequest.message).toContain("server.name");
-    expect((await create({ networks }, { minor: 37 })).body.badRequest.message).toBe(
+    expect((await create({ networks, name: "" }, { minor: 36 })).body.badRequest.message).toContain("attribute name.");
+    expect((await create({ networks }, { minor: 37 })).body.badRequest.message).toContain(
       "'networks' is a required property",
     );
   });
@@ -68,25 +70,25 @@ describe("a property of POST", () => {
     const { body } = await create({ block_device_mapping_v2 }, { minor: 66 });
     expect(body.badRequest.message).toContain("'volume_type' was unexpected");
     expect((await create({ block_device_mapping_v2, name: "" }, { minor: 67 })).body.badRequest.message).toContain(
-      "server.name",
+      "attribute name.",
     );
   });
   it.each([
-    ["a host name that ends in a hyphen", 90, { hostname: "web-" }, "server.hostname"],
-    ["a host name of one letter", 93, { hostname: "w" }, "server.hostname"],
-    ["a domain before 2.94", 93, { hostname: "web.example.org" }, "server.hostname"],
-    ["a host name with a blank", LAST, { hostname: "a b" }, "server.hostname"],
+    ["a host name that ends in a hyphen", 90, { hostname: "web-" }, "attribute hostname."],
+    ["a host name of one letter", 93, { hostname: "w" }, "attribute hostname."],
+    ["a domain before 2.94", 93, { hostname: "web.example.org" }, "attribute hostname."],
+    ["a host name with a blank", LAST, { hostname: "a b" }, "attribute hostname."],
     ["one host name for many", LAST, { hostname: "web", max_count: 2 }, "Unable to allocate a single hostname"],
-    ["no certificates", LAST, { trusted_image_certificates: [] }, "server.trusted_image_certificates"],
+    ["no certificates", LAST, { trusted_image_certificates: [] }, "attribute trusted_image_certificates."],
     ["a certificate twice", LAST, { trusted_image_certificates: ["a", "a"] }, "They are not unique."],
     ["a certificate, as no image has a signature", LAST, { trusted_image_certificates: ["a"] }, "cannot be verified"],
-    ["a host that is none", LAST, { host: "a b" }, "server.host"],
+    ["a host that is none", LAST, { host: "a b" }, "attribute host."],
     ["an unknown host", LAST, { host: "nowhere" }, "Compute host nowhere could not be found."],
     ["an unknown node", LAST, { hypervisor_hostname: "nowhere" }, "Compute host nowhere could not be found."],
     ["a host with another's node", LAST, { host: "one", hypervisor_hostname: "two" }, "Compute host one could not"],
     ["both ways to a host", LAST, { host: "one", availability_zone: "nova:one" }, "are mutually exclusive."],
     ["a zone of four parts", LAST, { availability_zone: "a:b:c:d" }, "Unable to parse availability_zone"],
-    ["a network that is no uuid", LAST, { networks: [{ uuid: "lan" }] }, "server.networks"],
+    ["a network that is no uuid", LAST, { networks: [{ uuid: "lan" }] }, "attribute uuid."],
     ["a network of no such property", LAST, { networks: [{ net: "lan" }] }, "'net' was unexpected"],
     ["a device of no such property", LAST, { block_device_mapping_v2: [{ disk: 1 }] }, "'disk' was unexpected"],
   ])("refuses %s: 400", async (_, minor, change, message) => {
@@ -105,7 +107,7 @@ describe("a property of POST", () => {
     for (const key of ["os:scheduler_hints", "OS-SCH-HNT:scheduler_hints"]) {
       const { status, body } = await create({}, {}, { [key]: { [hint]: value } });
       expect(status).toBe(400);
-      expect(body.badRequest.message).toContain(`${key}.${hint}`);
+      expect(body.badRequest.message).toContain(`attribute ${Array.isArray(value) ? 0 : hint}.`);
     }
   });
   it("refuses hints that are too long for a record", async () => {
