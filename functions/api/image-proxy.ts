@@ -83,9 +83,9 @@ function matches(image: Image, asked: Asked): boolean {
   );
 }
 
-const STATUS: Record<Image["status"], string> = { queued: "SAVING", active: "ACTIVE" };
+const STATUS: Record<Image["status"], string> = { queued: "SAVING", active: "ACTIVE", deactivated: "UNKNOWN" };
 /** Percent, as Nova guesses it from the status. */
-const PROGRESS: Record<Image["status"], number> = { queued: 25, active: 100 };
+const PROGRESS: Record<Image["status"], number> = { queued: 25, active: 100, deactivated: 0 };
 
 function brief(c: Context<AppEnv>, { id, name }: Image): object {
   const alternate = {

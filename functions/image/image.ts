@@ -40,7 +40,8 @@ export type Settable = { [K in keyof typeof SETTABLE]: z.infer<(typeof SETTABLE)
 /** `size` in bytes, `min_ram` in MiB, `min_disk` in GiB; size, hashes and bytes are null until it is uploaded. */
 export type Image = Settable & {
   id: string;
-  status: "queued" | "active";
+  /** The bytes of a deactivated one are kept, and only an admin's. */
+  status: "queued" | "active" | "deactivated";
   owner: string;
   size: number | null;
   checksum: string | null;
@@ -156,7 +157,7 @@ type Op = ImagePatch[number]["op"];
 
 function settable(image: Image, op: Op, key: keyof Settable, value: unknown): Result<Partial<Image>, PatchError> {
   if (op === "remove") return err({ kind: "read_only", message: `Property '${key}' may not be removed.` });
-  if (image.status === "active" && FIXED_WHEN_ACTIVE.includes(key)) {
+  if (image.status !== "queued" && FIXED_WHEN_ACTIVE.includes(key)) {
     return err({ kind: "read_only", message: `Attribute ${key} can be only replaced for a queued image.` });
   }
   const parsed = SETTABLE[key].safeParse(value);

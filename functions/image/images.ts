@@ -68,13 +68,22 @@ export class Images extends DurableObject<Env> {
     return true;
   }
 
+  /** Takes an image from use, or gives it back; one that waits for its bytes stays queued. */
+  setStatus(id: string, status: "active" | "deactivated"): Result<undefined, "not_found" | "queued"> {
+    const image = this.get(id);
+    if (image === null) return err("not_found");
+    if (image.status === "queued") return err("queued");
+    if (image.status !== status) this.#save({ ...image, status, updated_at: new Date().toISOString() });
+    return ok();
+  }
+
   /** From now on `expected.host` may bring the bytes of this queued image; what another was to bring is dropped. */
   async expectUpload(id: string, expected: ExpectedUpload): Promise<"expected" | "active" | "gone" | "too_large"> {
     if (expected.size > PART_BYTES * MAX_PARTS) return "too_large";
     const ready = () => {
       const image = this.get(id);
       if (image === null) return "gone";
-      if (image.status === "active") return "active";
+      if (image.status !== "queued") return "active";
       const before = this.#uploads.get(id);
       return before && sameUpload(before, expected) ? "expected" : null;
     };

@@ -45,6 +45,9 @@ export function imageRoutes(): Hono<AppEnv> {
     DELETE: remove,
   });
   resource(app, "/v2/images/:id/file", { GET: download, PUT: put });
+  for (const action of ["deactivate", "reactivate"] as const) {
+    resource(app, `/v2/images/:id/actions/${action}`, { POST: (c) => activation(c, action) });
+  }
   resource(app, "/v2/images/:id/tags/:tag", { PUT: (c) => setTag(c, true), DELETE: (c) => setTag(c, false) });
   resource(app, "/v2/schemas/image", { GET: (c) => c.json(imageSchema()) });
   resource(app, "/v2/schemas/images", {
@@ -167,8 +170,21 @@ async function put(c: Context<AppEnv>): Promise<Response> {
   return c.body(null, 204);
 }
 
+/** glance: api/v2/image_actions.py. */
+async function activation(c: Context<AppEnv>, action: "deactivate" | "reactivate"): Promise<Response> {
+  const { id } = await ownImage(c, action);
+  const done = await images(c).setStatus(id, action === "deactivate" ? "deactivated" : "active");
+  if (done.ok) return c.body(null, 204);
+  if (done.error === "not_found") throw notFound(`No image found with ID ${id}`);
+  throw forbidden(`Not allowed to ${action} image in status '${done.error}'`);
+}
+
 async function download(c: Context<AppEnv>): Promise<Response> {
   const image = await imageOf(c);
+  if (image.status === "deactivated") {
+    if (c.var.actor.is_admin) return imageBytes(c.env, image, c.req.header("range"));
+    throw forbidden("The requested image has been deactivated. Image data download is forbidden.");
+  }
   return image.status === "active" ? imageBytes(c.env, image, c.req.header("range")) : c.body(null, 204);
 }
 

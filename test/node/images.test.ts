@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CallOptions, startTestEdge, type TestEdge } from "../edge.ts";
+import { tokenOf } from "../tokens.ts";
 
 const V = "/image/v2/images";
 const PATCH = { "content-type": "application/openstack-images-v2.1-json-patch" };
@@ -181,6 +182,29 @@ describe("tags, protection, deletion", () => {
     await patch(id, [{ op: "replace", path: "/protected", value: false }]);
     expect((await ask("DELETE", `/${id}`)).status).toBe(204);
     expect((await ask("GET", `/${id}`)).status).toBe(404);
+  });
+});
+
+describe("POST /v2/images/{id}/actions (api/v2/image_actions.py)", () => {
+  it("takes an image from use, and gives it back", async () => {
+    const { id } = await create({ visibility: "public" });
+    const act = (action: string, options: CallOptions = {}) => ask("POST", `/${id}/actions/${action}`, options);
+    expect(await act("deactivate")).toMatchObject({ status: 403, text: expect.stringContaining("status 'queued'") });
+    await upload(id, new Uint8Array(4));
+    for (const _ of ["once", "again"]) expect((await act("deactivate")).status).toBe(204);
+    expect((await ask("GET", `/${id}`)).body.status).toBe("deactivated");
+    const token = await tokenOf();
+    expect((await ask("GET", `/${id}/file`, { token })).status).toBe(403);
+    expect((await ask("GET", `/${id}/file`)).status).toBe(200);
+    const server = { name: "s", imageRef: id, flavorRef: "1", networks: "none" };
+    const booted = await edge.call("POST", "/compute/v2.1/servers", { body: { server } });
+    expect([booted.status, await booted.text()]).toEqual([400, expect.stringContaining("is not active")]);
+    expect((await patch(id, [{ op: "replace", path: "/disk_format", value: "iso" }])).status).toBe(403);
+    expect((await act("reactivate", { token: await tokenOf({ project: "p".repeat(32) }) })).status).toBe(403);
+    expect((await act("reactivate")).status).toBe(204);
+    expect((await ask("GET", `/${id}/file`, { token })).status).toBe(200);
+    expect((await ask("POST", "/no/actions/deactivate")).status).toBe(404);
+    expect((await act("destroy")).status).toBe(404);
   });
 });
 

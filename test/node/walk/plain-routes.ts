@@ -86,6 +86,8 @@ export const PLAIN_ROUTES: Readonly<Record<string, PlainRoute>> = {
   "DELETE /image/v2/images/:id": { who: "user" },
   "GET /image/v2/images/:id/file": { who: "user" },
   "PUT /image/v2/images/:id/file": { who: "user" },
+  "POST /image/v2/images/:id/actions/deactivate": { who: "user" },
+  "POST /image/v2/images/:id/actions/reactivate": { who: "user" },
   "PUT /image/v2/images/:id/tags/:tag": { who: "user" },
   "DELETE /image/v2/images/:id/tags/:tag": { who: "user" },
   "GET /image/v2/schemas/image": { who: "user" },
