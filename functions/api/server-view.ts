@@ -1,7 +1,7 @@
 /** A server as the API shows it, by microversion (nova/api/openstack/compute/views/servers.py). */
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
-import { instanceName, type ServerRecord } from "../conductor/record.ts";
+import { instanceName, type ServerRecord, zoneOf } from "../conductor/record.ts";
 import { status } from "../conductor/state.ts";
 import type { Actor } from "../identity/actor.ts";
 import type { KnownHost } from "../scheduler/host-state.ts";
@@ -58,7 +58,7 @@ const FIELDS: Readonly<Record<string, Field>> = {
   "OS-DCF:diskConfig": { value: (r) => r.disk_config },
   progress: { value: (r) => (PROGRESS_STATUS.includes(status(r)) ? r.progress : undefined) },
   fault: { value: fault },
-  "OS-EXT-AZ:availability_zone": { extension: true, value: zone },
+  "OS-EXT-AZ:availability_zone": { extension: true, value: (r) => zoneOf(r) ?? "" },
   config_drive: { extension: true, value: (r) => (r.config_drive ? "True" : "") },
   key_name: { extension: true, value: (r) => r.key_name ?? null },
   "OS-SRV-USG:launched_at": { extension: true, value: (r) => microseconds(r.launched_at) },
@@ -196,11 +196,6 @@ function flavor({ flavor: f }: ServerRecord, { c, minor }: View): object {
   }
   const { vcpus, ram, disk, ephemeral, swap, extra_specs } = f;
   return { vcpus, ram, disk, ephemeral, swap, original_name: f.name, extra_specs };
-}
-
-/** The zone of its host; of a server that has none, the zone that was asked for. */
-function zone({ host, zone, availability_zone }: ServerRecord): string {
-  return (host === null ? availability_zone : (zone ?? availability_zone ?? "nova")) ?? "";
 }
 
 function fault(record: ServerRecord): object | undefined {

@@ -104,6 +104,11 @@ export function faultOf(failure: { code: number; message: string }): Fault {
   return { code: failure.code, created: new Date().toISOString(), message: failure.message.slice(0, 255) };
 }
 
+/** The availability zone that a server is in: its host's; without a host, the one that was asked for. */
+export function zoneOf({ host, zone, availability_zone }: ServerRecord): string | null {
+  return host === null ? availability_zone : (zone ?? availability_zone ?? "nova");
+}
+
 /** The name the guest has on its hypervisor. Nova's instance_name_template needs a database id; the uuid is ours. */
 export function instanceName(record: Pick<CreateSpec, "uuid">): string {
   return `instance-${record.uuid}`;

@@ -1,6 +1,6 @@
 /** What each filter of a list of servers lets through (nova: db/main/api.py instance_get_all_by_filters). Pure. */
 import { RE2JS } from "re2js";
-import { instanceName, type ServerRecord } from "../conductor/record.ts";
+import { instanceName, type ServerRecord, zoneOf } from "../conductor/record.ts";
 import { status } from "../conductor/state.ts";
 
 /** Whether `record` is among those that any of `values` means. */
@@ -55,7 +55,7 @@ const TESTS = {
   "not-tags": (r, values) => !split(values).every((tag) => r.tags.includes(tag)),
   "not-tags-any": (r, values) => !split(values).some((tag) => r.tags.includes(tag)),
   locked: (r, values) => values.some((one) => truth(one) === (r.locked_by !== null)),
-  availability_zone: matching((r) => r.availability_zone),
+  availability_zone: matching(zoneOf),
   config_drive: (r, values) => values.some((one) => truth(one) === r.config_drive),
   created_at: sameTime((r) => r.created_at),
   description: matching((r) => r.description),

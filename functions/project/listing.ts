@@ -1,5 +1,5 @@
 /** Order and pages of a list of servers (nova: api/openstack/common.py, compute/instance_list.py). Pure. */
-import type { ServerRecord } from "../conductor/record.ts";
+import { type ServerRecord, zoneOf } from "../conductor/record.ts";
 import type { Asked } from "./filters.ts";
 
 /** What one sorts by: of a record, and of its row's JSON. */
@@ -9,6 +9,9 @@ const field = (path: string): Column => ({
   sql: `record ->> '$.${path}'`,
   of: (record) => path.split(".").reduce<unknown>((inner, key) => (inner ? Reflect.get(inner, key) : null), record),
 });
+/** zoneOf (conductor/record.ts). */
+const ZONE = `CASE WHEN record ->> '$.host' IS NULL THEN record ->> '$.availability_zone'
+  ELSE coalesce(record ->> '$.zone', record ->> '$.availability_zone', 'nova') END`;
 /** Of every server the same. */
 const same: Column = { sql: "NULL", of: () => null };
 
@@ -16,7 +19,7 @@ export const SORT_KEYS = {
   access_ip_v4: field("access_ip_v4"),
   access_ip_v6: field("access_ip_v6"),
   auto_disk_config: field("disk_config"),
-  availability_zone: field("availability_zone"),
+  availability_zone: { sql: ZONE, of: zoneOf },
   config_drive: field("config_drive"),
   created_at: field("created_at"),
   display_description: field("description"),

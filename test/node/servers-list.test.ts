@@ -125,7 +125,9 @@ describe("a filter", () => {
     ["locked=True", ["bee"]],
     ["locked=no", ["ant"]],
     ["key_name=.", []],
-    ["availability_zone=nova", []],
+    // Where it is, though none was asked for.
+    ["availability_zone=nova", ["bee", "ant"]],
+    ["availability_zone=west", []],
     ["display_name=^b", ["bee"]],
     ["config_drive=true", ["bee", "ant"]],
     ["status=SHUTOFF&status=nonsense", []],
