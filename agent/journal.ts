@@ -63,8 +63,8 @@ export class Journal {
       // SQLite would make the file readable for all; the -wal file copies the mode of this one.
       closeSync(openSync(path, "a", 0o600));
       this.#db.open();
-      // EXCLUSIVE: two agents on one journal would run each other's calls. FULL: an outcome that was sent survives a power cut.
-      this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL");
+      // EXCLUSIVE: two agents on one journal would run each other's calls. NORMAL: what is written survives a crash.
+      this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
       this.#migrate();
     } catch (error) {
       if (this.#db.isOpen) this.#db.close();
@@ -75,7 +75,10 @@ export class Journal {
     this.prune();
   }
 
-  /** Records that the call starts, or why it must not: "stale" when the edge has since moved on to a later generation. */
+  /**
+   * Records that the call starts, or why it must not: "stale" when the edge has since moved on to a later generation.
+   * A power cut may forget it, and ends the link that any older call could still come on; the edge sends this one again.
+   */
   begin(call: CallKey): "started" | "stale" {
     return this.#transaction(() => {
       const before = this.guest(call.server);
@@ -95,9 +98,9 @@ export class Journal {
     });
   }
 
-  /** Stores how a started call ended; does nothing for a call that is not here. */
+  /** Stores how a started call ended, and all before it, so that a power cut does not undo it; nothing for a call that is not here. */
   finish(id: string, outcome: Outcome): void {
-    this.#transaction(() => {
+    this.#onDisk(() => {
       this.#sql(`UPDATE calls SET status = 'finished', outcome = ?, at_ms = ? WHERE id = ? AND status = 'started'`).run(
         JSON.stringify(outcome),
         this.#now(),
@@ -144,6 +147,16 @@ export class Journal {
       for (const sql of MIGRATIONS.slice(done)) this.#db.exec(sql);
       this.#db.exec(`PRAGMA user_version = ${Math.max(done, MIGRATIONS.length)}`);
     });
+  }
+
+  /** A transaction that is on the disk when this returns: what was sent on its strength must survive a power cut. */
+  #onDisk(work: () => void): void {
+    this.#db.exec("PRAGMA synchronous = FULL");
+    try {
+      this.#transaction(work);
+    } finally {
+      this.#db.exec("PRAGMA synchronous = NORMAL");
+    }
   }
 
   #transaction<T>(work: () => T): T {
