@@ -337,7 +337,8 @@ export class Project extends DurableObject<Env> {
            UNION ALL SELECT min(more_until) FROM server WHERE more_until IS NOT NULL)`,
       )
       .one();
-    if (next === null) await this.ctx.storage.deleteAlarm();
-    else await this.ctx.storage.setAlarm(next);
+    // One that comes earlier looks again; reservations one after another need not set it each time.
+    const alarm = await this.ctx.storage.getAlarm();
+    if (next !== null && (alarm === null || alarm > next)) await this.ctx.storage.setAlarm(next);
   }
 }
