@@ -25,7 +25,6 @@ export class ApiClient {
     this.#headers = {
       "x-auth-token": token,
       "content-type": "application/json",
-      "openstack-api-version": "compute 2.61",
     };
   }
 
@@ -34,8 +33,9 @@ export class ApiClient {
   }
 
   /** Rejects when the answer is not a success. */
-  async call(method: string, path: string, body?: unknown): Promise<unknown> {
-    const init = { method, headers: this.#headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+  async call(method: string, path: string, body?: unknown, version = "2.61"): Promise<unknown> {
+    const headers = { ...this.#headers, "openstack-api-version": `compute ${version}` };
+    const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
     const response = await fetch(`${this.#url}/compute/v2.1${path}`, init);
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text.slice(0, 200)}`);

@@ -72,7 +72,7 @@ async function startEdgenova(splice: "native" | "relay", ground: Ground): Promis
 
 /** An edge and one agent; `screen` as in BenchAgentOptions. */
 export async function startEdge(
-  ground: Ground,
+  ground: Pick<Ground, "dir" | "bundleDir">,
   screen: string | null,
   vars: Record<string, string> = {},
 ): Promise<Edge> {
