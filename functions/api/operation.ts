@@ -42,14 +42,15 @@ export type Paths = Readonly<Record<string, Partial<Readonly<Record<Method, Oper
 export function operation<Q, B>(
   row: Row<Q, B> & { run(c: Context<AppEnv>, asked: { query: Q; body: B }): Response | Promise<Response> },
 ): Operation {
+  const [queryAt, bodyAt] = [row.query && remembered(row.query), row.body && remembered(row.body)];
   return {
     ...row,
     async handle(c) {
       if (row.on !== undefined && !has(c.var.minor, row.on)) throw notFound("The resource could not be found.");
       requireRole(c, row.role, row.rule);
       const asked = {
-        query: row.query ? query(c, at(row.query, c.var.minor)) : undefined,
-        body: row.body ? await jsonBody(c, at(row.body, c.var.minor)) : undefined,
+        query: queryAt ? query(c, queryAt(c.var.minor)) : undefined,
+        body: bodyAt ? await jsonBody(c, bodyAt(c.var.minor)) : undefined,
       };
       // A row without a schema has a handler that knows nothing of its value.
       return row.run(c, asked as { query: Q; body: B });
@@ -60,6 +61,16 @@ export function operation<Q, B>(
 /** The schema that holds at 2.<minor>. */
 export function at<T>(schema: Versioned<T>, minor: number): z.ZodType<T> {
   return typeof schema === "function" ? schema(minor) : schema;
+}
+
+/** As `at`, each schema made once: making one takes as long as checking a body by it. */
+function remembered<T>(schema: Versioned<T>): (minor: number) => z.ZodType<T> {
+  const made = new Map<number, z.ZodType<T>>();
+  return (minor) => {
+    const known = made.get(minor) ?? at(schema, minor);
+    made.set(minor, known);
+    return known;
+  };
 }
 
 /** Serves `paths`. Any other method of a path is a 405 that names those that it has, as Nova's router answers. */
