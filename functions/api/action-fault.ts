@@ -1,5 +1,5 @@
 /** An action that was not begun, or failed while it was waited for, in Nova's words (nova/api/openstack/common.py). */
-import type { ActionError } from "../conductor/server.ts";
+import type { ActionError } from "../conductor/order.ts";
 import { quotaMessage } from "../project/quota.ts";
 import type { CallError } from "../protocol/frames.ts";
 import { conflict, Fault, forbidden, instanceNotFound } from "./fault.ts";

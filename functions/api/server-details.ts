@@ -2,7 +2,7 @@
 import type { Context } from "hono";
 import { z } from "zod";
 import type { DetailsChange, DetailsError } from "../conductor/details.ts";
-import type { ActionError } from "../conductor/server.ts";
+import type { ActionError } from "../conductor/order.ts";
 import { quotaMessage } from "../project/quota.ts";
 import { actionFault } from "./action-fault.ts";
 import type { AppEnv } from "./app-env.ts";

@@ -1,5 +1,5 @@
 /**
- * One server: the only writer of its record, and the driver of its sagas (nova-conductor and the instances table).
+ * One server: what may be asked of it (nova-conductor and the instances table). Its record is the `Keeper`'s.
  * Methods that users reach take an `Actor`; a server of another project does not exist for them.
  */
 import { DurableObject } from "cloudflare:workers";
@@ -7,77 +7,28 @@ import { config } from "../config.ts";
 import type { ConnectInfo } from "../console/console-auth.ts";
 import { type MintedConsole, mintConsole } from "../console/mint.ts";
 import type { Actor } from "../identity/actor.ts";
-import { causeOf, log } from "../log.ts";
 import { growth } from "../project/charge.ts";
-import type { QuotaExceeded } from "../project/quota.ts";
 import type { Outcome } from "../protocol/frames.ts";
 import type { GuestReport } from "../protocol/guest.ts";
 import type { Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
-import { migrate, migrateExisting } from "../store/migrate.ts";
-import { ActionLog, type InstanceAction, type InstanceEvent } from "./action-log.ts";
-import type { Context, Memo } from "./context.ts";
+import type { InstanceAction, InstanceEvent } from "./action-log.ts";
+import type { Memo } from "./context.ts";
 import { applyDetails, type DetailsChange, type DetailsError } from "./details.ts";
-import { type Due, dueOf } from "./due.ts";
-import { flowOf, PLACES } from "./flows.ts";
-import { type Given, GivenStore, type Secrets } from "./given.ts";
-import { type CreateSpec, newRecord, type ServerRecord } from "./record.ts";
-import type { SagaRow } from "./saga.ts";
-import { SagaRunner } from "./saga-runner.ts";
-import { MIGRATIONS, SCHEMA, ServerStore } from "./server-store.ts";
-import { type Action, begin, type Conflict, hasScreen, ruleOf, syncPowerState, type VmState } from "./state.ts";
-
-/** A server to be made, and what it is given for its guest; nothing unless told. */
-export type NewServer = CreateSpec & { given?: Given; secrets?: Secrets };
-export type NotFound = { kind: "not_found" };
-export type Locked = { kind: "locked" };
-export type NotReady = { kind: "not_ready"; message: string };
-/** What was waited for, and failed; `code` is an HTTP status. */
-export type Failed = { kind: "failed"; code: number; message: string };
-export type ActionError = NotFound | Locked | Conflict | NotReady | QuotaExceeded | Failed;
-
-/** What an action brings along. */
-export type Order = {
-  memo?: Partial<Memo>;
-  /** What of the record is other from the moment it begins. */
-  change?: Partial<ServerRecord>;
-  /** What else is given for the guest from now on. */
-  given?: Partial<Given>;
-  secrets?: Secrets;
-  /** Answer when it has ended, if it ends at once: for what fails in ways that its caller must hear. */
-  wait?: true;
-};
+import { flowOf } from "./flows.ts";
+import { Keeper } from "./keeper.ts";
+import { type ActionError, type NewServer, type NotFound, type NotReady, notReady, type Order } from "./order.ts";
+import { newRecord, type ServerRecord } from "./record.ts";
+import { type Action, begin, ruleOf, syncPowerState, type VmState } from "./state.ts";
 
 const GONE: ReadonlySet<VmState> = new Set(["soft-delete", "deleted"]);
 
-/** nova: InstanceNotReady. */
-const notReady = (uuid: string, why?: string): NotReady => ({
-  kind: "not_ready",
-  message: `Instance ${uuid} is not ready${why === undefined ? "" : `: ${why}`}`,
-});
-
 export class Server extends DurableObject<Env> {
-  readonly #store: ServerStore;
-  readonly #given: GivenStore;
-  readonly #actions: ActionLog;
-  #exists: boolean;
-  readonly #sagas: SagaRunner;
+  readonly #keeper: Keeper;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
-    this.#exists = migrateExisting(ctx.storage, MIGRATIONS);
-    this.#store = new ServerStore(ctx.storage.sql);
-    this.#given = new GivenStore(ctx.storage.sql);
-    this.#actions = new ActionLog(ctx.storage.sql);
-    this.#sagas = new SagaRunner({
-      ctx,
-      store: this.#store,
-      given: this.#given,
-      actions: this.#actions,
-      contextOf: (saga, mine) => this.#context(saga, mine),
-      publish: () => this.#publish(),
-      wakeAt: () => this.#due()?.at ?? null,
-    });
+    this.#keeper = new Keeper(ctx, env);
     // A saga whose driver died with this object goes on as soon as anybody looks, and by the alarm if nobody does.
     this.settled();
   }
@@ -87,38 +38,37 @@ export class Server extends DurableObject<Env> {
    * (ms since the epoch) it refuses, as the reservation that it stands on may be gone.
    */
   async create(actor: Actor, asked: NewServer, deadline: number): Promise<Result<undefined, { kind: "too_late" }>> {
-    if (this.#record() !== null) return ok();
+    if (this.#keeper.record() !== null) return ok();
     if (Date.now() > deadline) return err({ kind: "too_late" });
-    migrate(this.ctx.storage, MIGRATIONS, SCHEMA);
-    this.#exists = true;
+    this.#keeper.open();
     const { given, secrets, ...spec } = asked;
-    if (given) this.#given.saveGiven(given);
-    if (secrets) this.#given.saveSecrets(secrets);
-    this.#store.saveRecord(newRecord(spec));
-    this.#note(actor, "create");
-    await this.#sagas.begin("build", { hosts: [], at: 0 }, actor.request_id);
+    if (given) this.#keeper.given.saveGiven(given);
+    if (secrets) this.#keeper.given.saveSecrets(secrets);
+    this.#keeper.store.saveRecord(newRecord(spec));
+    this.#keeper.note(actor, "create");
+    await this.#keeper.sagas.begin("build", { hosts: [], at: 0 }, actor.request_id);
     return ok();
   }
 
   /** The record as `actor` may see it; null when there is none for them. */
   show(actor: Actor): ServerRecord | null {
-    return this.#visible(actor);
+    return this.#keeper.visible(actor);
   }
 
   /** As `show`, with the user data in the same call where that is wanted. */
   showWith(actor: Actor, userData: boolean): { record: ServerRecord; userData: string | null } | null {
-    const record = this.#visible(actor);
-    return record && { record, userData: userData ? this.#given.given().user_data : null };
+    const record = this.#keeper.visible(actor);
+    return record && { record, userData: userData ? this.#keeper.given.given().user_data : null };
   }
 
   /** What its user gave it for cloud-init, as base64; null when nothing, or when there is no server for `actor`. */
   userData(actor: Actor): string | null {
-    return this.#visible(actor) ? this.#given.given().user_data : null;
+    return this.#keeper.visible(actor) ? this.#keeper.given.given().user_data : null;
   }
 
   /** Whether the object was created: what a `Project` asks before it gives a reservation back. */
   exists(): boolean {
-    return this.#exists;
+    return this.#keeper.exists;
   }
 
   /** Begins an action that its table lets begin, and returns the record as it is then. */
@@ -127,7 +77,7 @@ export class Server extends DurableObject<Env> {
     action: Exclude<Action, "delete" | "soft_delete" | "force_delete">,
     { memo, change, given, secrets, wait }: Order = {},
   ): Promise<Result<ServerRecord, ActionError>> {
-    let gate = this.#gate(actor, action);
+    let gate = this.#keeper.gate(actor, action);
     if (!gate.ok) return gate;
     const more = growth(gate.value.before, change?.new_flavor ?? null);
     if (more !== null) {
@@ -136,23 +86,23 @@ export class Server extends DurableObject<Env> {
       const reserved = await project.reserveMore(uuid, more);
       if (!reserved.ok) return reserved;
       // Somebody else may have come in between, and then has the server.
-      gate = this.#gate(actor, action);
+      gate = this.#keeper.gate(actor, action);
       if (!gate.ok) {
         await project.releaseMore(uuid);
         return gate;
       }
     }
     const { before, begun } = gate.value;
-    const record = this.#change({ ...begun, ...change });
+    const record = this.#keeper.change({ ...begun, ...change });
     // What was kept aside becomes the server's own charge as soon as its project hears of it.
-    if (more !== null) this.#publishSoon();
-    this.#given.forgetSecrets();
-    if (given) this.#given.saveGiven({ ...this.#given.given(), ...given });
-    if (secrets) this.#given.saveSecrets(secrets);
-    this.#note(actor, ruleOf(action).records ?? ruleOf(action).verb);
-    const hosts = this.#touched(before);
+    if (more !== null) this.#keeper.publishSoon();
+    this.#keeper.given.forgetSecrets();
+    if (given) this.#keeper.given.saveGiven({ ...this.#keeper.given.given(), ...given });
+    if (secrets) this.#keeper.given.saveSecrets(secrets);
+    this.#keeper.note(actor, ruleOf(action).records ?? ruleOf(action).verb);
+    const hosts = this.#keeper.touched(before);
     const full: Memo = { ...memo, hosts, at: 0, was: before.vm_state };
-    const { ended } = await this.#sagas.begin(flowOf(action, before.vm_state), full, actor.request_id);
+    const { ended } = await this.#keeper.sagas.begin(flowOf(action, before.vm_state), full, actor.request_id);
     const end = wait ? await ended : null;
     if (end?.state === "done" && end.failure !== null) return err({ kind: "failed", ...end.failure });
     return ok(record);
@@ -163,12 +113,12 @@ export class Server extends DurableObject<Env> {
    * while the first runs, or after a soft one, is accepted and changes nothing.
    */
   async remove(actor: Actor, how: "delete" | "force_delete" = "delete"): Promise<Result<undefined, ActionError>> {
-    const found = this.#changeable(actor);
+    const found = this.#keeper.changeable(actor);
     if (!found.ok) return found;
     const record = found.value;
     const soft = how === "delete" && config(this.env).RECLAIM_INSTANCE_INTERVAL > 0 && record.launched_at !== null;
     const action = soft ? "soft_delete" : how;
-    const running = this.#store.saga()?.flow;
+    const running = this.#keeper.store.saga()?.flow;
     if (
       running === flowOf(action, record.vm_state) ||
       running === "delete" ||
@@ -177,21 +127,21 @@ export class Server extends DurableObject<Env> {
       return ok();
     const begun = begin(record, action);
     if (!begun.ok) return begun;
-    const hosts = this.#touched(record);
-    this.#change(begun.value);
-    this.#given.forgetSecrets();
-    this.#note(actor, "delete");
-    await this.#sagas.begin(flowOf(action, record.vm_state), { hosts, at: 0 }, actor.request_id);
+    const hosts = this.#keeper.touched(record);
+    this.#keeper.change(begun.value);
+    this.#keeper.given.forgetSecrets();
+    this.#keeper.note(actor, "delete");
+    await this.#keeper.sagas.begin(flowOf(action, record.vm_state), { hosts, at: 0 }, actor.request_id);
     return ok();
   }
 
   /** Takes an admin's word for the state that the server is in; its guest is not touched (nova: os-resetState). */
   async reset(actor: Actor, vm_state: "active" | "error"): Promise<Result<undefined, NotFound>> {
-    const found = this.#found(actor);
+    const found = this.#keeper.found(actor);
     if (!found.ok) return found;
-    const hosts = this.#touched(found.value);
-    this.#change({ vm_state, task_state: null, new_flavor: null });
-    await this.#sagas.begin("reset", { hosts, at: 0 }, null);
+    const hosts = this.#keeper.touched(found.value);
+    this.#keeper.change({ vm_state, task_state: null, new_flavor: null });
+    await this.#keeper.sagas.begin("reset", { hosts, at: 0 }, null);
     return ok();
   }
 
@@ -201,7 +151,7 @@ export class Server extends DurableObject<Env> {
     method: M,
     params: Params<M>,
   ): Promise<Result<Outcome, NotFound | NotReady>> {
-    const found = this.#found(actor);
+    const found = this.#keeper.found(actor);
     if (!found.ok) return found;
     const { uuid, generation, host } = found.value;
     if (host === null) return err(notReady(uuid));
@@ -210,14 +160,14 @@ export class Server extends DurableObject<Env> {
 
   /** Has the guest write its memory down (nova: trigger_crash_dump). */
   async crashDump(actor: Actor): Promise<Result<Outcome, ActionError>> {
-    const gate = this.#gate(actor, "trigger_crash_dump");
+    const gate = this.#keeper.gate(actor, "trigger_crash_dump");
     if (!gate.ok) return gate;
     const { uuid, generation, host } = gate.value.before;
     if (host === null) return err(notReady(uuid));
-    this.#note(actor, "trigger_crash_dump");
-    this.#actions.startEvent(actor.request_id, "compute_trigger_crash_dump");
+    this.#keeper.note(actor, "trigger_crash_dump");
+    this.#keeper.actions.startEvent(actor.request_id, "compute_trigger_crash_dump");
     const outcome = await this.env.HOST.getByName(host).ask("inject_nmi", uuid, generation, {});
-    this.#actions.finishEvent(actor.request_id, host, outcome.ok ? null : outcome.error.message);
+    this.#keeper.actions.finishEvent(actor.request_id, host, outcome.ok ? null : outcome.error.message);
     return ok(outcome);
   }
 
@@ -228,63 +178,63 @@ export class Server extends DurableObject<Env> {
   ): Promise<Result<{ record: ServerRecord; isNew: boolean }, ActionError | DetailsError>> {
     const maxItems = await this.#maxItems(actor, change);
     // Nova does not ask the lock about tags, or about the name (nova/compute/api.py).
-    const found = change.of === "metadata" ? this.#changeable(actor) : this.#found(actor);
+    const found = change.of === "metadata" ? this.#keeper.changeable(actor) : this.#keeper.found(actor);
     if (!found.ok) return found;
     const changed = applyDetails(found.value, change, maxItems);
     if (!changed.ok) return changed;
-    const record = await this.#touch(changed.value.details);
+    const record = await this.#keeper.touch(changed.value.details);
     return ok({ record, isNew: changed.value.isNew });
   }
 
   /** Locks the server against everybody but admins; a second lock changes nothing (nova: os-lock-server). */
   async lock(actor: Actor, reason: string | null = null): Promise<Result<undefined, NotFound>> {
-    const found = this.#found(actor);
+    const found = this.#keeper.found(actor);
     if (!found.ok) return found;
     const { project_id, locked_by } = found.value;
     const by = actor.is_admin && actor.project_id !== project_id ? "admin" : "owner";
     if (locked_by) return ok();
-    this.#note(actor, "lock");
-    await this.#touch({ locked_by: by, locked_reason: reason });
+    this.#keeper.note(actor, "lock");
+    await this.#keeper.touch({ locked_by: by, locked_reason: reason });
     return ok();
   }
 
   async unlock(actor: Actor): Promise<Result<undefined, NotFound | { kind: "admin_lock" }>> {
-    const found = this.#found(actor);
+    const found = this.#keeper.found(actor);
     if (!found.ok) return found;
     if (found.value.locked_by === "admin" && !actor.is_admin) return err({ kind: "admin_lock" });
-    this.#note(actor, "unlock");
-    await this.#touch({ locked_by: null, locked_reason: null });
+    this.#keeper.note(actor, "unlock");
+    await this.#keeper.touch({ locked_by: null, locked_reason: null });
     return ok();
   }
 
   /** What was asked of the server, newest first; null when it does not exist for `actor`. */
   actions(actor: Actor): InstanceAction[] | null {
-    return this.#ownedEvenDeleted(actor) ? this.#actions.list() : null;
+    return this.#keeper.ownedEvenDeleted(actor) ? this.#keeper.actions.list() : null;
   }
 
   /** One action with its events. */
   action(actor: Actor, requestId: string): { action: InstanceAction; events: InstanceEvent[] } | null {
-    if (!this.#ownedEvenDeleted(actor)) return null;
-    const action = this.#actions.list().find((one) => one.request_id === requestId);
-    return action ? { action, events: this.#actions.events(requestId) } : null;
+    if (!this.#keeper.ownedEvenDeleted(actor)) return null;
+    const action = this.#keeper.actions.list().find((one) => one.request_id === requestId);
+    return action ? { action, events: this.#keeper.actions.events(requestId) } : null;
   }
 
   /** Makes a console token for the guest as it is now (nova: compute get_vnc_console). `base` is the viewer's URL. */
   async createConsole(actor: Actor, base: string): Promise<Result<MintedConsole, NotFound | NotReady>> {
-    const record = this.#visible(actor);
+    const record = this.#keeper.visible(actor);
     if (record === null) return err({ kind: "not_found" });
     const { uuid, task_state, vm_state } = record;
     const busy = task_state === "deleting" || task_state === "soft-deleting" || vm_state === "building";
     if (record.host === null || busy) return err(notReady(uuid));
     const where = await this.env.HOST.getByName(record.host).vncConsole(record.uuid, record.generation);
     if (!where.ok) return err(notReady(uuid, where.error));
-    if (this.#record()?.generation !== record.generation) return err(notReady(uuid));
+    if (this.#keeper.record()?.generation !== record.generation) return err(notReady(uuid));
     return ok(await mintConsole(this.env, record, record.host, where.value, base));
   }
 
   /** The host whose agent shows this server's screen, if it is still the one that a token was made for. */
   consoleHost({ generation, screens_ended }: Pick<ConnectInfo, "generation" | "screens_ended">): string | null {
-    const record = this.#record();
+    const record = this.#keeper.record();
     if (record === null || GONE.has(record.vm_state) || record.task_state === "deleting") return null;
     const same = record.generation === generation && (record.screens_ended ?? 0) === screens_ended;
     return same ? record.host : null;
@@ -295,17 +245,20 @@ export class Server extends DurableObject<Env> {
    * taken: not from a host that is not the server's, of an older guest, or while a task is at work.
    */
   async guestReported(host: string, report: GuestReport): Promise<boolean> {
-    const record = this.#record();
+    const record = this.#keeper.record();
     if (record === null || record.host !== host || report.generation < record.generation) return false;
     if (record.task_state !== null) return false;
     const action = syncPowerState(record, report.power_state);
     if (action === null && record.power_state === report.power_state) return true;
     if (action === "force_stop") {
-      this.#change({ power_state: report.power_state, task_state: "powering-off" });
-      await this.#sagas.begin("stop", { hosts: [host], at: 0 }, null);
+      this.#keeper.change({ power_state: report.power_state, task_state: "powering-off" });
+      await this.#keeper.sagas.begin("stop", { hosts: [host], at: 0 }, null);
       return true;
     }
-    await this.#touch({ power_state: report.power_state, ...(action === "stop" ? { vm_state: "stopped" } : {}) });
+    await this.#keeper.touch({
+      power_state: report.power_state,
+      ...(action === "stop" ? { vm_state: "stopped" } : {}),
+    });
     return true;
   }
 
@@ -314,148 +267,31 @@ export class Server extends DurableObject<Env> {
    * An object that never heard of the server says "unknown", and nobody destroys anything on that word.
    */
   guestBelongs(host: string): "yes" | "no" | "unknown" {
-    const record = this.#record();
+    const record = this.#keeper.record();
     if (record === null) return "unknown";
-    const tried = this.#store.saga()?.memo.hosts ?? [];
+    const tried = this.#keeper.store.saga()?.memo.hosts ?? [];
     return record.vm_state !== "deleted" && (record.host === host || tried.includes(host)) ? "yes" : "no";
   }
 
   /** A call that a saga waits for is settled, or its host is back: drive on without waiting for the alarm. */
   settled(): void {
-    if (this.#exists) this.ctx.waitUntil(this.#sagas.resume());
+    if (this.#keeper.exists) this.ctx.waitUntil(this.#keeper.sagas.resume());
   }
 
   /** Drives a saga on, or begins what the server is to do by itself. */
   override async alarm(): Promise<void> {
-    if (!this.#exists) return;
-    const due = this.#store.saga() === null ? this.#due() : null;
-    const record = this.#store.record();
-    if (due === null || due.at > Date.now() || record === null) return this.#sagas.alarm();
-    this.#change({ task_state: due.task });
-    await this.#sagas.begin(due.flow, { hosts: this.#touched(record), at: 0 }, null);
-  }
-
-  #due(): Due | null {
-    const record = this.#store.record();
-    return record && dueOf(record, config(this.env));
-  }
-
-  /** The hosts that may have a claim or a guest of this server. */
-  #touched({ host }: ServerRecord): string[] {
-    const running = this.#store.saga();
-    const hosts = running && PLACES.has(running.flow) ? running.memo.hosts.slice(0, running.memo.at + 1) : [];
-    return host === null || hosts.includes(host) ? hosts : [...hosts, host];
-  }
-
-  /** The record before and after `action` begins, or why it may not. */
-  #gate(actor: Actor, action: Action): Result<{ before: ServerRecord; begun: ServerRecord }, ActionError> {
-    const found = ruleOf(action).unlocked ? this.#found(actor) : this.#changeable(actor);
-    if (!found.ok) return found;
-    const before = found.value;
-    const begun = begin(before, action);
-    if (!begun.ok) return begun;
-    const homeless = before.host === null && before.vm_state !== "shelved_offloaded";
-    return homeless ? err(notReady(before.uuid)) : ok({ before, begun: begun.value });
-  }
-
-  #record(): ServerRecord | null {
-    return this.#exists ? this.#store.record() : null;
-  }
-
-  #visible(actor: Actor): ServerRecord | null {
-    const record = this.#record();
-    if (record === null || record.vm_state === "deleted") return null;
-    return actor.is_admin || record.project_id === actor.project_id ? record : null;
-  }
-
-  #found(actor: Actor): Result<ServerRecord, NotFound> {
-    const record = this.#visible(actor);
-    return record === null ? err({ kind: "not_found" }) : ok(record);
-  }
-
-  /** The record, if the lock lets `actor` at it. */
-  #changeable(actor: Actor): Result<ServerRecord, NotFound | Locked> {
-    const found = this.#found(actor);
-    return found.ok && found.value.locked_by && !actor.is_admin ? err({ kind: "locked" }) : found;
+    if (!this.#keeper.exists) return;
+    const due = this.#keeper.store.saga() === null ? this.#keeper.due() : null;
+    const record = this.#keeper.store.record();
+    if (due === null || due.at > Date.now() || record === null) return this.#keeper.sagas.alarm();
+    this.#keeper.change({ task_state: due.task });
+    await this.#keeper.sagas.begin(due.flow, { hosts: this.#keeper.touched(record), at: 0 }, null);
   }
 
   /** How much metadata the server may have; asked for only where `change` may add some. */
   async #maxItems({ user_id }: Actor, change: DetailsChange): Promise<number> {
-    const record = this.#record();
+    const record = this.#keeper.record();
     if (record === null || change.of !== "metadata" || change.do === "delete") return -1;
     return (await this.env.PROJECT.getByName(record.project_id).limits(user_id)).metadata_items;
-  }
-
-  #ownedEvenDeleted(actor: Actor): boolean {
-    const record = this.#record();
-    return record !== null && (actor.is_admin || record.project_id === actor.project_id);
-  }
-
-  #note({ request_id, user_id, project_id }: Actor, action: string): void {
-    this.#actions.start({ request_id, user_id, project_id, action });
-  }
-
-  #change(change: Partial<ServerRecord>): ServerRecord {
-    const record = this.#store.record();
-    if (record === null) throw new Error("a server that does not exist cannot change");
-    const updated_at = new Date().toISOString();
-    const changed: ServerRecord = { ...record, ...change, version: record.version + 1, updated_at };
-    if (changed.vm_state !== record.vm_state && !hasScreen(changed)) {
-      changed.screens_ended = (record.screens_ended ?? 0) + 1;
-    }
-    this.#store.saveRecord(changed);
-    return changed;
-  }
-
-  /** A change beside whatever runs: a saga under way publishes it at its end, else one is begun for that alone. */
-  async #touch(change: Partial<ServerRecord>): Promise<ServerRecord> {
-    const changed = this.#change(change);
-    if (this.#store.saga() === null) await this.#sagas.begin("refresh", { hosts: [], at: 0 }, null);
-    else this.#publishSoon();
-    return changed;
-  }
-
-  #context(saga: SagaRow<Memo>, mine: () => SagaRow<Memo>): Context {
-    const record = () => {
-      const known = this.#store.record();
-      if (known === null) throw new Error("a saga without a server");
-      return known;
-    };
-    return {
-      config: config(this.env),
-      saga: saga.id,
-      startedAt: saga.started_at,
-      record,
-      given: () => this.#given.given(),
-      secrets: () => this.#given.secrets(),
-      patch: (change) => {
-        mine();
-        this.#change(change);
-        if (change.task_state) this.#publishSoon();
-      },
-      note: (memo) => this.#store.saveSaga({ ...mine(), memo }),
-      host: (name) => this.env.HOST.getByName(name),
-      scheduler: () => this.env.SCHEDULER.getByName("default"),
-      images: () => this.env.IMAGES.getByName("default"),
-      project: () => this.env.PROJECT.getByName(record().project_id),
-    };
-  }
-
-  /** Makes the record known to the index. */
-  async #publish(): Promise<void> {
-    for (let told = -1; ; ) {
-      const record = this.#store.record();
-      if (record === null || record.version === told) return;
-      await this.env.PROJECT.getByName(record.project_id).index(record);
-      told = record.version;
-    }
-  }
-
-  /** Shows a passing state in lists; the saga's end publishes for certain. */
-  #publishSoon(): void {
-    const record = this.#store.record();
-    if (record === null) return;
-    const told = this.env.PROJECT.getByName(record.project_id).index(record);
-    this.ctx.waitUntil(told.catch((error) => log("index.missed", { server: record.uuid, cause: causeOf(error) })));
   }
 }

@@ -1,7 +1,7 @@
 /** Every action through real objects: its call, where it ends, what a failure leaves, and what it costs in quota. */
 import { env } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Order } from "../../functions/conductor/server.ts";
+import type { Order } from "../../functions/conductor/order.ts";
 import type { Action, VmState } from "../../functions/conductor/state.ts";
 import type { Method } from "../../functions/protocol/methods.ts";
 import { ScriptedAgent, until } from "./scripted-agent.ts";

@@ -1,7 +1,7 @@
 /** One row of POST /servers/{id}/action: a key of the body, with who may, what its value is and what runs. */
 import type { Context } from "hono";
 import { z } from "zod";
-import type { Order } from "../../conductor/server.ts";
+import type { Order } from "../../conductor/order.ts";
 import type { Action } from "../../conductor/state.ts";
 import { actionFault } from "../action-fault.ts";
 import type { AppEnv } from "../app-env.ts";
