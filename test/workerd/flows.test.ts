@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FLOWS } from "../../functions/conductor/flows.ts";
 import { unpacked } from "../../functions/project/listing.ts";
 import { err } from "../../functions/result.ts";
+import { failAfter, runTwice, undoTwice } from "./injection.ts";
 import { ScriptedAgent, until } from "./scripted-agent.ts";
 import { ADMIN, MEMBER, specOf } from "./specs.ts";
 
@@ -68,34 +69,6 @@ describe.each(FLOWS.build?.steps.map((step, index) => ({ index, name: step.name 
       if (!found) throw new Error("no step");
       return found;
     };
-    const repeatRuns = () => {
-      for (const each of FLOWS.build?.steps ?? []) {
-        const { run } = each;
-        vi.spyOn(each, "run").mockImplementation(async (context, memo) => {
-          await run(context, memo);
-          return run(context, memo);
-        });
-      }
-    };
-    const repeatUndos = () => {
-      for (const each of FLOWS.build?.steps ?? []) {
-        const { undo } = each;
-        if (!undo) continue;
-        vi.spyOn(each, "undo").mockImplementation(async (context, memo) => {
-          await undo(context, memo);
-          await undo(context, memo);
-        });
-      }
-    };
-    /** The step does its work, and then fails. */
-    const failAfter = () => {
-      const original = step().run;
-      vi.spyOn(step(), "run").mockImplementation(async (context, memo) => {
-        await original(context, memo);
-        return err({ code: 500, message: "injected" });
-      });
-    };
-
     it("leaves a clean ERROR behind when it fails before its work", async () => {
       vi.spyOn(step(), "run").mockResolvedValue(err({ code: 500, message: "injected" }));
       const uuid = await create();
@@ -106,8 +79,8 @@ describe.each(FLOWS.build?.steps.map((step, index) => ({ index, name: step.name 
     });
 
     it("takes its work back when it fails after it, undoing twice", async () => {
-      failAfter();
-      repeatUndos();
+      failAfter(step());
+      undoTwice(FLOWS.build?.steps ?? []);
       const uuid = await create();
       expect(await built(uuid)).toMatchObject({ vm_state: "error", host: null, fault: { message: "injected" } });
       expect(await held()).toEqual({ claimed: 0, quota: 1, guests: 0 });
@@ -115,7 +88,7 @@ describe.each(FLOWS.build?.steps.map((step, index) => ({ index, name: step.name 
     });
 
     it("is done once, though it is run twice", async () => {
-      repeatRuns();
+      runTwice(FLOWS.build?.steps ?? []);
       const uuid = await create();
       expect(await built(uuid)).toMatchObject({ vm_state: "active", host: agent.host });
       expect(await held()).toEqual({ claimed: 1, quota: 1, guests: 1 });

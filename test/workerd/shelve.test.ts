@@ -5,7 +5,7 @@ import { dueOf } from "../../functions/conductor/due.ts";
 import { FLOWS } from "../../functions/conductor/flows.ts";
 import { newRecord } from "../../functions/conductor/record.ts";
 import { config } from "../../functions/config.ts";
-import { err } from "../../functions/result.ts";
+import { failAfter, runTwice, undoTwice } from "./injection.ts";
 import { ScriptedAgent, until } from "./scripted-agent.ts";
 import { takesSnapshots } from "./snapshot-agent.ts";
 import { ADMIN, specOf } from "./specs.ts";
@@ -107,13 +107,7 @@ describe.each(CASES)("$flow, at $name", ({ flow, index, name }) => {
   });
 
   it("is done once, though every step is run twice", async () => {
-    for (const each of steps) {
-      const { run } = each;
-      vi.spyOn(each, "run").mockImplementation(async (context, memo) => {
-        await run(context, memo);
-        return run(context, memo);
-      });
-    }
+    runTwice(steps);
     const ended = await act(action);
     expect(ended.vm_state).toBe(action === "shelve" ? "shelved_offloaded" : "active");
     expect(await claimed()).toBe(action === "shelve" ? 0 : 1);
@@ -140,19 +134,8 @@ describe.each(CASES)("$flow, at $name", ({ flow, index, name }) => {
 
   // What comes after the last thing that can fail is not taken back.
   it.skipIf(["shelved", "leave", "forget"].includes(name))("that fails takes all back", async () => {
-    const { run } = step();
-    vi.spyOn(step(), "run").mockImplementation(async (context, memo) => {
-      await run(context, memo);
-      return err({ code: 500, message: "injected" });
-    });
-    for (const each of steps) {
-      const { undo } = each;
-      if (!undo) continue;
-      vi.spyOn(each, "undo").mockImplementation(async (context, memo) => {
-        await undo(context, memo);
-        await undo(context, memo);
-      });
-    }
+    failAfter(step());
+    undoTwice(steps);
     const ended = await act(action);
     await until(async () => (await claimed()) === (action === "shelve" ? 1 : 0), "claims are as before");
     expect(await mine()).toHaveLength(action === "shelve" ? 0 : 1);

@@ -6,6 +6,7 @@ import { FLOWS } from "../../functions/conductor/flows.ts";
 import { type Image, queuedImage } from "../../functions/image/image.ts";
 import { snapshotImage } from "../../functions/image/snapshot-image.ts";
 import { err } from "../../functions/result.ts";
+import { failAfter, runTwice, undoTwice } from "./injection.ts";
 import { type Call, ScriptedAgent, until } from "./scripted-agent.ts";
 import { bring, FILE, takesSnapshots } from "./snapshot-agent.ts";
 import { ADMIN, MEMBER, specOf } from "./specs.ts";
@@ -95,30 +96,13 @@ describe.each(CASES)("$flow, at $name", ({ flow, index }) => {
   });
 
   it("takes its work back when it fails after it, undoing twice", async () => {
-    const original = step().run;
-    vi.spyOn(step(), "run").mockImplementation(async (context, memo) => {
-      await original(context, memo);
-      return err({ code: 500, message: "injected" });
-    });
-    for (const each of steps) {
-      const { undo } = each;
-      if (!undo) continue;
-      vi.spyOn(each, "undo").mockImplementation(async (context, memo) => {
-        await undo(context, memo);
-        await undo(context, memo);
-      });
-    }
+    failAfter(step());
+    undoTwice(steps);
     await failedCleanly(await begin(flow));
   });
 
   it("is done once, though it is run twice", async () => {
-    for (const each of steps) {
-      const { run } = each;
-      vi.spyOn(each, "run").mockImplementation(async (context, memo) => {
-        await run(context, memo);
-        return run(context, memo);
-      });
-    }
+    runTwice(steps);
     const { image } = await begin(flow);
     expect(await rested()).toMatchObject({ vm_state: "active", fault: null });
     expect(await kept()).toEqual({ images: ["active"], objects: 1 });
