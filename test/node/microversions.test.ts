@@ -244,7 +244,10 @@ describe("2.92: a key pair", () => {
     const pair = (name: string) => ({ keypair: { name } });
     expect((await call("POST", "/os-keypairs", 91, pair("made"))).status).toBe(201);
     const refused = await call("POST", "/os-keypairs", 92, pair("not made"));
-    expect([refused.status, refused.body.badRequest.message]).toEqual([400, "'public_key' is a required property"]);
+    expect([refused.status, refused.body.badRequest.message]).toEqual([
+      400,
+      expect.stringContaining("'public_key' is a required property"),
+    ]);
   });
   it("may have @ and . in its name", async () => {
     const keypair = { name: "ann@example.org", public_key: KEY };

@@ -116,8 +116,8 @@ describe("createImage", () => {
 
   it.each([
     ["no name", {}, "'name' is a required property"],
-    ["a blank at the edge", { name: " x" }, "createImage.name"],
-    ["metadata that is no text", { name: "x", metadata: { a: 1 } }, "createImage.metadata.a"],
+    ["a blank at the edge", { name: " x" }, "attribute name."],
+    ["metadata that is no text", { name: "x", metadata: { a: 1 } }, "attribute a."],
     ["an unknown property", { name: "x", size: 1 }, "'size' was unexpected"],
     ["what is the image's own", { name: "x", metadata: { visibility: "public" } }, "Invalid image metadata"],
     ["what is nobody's to set", { name: "x", metadata: { status: "active" } }, "Invalid image metadata"],
@@ -192,7 +192,7 @@ describe("createBackup", () => {
   it.each([
     ["no type", { name: "x", rotation: 1 }, "'backup_type' is a required property"],
     ["no rotation", { name: "x", backup_type: "daily" }, "'rotation' is a required property"],
-    ["a rotation below 0", { name: "x", backup_type: "daily", rotation: -1 }, "createBackup.rotation"],
+    ["a rotation below 0", { name: "x", backup_type: "daily", rotation: -1 }, "attribute rotation."],
   ])("refuses %s: 400", async (_what, body, message) => {
     const answer = await act(server, { createBackup: body });
     expect([answer.status, answer.body.badRequest.message]).toEqual([400, expect.stringContaining(message)]);
