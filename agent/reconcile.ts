@@ -7,6 +7,7 @@ import { type FromAgent, MAX_GUESTS, VERSIONS } from "../functions/protocol/fram
 import { type GuestReport, type Inventory, POWER_STATE, type PowerState } from "../functions/protocol/guest.ts";
 import type { Calls } from "./calls.ts";
 import type { Driver, GuestInfo } from "./drivers/driver.ts";
+import { hostIp } from "./host-ip.ts";
 import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
 
@@ -40,7 +41,7 @@ export class Reconcile {
   async hello(): Promise<Hello> {
     // Cleared before the list is read: a change that comes during the reading may be in neither.
     this.#unsent.clear();
-    const inventory = await this.#options.driver.getAvailableResource();
+    const inventory = await this.#resources();
     const listed = await this.#options.driver.listGuests();
     this.#known = new Set(listed.map((guest) => guest.uuid));
     this.#inventory = JSON.stringify(inventory);
@@ -84,10 +85,16 @@ export class Reconcile {
 
   /** nova: update_available_resource. Sends the inventory when it is not what the edge was told last. */
   async updateResources(): Promise<void> {
-    const inventory: Inventory = await this.#options.driver.getAvailableResource();
+    const inventory = await this.#resources();
     const text = JSON.stringify(inventory);
     if (text === this.#inventory) return;
     if (this.#options.send({ t: "inventory", inventory })) this.#inventory = text;
+  }
+
+  async #resources(): Promise<Inventory> {
+    const inventory = await this.#options.driver.getAvailableResource();
+    const host_ip = hostIp();
+    return host_ip === undefined ? inventory : { ...inventory, host_ip };
   }
 
   stop(): void {

@@ -1,5 +1,6 @@
 /** The options in wrangler.toml's [vars]: Nova's names in upper case, each with its unit and its bounds. */
 import { z } from "zod";
+import { SCHEDULER_OPTIONS } from "./scheduler/options.ts";
 
 const count = (min: number, max = 2 ** 31 - 1) => z.coerce.number().int().min(min).max(max);
 const seconds = (min: number) => z.coerce.number().min(min).max(31_536_000);
@@ -65,15 +66,7 @@ const options = z.object({
   QUOTA_INJECTED_FILE_PATH_LENGTH: quota,
   /** Seconds after which a reservation without a server is given back. */
   RESERVATION_EXPIRE: seconds(1),
-  /** Filters by name, in the order they run. */
-  ENABLED_FILTERS: names,
-  WEIGHT_CLASSES: names,
-  RAM_WEIGHT_MULTIPLIER: z.coerce.number(),
-  SOFT_AFFINITY_WEIGHT_MULTIPLIER: z.coerce.number(),
-  SOFT_ANTI_AFFINITY_WEIGHT_MULTIPLIER: z.coerce.number(),
-  HOST_SUBSET_SIZE: count(1),
-  /** Hosts tried for one build: the best and MAX_ATTEMPTS - 1 alternates. */
-  MAX_ATTEMPTS: count(1, 100),
+  ...SCHEDULER_OPTIONS,
   CPU_ALLOCATION_RATIO: ratio,
   RAM_ALLOCATION_RATIO: ratio,
   DISK_ALLOCATION_RATIO: ratio,

@@ -1,6 +1,8 @@
 /** The Worker: the API, the viewer's pages, and the door for consoles and agents. */
+import { env } from "cloudflare:workers";
 import { createApp } from "./api/app.ts";
 import { upgradeConsole } from "./console/upgrade.ts";
+import { checkPlugins } from "./scheduler/available.ts";
 
 export { Flavors } from "./compute/flavors.ts";
 export { Host } from "./compute/host.ts";
@@ -13,6 +15,9 @@ export { Keypairs } from "./keypair/keypairs.ts";
 export { Project } from "./project/project.ts";
 export { QuotaClass } from "./project/quota-class.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";
+
+// A filter that there is not is told before the first request comes, and keeps a deploy from succeeding.
+checkPlugins(env);
 
 const app = createApp();
 

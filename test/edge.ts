@@ -39,12 +39,19 @@ export type TestAgent = { host: string; stateDir: string; logs: Record<string, u
 /** The project that the admin's token is for. */
 export const DEMO_PROJECT = "6d0f4ac1b2f94d0f9d5c3c1a7e5b2a10";
 
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
+export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-export async function startTestEdge(vars: Record<string, string> = {}): Promise<TestEdge> {
+/** `root`: where its wrangler.toml is; `others`: the configs of the Workers that it is bound to. */
+export async function startTestEdge(
+  vars: Record<string, string> = {},
+  { root = ROOT, others = [] }: { root?: string; others?: string[] } = {},
+): Promise<TestEdge> {
   const harness = createTestHarness({
-    root: ROOT,
-    workers: [{ configPath: "./wrangler.toml", vars, secrets: TEST_SECRETS }],
+    root,
+    workers: [
+      { configPath: "./wrangler.toml", vars, secrets: TEST_SECRETS },
+      ...others.map((configPath) => ({ configPath })),
+    ],
   });
   const address = await harness.listen();
   const url = address.url.href.replace(/\/$/, "");

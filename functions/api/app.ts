@@ -39,6 +39,7 @@ import { routedPath } from "./project-path.ts";
 import { quotaSets } from "./quota-sets.ts";
 import { originOf } from "./resource.ts";
 import { RouteTable } from "./route-table.ts";
+import { scheduling } from "./scheduling.ts";
 import { serverActions } from "./server-actions.ts";
 import { serverDetails } from "./server-details.ts";
 import { serverGroups } from "./server-groups.ts";
@@ -72,6 +73,7 @@ export const RESOURCES = [
   limits,
   migrations,
   quotaSets,
+  scheduling,
   serverActions,
   serverDetails,
   serverExternalEvents,

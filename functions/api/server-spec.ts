@@ -46,6 +46,7 @@ export async function specsOf(
     flavor,
     image: image.ref,
     ...emptyDisksOf(server, flavor),
+    image_properties: schedulingProperties(image.properties),
     ...place,
     key_name: given.keypair?.name ?? null,
     access_ip_v4: server.accessIPv4 ?? "",
@@ -136,6 +137,14 @@ export async function imageOf(c: Context<AppEnv>, id: string | undefined): Promi
   const ref = { id, disk_format, size, sha512: os_hash_value };
   const guest_agent = TRUE.test(properties.hw_qemu_guest_agent ?? "");
   return { ref: guest_agent ? { ...ref, guest_agent } : ref, min_ram, min_disk, properties };
+}
+
+/** Nova's own properties of an image, and their old names; the rest is between its owner and the guest. */
+const OF_NOVA = /^(hw_|img_|os_|trait:)|^(architecture|hypervisor_type|hypervisor_version_requires|vm_mode)$/;
+
+/** What an image says of the hosts it is for. */
+export function schedulingProperties(properties: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(properties).filter(([name]) => OF_NOVA.test(name)));
 }
 
 /** oslo_utils.strutils: TRUE_STRINGS, by which Nova reads an image's property. */

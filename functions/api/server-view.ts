@@ -198,7 +198,9 @@ function flavor({ flavor: f }: ServerRecord, { c, minor }: View): object {
   return { vcpus, ram, disk, ephemeral, swap, original_name: f.name, extra_specs };
 }
 
-function fault(record: ServerRecord): object | undefined {
+function fault(record: ServerRecord, { actor }: View): object | undefined {
   if (record.fault === null || !["error", "deleted"].includes(record.vm_state)) return undefined;
-  return { ...record.fault, created: seconds(record.fault.created) };
+  const { details, ...told } = record.fault;
+  const inside = actor.is_admin && details !== undefined ? { details } : {};
+  return { ...told, ...inside, created: seconds(told.created) };
 }

@@ -17,6 +17,8 @@ export const MIGRATIONS = [
    );
    CREATE INDEX call_server ON call (server);
    CREATE TABLE dismissed (server TEXT PRIMARY KEY, generation INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;`,
+  `ALTER TABLE allocation ADD COLUMN built INTEGER NOT NULL DEFAULT 1;
+   ALTER TABLE allocation ADD COLUMN image_properties TEXT NOT NULL DEFAULT '{}';`,
 ] as const;
 
 /** How long a dismissed server is remembered, against a claim that was still under way: far longer than any RPC. */
@@ -29,6 +31,8 @@ export type Allocation = Resources & {
   power_state: PowerState;
 };
 
+/** Of an image, those that hosts are chosen by. */
+type Properties = Record<string, string>;
 type CallRow = CallRequest & { outcome: Outcome | null };
 type CallColumns = {
   id: string;
@@ -70,20 +74,41 @@ export class HostStore {
       .one();
   }
 
-  allocate(server: string, generation: number, resources: Resources): void {
+  /** Guests that are being made, by claims whose guest was not seen yet, and those that are made anew or copied. */
+  ioOps(): number {
+    return this.#sql
+      .exec<{ count: number }>(
+        `SELECT (SELECT count(*) FROM allocation WHERE built = 0 AND leaving = 0) +
+                (SELECT count(*) FROM call WHERE outcome IS NULL
+                 AND method IN ('rebuild', 'snapshot', 'upload_snapshot')) AS count`,
+      )
+      .one().count;
+  }
+
+  /** How many servers here have each property of an image, by `name=value`. */
+  imageProperties(): Record<string, number> {
+    const rows = this.#sql.exec<{ property: string; count: number }>(
+      `SELECT key || '=' || value AS property, count(*) AS count FROM allocation, json_each(image_properties) GROUP BY 1`,
+    );
+    return Object.fromEntries([...rows].map(({ property, count }) => [property, count]));
+  }
+
+  allocate(server: string, generation: number, claimed: Resources & { image_properties?: Properties }): void {
     this.#sql.exec(
-      "INSERT INTO allocation (server, generation, vcpus, memory_mb, disk_gb) VALUES (?, ?, ?, ?, ?)",
+      `INSERT INTO allocation (server, generation, vcpus, memory_mb, disk_gb, built, image_properties)
+       VALUES (?, ?, ?, ?, ?, 0, ?)`,
       server,
       generation,
-      resources.vcpus,
-      resources.memory_mb,
-      resources.disk_gb,
+      claimed.vcpus,
+      claimed.memory_mb,
+      claimed.disk_gb,
+      JSON.stringify(claimed.image_properties ?? {}),
     );
   }
 
   setPower(server: string, generation: number, powerState: PowerState): void {
     this.#sql.exec(
-      "UPDATE allocation SET power_state = ?, generation = ? WHERE server = ?",
+      "UPDATE allocation SET power_state = ?, generation = ?, built = 1 WHERE server = ?",
       powerState,
       generation,
       server,

@@ -37,9 +37,16 @@ import { Link, send } from "./link.ts";
 type Hello = Extract<FromAgent, { t: "hello" }>;
 type Service = { uuid: string; created_at: string; inventory: Inventory } & Partial<ServiceStatus>;
 
-export type ClaimRequest = Resources & { server: string; generation: number };
+export type ClaimRequest = Resources & {
+  server: string;
+  generation: number;
+  image_properties?: Record<string, string>;
+};
 export type ClaimRefused = { kind: "down" } | { kind: "dismissed" } | { kind: "lacking"; classes: string[] };
 export type Left = { state: "gone" } | { state: "leaving"; connected: boolean };
+
+/** What keeps a host's disks busy while it lasts (nova: HostState.num_io_ops). */
+const BUSY: ReadonlySet<Method> = new Set(["spawn", "rebuild", "snapshot", "upload_snapshot"] as const);
 
 export class Host extends DurableObject<Env> {
   readonly #store: HostStore;
@@ -97,7 +104,10 @@ export class Host extends DurableObject<Env> {
 
   /** Has the agent do a call, once however often it is asked; waits for its outcome for RPC_RESPONSE_TIMEOUT. */
   call(request: CallRequest): Promise<CallReply> {
-    return this.#calls.call(request);
+    const reply = this.#calls.call(request);
+    // A spawn is known of since its claim.
+    if (request.method !== "spawn" && BUSY.has(request.method)) this.#later(this.#publish());
+    return reply;
   }
 
   /** Takes a call back that nobody waits for any more. The agent may have done it; its next report tells. */
@@ -139,6 +149,9 @@ export class Host extends DurableObject<Env> {
       inventory: service.inventory,
       capacity: capacity(service.inventory, config(this.env)),
       used: this.#store.used(),
+      io_ops: this.#store.ioOps(),
+      failed_builds: this.#failedBuilds(),
+      image_properties: this.#store.imageProperties(),
     };
   }
 
@@ -231,6 +244,8 @@ export class Host extends DurableObject<Env> {
       const power = powerState.safeParse(outcome.value.power_state);
       if (power.success) this.#store.setPower(call.server, call.generation, power.data);
     }
+    if (call.method === "spawn") this.#countBuild(outcome);
+    if (BUSY.has(call.method)) this.#later(this.#publish());
     if (!waited) this.#later(this.env.SERVER.getByName(call.server).settled());
   }
 
@@ -271,6 +286,16 @@ export class Host extends DurableObject<Env> {
     log("guest.unclaimed", { host: this.#name(), server: guest.server, belongs });
     if (belongs !== "no" || this.#store.allocation(guest.server) !== null) return;
     await this.#calls.destroy(guest.server, guest.generation);
+  }
+
+  /** Builds that failed since the last that did not (nova: stats.build_failed, build_succeeded). */
+  #failedBuilds(): number {
+    return this.ctx.storage.kv.get<number>("failed_builds") ?? 0;
+  }
+
+  #countBuild(outcome: Outcome): void {
+    if (outcome.ok) this.ctx.storage.kv.delete("failed_builds");
+    else this.ctx.storage.kv.put("failed_builds", this.#failedBuilds() + 1);
   }
 
   #service(): Service | null {

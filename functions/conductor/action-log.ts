@@ -29,7 +29,7 @@ export type InstanceEvent = {
   start_time: string;
   finish_time: string | null;
   result: "Success" | "Error" | null;
-  /** Why it failed, in the words of the server's fault. */
+  /** For operators: why it failed, or how a host was chosen for it. */
   details: string | null;
 };
 
@@ -60,8 +60,11 @@ export class ActionLog {
     );
   }
 
-  /** Ends the request's open event, and with it the action. `failure` tells why, if it failed. */
-  finishEvent(requestId: string, host: string | null, failure: string | null): void {
+  /**
+   * Ends the request's open event, and with it the action. `failure` tells why, if it failed; `details`, more than that
+   * or what is to be told of a success.
+   */
+  finishEvent(requestId: string, host: string | null, failure: string | null, details = failure): void {
     const result = failure === null ? "Success" : "Error";
     const now = new Date().toISOString();
     this.#sql.exec(
@@ -70,7 +73,7 @@ export class ActionLog {
       now,
       result,
       host,
-      failure,
+      details,
       requestId,
     );
     this.#sql.exec(

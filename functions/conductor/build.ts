@@ -3,12 +3,12 @@
 import { err, ok } from "../result.ts";
 import { type Context, callHost, type Memo, type ServerFlow } from "./context.ts";
 import { guestSpecOf } from "./guest-spec.ts";
-import { choose, claimFirst, NO_VALID_HOST, nextHost, placed, takePlace } from "./placement.ts";
+import { choose, claimFirst, nextHost, noValidHost, placed, takePlace } from "./placement.ts";
 import { powered } from "./power.ts";
 import { faultOf } from "./record.ts";
 import type { Step } from "./saga.ts";
 
-/** How often a build asks for other hosts when its group forbade those it was given: more builds than that rarely race. */
+/** How often a build asks for other hosts when those it was given had been taken: more builds than that rarely race. */
 const MAX_ROUNDS = 10;
 
 /** Finds a host for a server that has none, and claims it. */
@@ -22,19 +22,21 @@ export const PLACING: readonly Step<Context, Memo>[] = [
     name: "claim",
     async run(context, memo) {
       let trying = memo;
+      let refused: string[] = [];
       for (let round = 0; round < MAX_ROUNDS; round++) {
         const claimed = await claimFirst(context, trying);
         if (claimed.ok) {
           takePlace(context, claimed.value);
           return ok(claimed.value.memo);
         }
-        if (claimed.error === "lacking") break;
+        refused = claimed.error.refused;
+        if (!claimed.error.stale) break;
         const more = await choose(context, trying);
         if (!more.ok) return more;
         trying = more.value;
         context.note(trying);
       }
-      return err(NO_VALID_HOST);
+      return err(noValidHost(`The hosts that were chosen refused: ${refused.join("; ")}.`));
     },
     async undo(context, memo) {
       const { uuid, generation } = context.record();

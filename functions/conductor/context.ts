@@ -8,6 +8,7 @@ import type { Project } from "../project/project.ts";
 import type { Outcome } from "../protocol/frames.ts";
 import type { CallErrorCode, ImageRef, Method, Params, SnapshotFile } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
+import type { Decision } from "../scheduler/decision.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { Given, Secrets } from "./given.ts";
 import type { ServerRecord } from "./record.ts";
@@ -55,6 +56,10 @@ export interface Context {
   patch(change: Partial<ServerRecord>): void;
   /** Stores a memo in the middle of a step. */
   note(memo: Memo): void;
+  /** Keeps how a host was chosen. */
+  decided(decision: Decision): void;
+  /** Where another server is; null when it is nowhere. */
+  hostOf(server: string): Promise<string | null>;
   host(name: string): DurableObjectStub<Host>;
   scheduler(): DurableObjectStub<Scheduler>;
   project(): DurableObjectStub<Project>;

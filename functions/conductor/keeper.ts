@@ -9,6 +9,7 @@ import { err, ok, type Result } from "../result.ts";
 import { migrate, migrateExisting } from "../store/migrate.ts";
 import { ActionLog } from "./action-log.ts";
 import type { Context, Memo } from "./context.ts";
+import { Decisions } from "./decisions.ts";
 import { type Due, dueOf } from "./due.ts";
 import { PLACES } from "./flows.ts";
 import { GivenStore } from "./given.ts";
@@ -25,6 +26,7 @@ export class Keeper {
   readonly store: ServerStore;
   readonly given: GivenStore;
   readonly actions: ActionLog;
+  readonly decisions: Decisions;
   readonly sagas: SagaRunner;
   /** Whether the server was ever made. */
   exists: boolean;
@@ -36,11 +38,13 @@ export class Keeper {
     this.store = new ServerStore(ctx.storage.sql);
     this.given = new GivenStore(ctx.storage.sql);
     this.actions = new ActionLog(ctx.storage.sql);
+    this.decisions = new Decisions(ctx.storage.sql);
     this.sagas = new SagaRunner({
       ctx,
       store: this.store,
       given: this.given,
       actions: this.actions,
+      decisions: this.decisions,
       contextOf: (saga, mine) => this.#context(saga, mine),
       publish: () => this.#publish(),
       wakeAt: () => this.due()?.at ?? null,
@@ -151,6 +155,8 @@ export class Keeper {
         if (change.task_state) this.publishSoon();
       },
       note: (memo) => this.store.saveSaga({ ...mine(), memo }),
+      decided: (decision) => this.decisions.add(mine().request_id, decision),
+      hostOf: (server) => this.#env.SERVER.getByName(server).placedOn(),
       host: (name) => this.#env.HOST.getByName(name),
       scheduler: () => this.#env.SCHEDULER.getByName("default"),
       images: () => this.#env.IMAGES.getByName("default"),

@@ -2,53 +2,60 @@
 import { resourcesOf } from "../compute/claims.ts";
 import type { CallErrorCode } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
+import { explain } from "../scheduler/decision.ts";
 import type { CallFailure, Context, Memo } from "./context.ts";
+import { requestSpec } from "./request-spec.ts";
 import type { Failure } from "./saga.ts";
 
-/** Deliberately vague, as Nova's is: which filter removed whom is the admin's to know. */
-export const NO_VALID_HOST: Failure = {
+/** Deliberately vague, as Nova's is: which filter removed whom is in `details`, the admin's to know. */
+export const noValidHost = (details: string): Failure => ({
   code: 500,
   message: "No valid host was found. There are not enough hosts available.",
-};
+  details,
+});
 
 /** Hosts to try, the best first, appended to those that were tried; `at` is the first of them. */
 export async function choose(context: Context, memo: Memo): Promise<Result<Memo, Failure>> {
-  const { uuid, flavor, availability_zone, requested_host, requested_destination, server_group } = context.record();
-  const group = server_group ? await context.project().groupPlacement(uuid) : null;
-  const chosen = await context.scheduler().select({
-    server: uuid,
-    ...resourcesOf(flavor),
-    availability_zone,
-    requested_host,
-    requested_destination: requested_destination ?? null,
-    group,
-  });
-  if (!chosen.ok) return err(NO_VALID_HOST);
-  const hosts = [...memo.hosts, ...chosen.value.map(({ host }) => host)];
-  const zones = [...(memo.zones ?? []), ...chosen.value.map(({ zone }) => zone)];
+  const record = context.record();
+  const group = record.server_group ? await context.project().groupPlacement(record.uuid) : null;
+  const spec = await requestSpec(record, { group, tried: memo.hosts, hostOf: (server) => context.hostOf(server) });
+  const { chosen, decision } = await context.scheduler().select(spec);
+  context.decided(decision);
+  if (chosen.length === 0) return err(noValidHost(explain(decision)));
+  const hosts = [...memo.hosts, ...chosen.map(({ host }) => host)];
+  const zones = [...(memo.zones ?? []), ...chosen.map(({ zone }) => zone)];
   return ok({ ...memo, hosts, zones, at: memo.hosts.length });
 }
 
 export type Claimed = { memo: Memo; node: string };
-
 /**
- * Claims the first host that takes the server, from `memo.at` on. "crowded": hosts had room, and the group forbade
- * them; it knows more now than when they were chosen.
+ * `stale`: a host had no room any more, or the group forbade it; more is known now than when they were chosen.
+ * `refused`: why each host did, for operators.
  */
-export async function claimFirst(context: Context, memo: Memo): Promise<Result<Claimed, "lacking" | "crowded">> {
-  const { uuid, generation, flavor } = context.record();
-  let crowded = false;
+export type Refused = { stale: boolean; refused: string[] };
+
+/** Claims the first host that takes the server, from `memo.at` on. */
+export async function claimFirst(context: Context, memo: Memo): Promise<Result<Claimed, Refused>> {
+  const { uuid, generation, flavor, image_properties = {} } = context.record();
+  let stale = false;
+  const refused: string[] = [];
   for (let at = memo.at; at < memo.hosts.length; at++) {
     const host = memo.hosts[at] as string;
     // Written down before it is asked: a claim that this object never hears of must still be undone.
     if (at !== memo.at) context.note({ ...memo, at });
-    const claimed = await context.host(host).claim({ server: uuid, generation, ...resourcesOf(flavor) });
+    const wanted = { server: uuid, generation, ...resourcesOf(flavor), image_properties };
+    const claimed = await context.host(host).claim(wanted);
     if (claimed.ok && (await placed(context, host))) return ok({ memo: { ...memo, at }, node: claimed.value.node });
     if (claimed.ok) await context.host(host).dismiss({ server: uuid, generation });
-    // A host that this build sent away before it was cut off, too.
-    crowded ||= claimed.ok || claimed.error.kind === "dismissed";
+    // A host that is down stays so for longer than a build waits.
+    stale ||= claimed.ok || claimed.error.kind !== "down";
+    refused.push(`${host}: ${claimed.ok ? "its group is there" : refusal(claimed.error)}`);
   }
-  return err(crowded ? "crowded" : "lacking");
+  return err({ stale, refused });
+}
+
+function refusal(error: { kind: string; classes?: string[] }): string {
+  return error.classes ? `${error.kind} ${error.classes.join(", ")}` : error.kind;
 }
 
 /**

@@ -4,7 +4,13 @@ import type { Ephemeral, ImageRef } from "../protocol/methods.ts";
 import type { InstanceState } from "./state.ts";
 
 /** nova: InstanceFault. `message` is fit for the owner; nothing of the host's insides is in it. */
-export type Fault = { code: number; created: string; message: string };
+export type Fault = {
+  code: number;
+  created: string;
+  message: string;
+  /** What operators are told besides. */
+  details?: string;
+};
 
 /** What the API asks to be built. Times are ISO 8601 in UTC with milliseconds. */
 export type CreateSpec = {
@@ -21,6 +27,8 @@ export type CreateSpec = {
   /** The empty disks it was asked with, as in its guest's spec; no record from before them has any. */
   ephemerals?: Ephemeral[];
   swap_mb?: number;
+  /** What the image says of the hosts it is for; records of before have none. */
+  image_properties?: Record<string, string>;
   availability_zone: string | null;
   /** nova: force_hosts, no filter is asked; null lets the scheduler choose. */
   requested_host: string | null;
@@ -100,14 +108,18 @@ export function newRecord(spec: CreateSpec): ServerRecord {
 }
 
 /** nova: add_instance_fault_from_exc. */
-export function faultOf(failure: { code: number; message: string }): Fault {
-  return { code: failure.code, created: new Date().toISOString(), message: failure.message.slice(0, 255) };
+export function faultOf({ code, message, details }: Pick<Fault, "code" | "message" | "details">): Fault {
+  const fault = { code, created: new Date().toISOString(), message: message.slice(0, 255) };
+  return details === undefined ? fault : { ...fault, details: details.slice(0, MAX_DETAILS) };
 }
 
 /** The availability zone that a server is in: its host's; without a host, the one that was asked for. */
 export function zoneOf({ host, zone, availability_zone }: ServerRecord): string | null {
   return host === null ? availability_zone : (zone ?? availability_zone ?? "nova");
 }
+
+/** They are in the record, and so in lists. */
+const MAX_DETAILS = 2048;
 
 /** The name the guest has on its hypervisor. Nova's instance_name_template needs a database id; the uuid is ours. */
 export function instanceName(record: Pick<CreateSpec, "uuid">): string {

@@ -1,6 +1,9 @@
 /** Runs a server's sagas: one at a time, journalled, and driven again by the object's alarm after any crash. */
+
+import { explain } from "../scheduler/decision.ts";
 import type { ActionLog } from "./action-log.ts";
 import type { Context, Memo } from "./context.ts";
+import type { Decisions } from "./decisions.ts";
 import { FLOWS } from "./flows.ts";
 import type { GivenStore } from "./given.ts";
 import { drive, type Failure, type SagaRow } from "./saga.ts";
@@ -14,6 +17,7 @@ export type SagaParts = {
   store: ServerStore;
   given: GivenStore;
   actions: ActionLog;
+  decisions: Decisions;
   /** What the flow's steps may touch; `mine` throws when another saga has taken the server. */
   contextOf(saga: SagaRow<Memo>, mine: () => SagaRow<Memo>): Context;
   publish(): Promise<void>;
@@ -113,12 +117,15 @@ export class SagaRunner {
   }
 
   #end({ request_id, failure }: SagaRow<Memo>): void {
-    const { store, given, actions } = this.#parts;
+    const { store, given, actions, decisions } = this.#parts;
     store.clearSaga();
     given.forgetSecrets();
     if (store.record()?.vm_state === "deleted") given.forgetGiven();
     if (request_id !== null) {
-      actions.finishEvent(request_id, store.record()?.host ?? null, failure?.message ?? null);
+      const decision = decisions.of(request_id);
+      const told = failure ? [failure.message, failure.details] : [decision && explain(decision)];
+      const details = told.filter(Boolean).join(" ") || null;
+      actions.finishEvent(request_id, store.record()?.host ?? null, failure?.message ?? null, details);
     }
   }
 }

@@ -13,8 +13,8 @@
 import { causeOf, log } from "../log.ts";
 import type { Result } from "../result.ts";
 
-/** Why a flow ended badly; `message` is fit for the owner of the server. */
-export type Failure = { code: number; message: string };
+/** Why a flow ended badly; `message` is fit for the owner of the server, `details` is for operators only. */
+export type Failure = { code: number; message: string; details?: string };
 
 export type Step<C, M> = {
   name: string;

@@ -1,6 +1,7 @@
 /** The tables of a `Server` object. */
 import { ACTION_TABLES, DETAILS_COLUMN } from "./action-log.ts";
 import type { Memo } from "./context.ts";
+import { DECISION_TABLE } from "./decisions.ts";
 import { GIVEN_TABLES } from "./given.ts";
 import { type ServerRecord, WITH_ALL_STATES, WITH_CONFIG_DRIVE } from "./record.ts";
 import type { SagaRow } from "./saga.ts";
@@ -20,6 +21,7 @@ export const MIGRATIONS = [
   DETAILS_COLUMN,
   `UPDATE instance SET record = ${WITH_ALL_STATES};`,
   "DROP TABLE console_token;",
+  DECISION_TABLE,
 ] as const;
 
 /** What MIGRATIONS make of an empty database: every boot makes one, so it is made at once. */
@@ -39,7 +41,8 @@ export const SCHEMA = `
     start_time TEXT NOT NULL, finish_time TEXT, result TEXT, details TEXT
   );
   CREATE INDEX event_request ON event (request_id);
-  ${GIVEN_TABLES}`;
+  ${GIVEN_TABLES}
+  ${DECISION_TABLE}`;
 
 type SagaColumns = {
   id: string;

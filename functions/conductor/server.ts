@@ -14,6 +14,7 @@ import type { Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { InstanceAction, InstanceEvent } from "./action-log.ts";
 import type { Memo } from "./context.ts";
+import type { KeptDecision } from "./decisions.ts";
 import { applyDetails, type DetailsChange, type DetailsError } from "./details.ts";
 import { flowOf } from "./flows.ts";
 import { Keeper } from "./keeper.ts";
@@ -219,6 +220,11 @@ export class Server extends DurableObject<Env> {
     return action ? { action, events: this.#keeper.actions.events(requestId) } : null;
   }
 
+  /** How hosts were chosen for it, newest first; null when it does not exist for `actor`. */
+  decisions(actor: Actor): KeptDecision[] | null {
+    return this.#keeper.ownedEvenDeleted(actor) ? this.#keeper.decisions.list() : null;
+  }
+
   /** Makes a console token for the guest as it is now (nova: compute get_vnc_console). `base` is the viewer's URL. */
   async createConsole(actor: Actor, base: string): Promise<Result<MintedConsole, NotFound | NotReady>> {
     const record = this.#keeper.visible(actor);
@@ -238,6 +244,11 @@ export class Server extends DurableObject<Env> {
     if (record === null || GONE.has(record.vm_state) || record.task_state === "deleting") return null;
     const same = record.generation === generation && (record.screens_ended ?? 0) === screens_ended;
     return same ? record.host : null;
+  }
+
+  /** The host that it is on; null when it is on none. */
+  placedOn(): string | null {
+    return this.#keeper.record()?.host ?? null;
   }
 
   /**

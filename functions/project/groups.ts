@@ -102,18 +102,25 @@ export class ServerGroups {
 
   /** What placing `server` has to keep to; null when it is in no group. */
   placement(server: string): GroupPlacement | null {
+    const member = this.#sql
+      .exec<{ group_id: string }>("SELECT group_id FROM group_member WHERE server = ?", server)
+      .toArray()[0];
+    return member ? this.placementIn(member.group_id, server) : null;
+  }
+
+  /** What placing a member, there already or yet to come, has to keep to; null when there is no such group. */
+  placementIn(id: string, server: string | null): GroupPlacement | null {
     const group = this.#sql
-      .exec<Pick<Row, "id" | "policy" | "max_server_per_host">>(
-        `SELECT id, policy, max_server_per_host FROM server_group
-         WHERE id = (SELECT group_id FROM group_member WHERE server = ?)`,
-        server,
+      .exec<Pick<Row, "policy" | "max_server_per_host">>(
+        "SELECT policy, max_server_per_host FROM server_group WHERE id = ?",
+        id,
       )
       .toArray()[0];
     if (!group) return null;
     const others = this.#sql.exec<{ host: string; count: number }>(
       `SELECT host, count(*) AS count FROM group_member
-       WHERE group_id = ? AND server <> ? AND host IS NOT NULL GROUP BY host`,
-      group.id,
+       WHERE group_id = ? AND server IS NOT ? AND host IS NOT NULL GROUP BY host`,
+      id,
       server,
     );
     const hosts = Object.fromEntries([...others].map(({ host, count }) => [host, count]));

@@ -265,6 +265,11 @@ export class Project extends DurableObject<Env> {
     return this.#groups.placement(server);
   }
 
+  /** What placing one more member of a group has to keep to; null when there is no such group. */
+  nextPlacement(group: string): GroupPlacement | null {
+    return this.#groups.placementIn(group, null);
+  }
+
   /** Writes down where a member of a group is; false, and nothing written, when the group's policy forbids it. */
   placeMember(server: string, host: string | null): boolean {
     return this.#groups.place(server, host);

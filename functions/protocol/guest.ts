@@ -21,6 +21,8 @@ export const guestReport = z.object({
 });
 export type GuestReport = z.infer<typeof guestReport>;
 
+const short = z.string().min(1).max(64);
+
 /** The host's whole resources, before ratios and reservations. Memory in MiB, disk in GiB. */
 export const inventory = z.object({
   hypervisor_hostname: z.string().min(1).max(255),
@@ -29,5 +31,17 @@ export const inventory = z.object({
   vcpus: z.int().min(0).max(1_000_000),
   memory_mb: z.int().min(0),
   local_gb: z.int().min(0),
+  /** What guests it runs (nova: supported_instances). */
+  supported_instances: z
+    .array(z.object({ arch: short, hv_type: short, vm_mode: short }))
+    .max(64)
+    .optional(),
+  /** Its own address, as it sees itself (nova: my_ip). */
+  host_ip: z.union([z.ipv4(), z.ipv6()]).optional(),
+  /** What its monitors measured, by name (nova: MonitorMetric). */
+  metrics: z
+    .record(short, z.number())
+    .refine((all) => Object.keys(all).length <= 64, "They are too many.")
+    .optional(),
 });
 export type Inventory = z.infer<typeof inventory>;

@@ -37,6 +37,7 @@ export class Aggregates {
   readonly #busy: (host: string) => boolean | null;
   #all: Aggregate[];
   #zones: ReadonlyMap<string, string>;
+  #ofHost: ReadonlyMap<string, readonly Aggregate[]>;
 
   constructor(sql: SqlStorage, busy: (host: string) => boolean | null) {
     this.#sql = sql;
@@ -44,6 +45,7 @@ export class Aggregates {
     const rows = sql.exec<Row>("SELECT * FROM aggregate ORDER BY id").toArray();
     this.#all = rows.map((row) => ({ ...row, metadata: JSON.parse(row.metadata), hosts: JSON.parse(row.hosts) }));
     this.#zones = zonesOf(this.#all).zones;
+    this.#ofHost = byHost(this.#all);
   }
 
   list(): Aggregate[] {
@@ -53,6 +55,11 @@ export class Aggregates {
   /** The zone that an aggregate gives the host; undefined when none does. */
   zoneOf(host: string): string | undefined {
     return this.#zones.get(host);
+  }
+
+  /** The aggregates that the host is in. */
+  of(host: string): readonly Aggregate[] {
+    return this.#ofHost.get(host) ?? [];
   }
 
   create(name: string, zone: string | null): Result<Aggregate, AggregateRefusal> {
@@ -82,8 +89,7 @@ export class Aggregates {
     const reason = this.#conflict(all);
     if (reason !== null) return err({ kind: "invalid", reason });
     this.#save(changed);
-    this.#all = all;
-    this.#zones = zonesOf(all).zones;
+    this.#take(all);
     return ok(changed);
   }
 
@@ -98,13 +104,19 @@ export class Aggregates {
 
   /** Takes a host that is no more out of all. */
   forgetHost(host: string): void {
-    this.#all = this.#all.map((one) => {
+    const all = this.#all.map((one) => {
       if (!one.hosts.includes(host)) return one;
       const left = { ...one, hosts: one.hosts.filter((other) => other !== host) };
       this.#save(left);
       return left;
     });
-    this.#zones = zonesOf(this.#all).zones;
+    this.#take(all);
+  }
+
+  #take(all: Aggregate[]): void {
+    this.#all = all;
+    this.#zones = zonesOf(all).zones;
+    this.#ofHost = byHost(all);
   }
 
   #updated(known: Aggregate, change: AggregateChange & { do: "update" }): Result<Aggregate, AggregateRefusal> {
@@ -161,4 +173,9 @@ function zonesOf(all: readonly Aggregate[]): { zones: Map<string, string>; twice
     }
   }
   return { zones, twice };
+}
+
+function byHost(all: readonly Aggregate[]): Map<string, readonly Aggregate[]> {
+  const hosts = new Set(all.flatMap((one) => one.hosts));
+  return new Map([...hosts].map((host) => [host, all.filter((one) => one.hosts.includes(host))]));
 }

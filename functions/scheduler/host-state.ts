@@ -2,6 +2,7 @@
 import type { Resources } from "../compute/claims.ts";
 import type { GroupPlacement } from "../project/groups.ts";
 import type { Inventory } from "../protocol/guest.ts";
+import type { Aggregate } from "./aggregates.ts";
 
 /** What an operator says of a host's service (nova: objects.Service). */
 export type ServiceStatus = {
@@ -11,29 +12,56 @@ export type ServiceStatus = {
   forced_down: boolean;
 };
 
-export type HostState = ServiceStatus & {
-  host: string;
-  uuid: string;
-  /** Rises with every word of the host; an older word is dropped. */
-  seq: number;
-  up: boolean;
-  /** When the host last gave word; ISO 8601. */
-  updated_at: string | null;
-  inventory: Inventory;
-  /** What may be claimed in all: after reservations and ratios. */
-  capacity: Resources;
-  used: Resources & { instances: number };
+/** What a host does besides holding servers. */
+export type HostLoad = {
+  /** Guests that are being built, rebuilt or copied (nova: HostState.num_io_ops). */
+  io_ops: number;
+  /** Builds that failed since the last one that did not (nova: HostState.failed_builds). */
+  failed_builds: number;
+  /** How many of its servers have each image property, by `name=value`. */
+  image_properties: Record<string, number>;
 };
+
+export type HostState = ServiceStatus &
+  HostLoad & {
+    host: string;
+    uuid: string;
+    /** Rises with every word of the host; an older word is dropped. */
+    seq: number;
+    up: boolean;
+    /** When the host last gave word; ISO 8601. */
+    updated_at: string | null;
+    inventory: Inventory;
+    /** What may be claimed in all: after reservations and ratios. */
+    capacity: Resources;
+    used: Resources & { instances: number };
+  };
 
 /** As operators see it. `id` is for the microversions before 2.53, and is never given twice. */
 export type KnownHost = HostState & { id: number; zone: string };
 
+/** As filters and weighers see it: with the aggregates that it is in. */
+export type CandidateHost = KnownHost & {
+  aggregates: readonly Pick<Aggregate, "id" | "uuid" | "name" | "metadata">[];
+};
+
 /** nova: RequestSpec, as far as it is asked for. */
 export type RequestSpec = Resources & {
   server: string;
+  project_id: string;
+  flavor: { name: string; extra_specs: Record<string, string> };
+  /** `properties`: those that hosts are chosen by. */
+  image: { id: string; properties: Record<string, string> };
   availability_zone: string | null;
   requested_host: string | null;
   requested_destination: string | null;
   /** Where the others of the server's group are; null when it has none. */
   group: GroupPlacement | null;
+  hints: Record<string, string[]>;
+  /** The hosts of the servers that the hints name, by the servers' ids; null where there is none. */
+  hinted_hosts: Record<string, string | null>;
+  /** Hosts that were tried for this request before (nova: RequestSpec.retry). */
+  tried: string[];
+  /** Whether an aggregate, with or without hosts, names the project as its own; the scheduler itself says so. */
+  has_aggregate?: boolean;
 };

@@ -2,8 +2,9 @@
 import { DurableObject } from "cloudflare:workers";
 import { config } from "../config.ts";
 import { log } from "../log.ts";
-import { err, ok, type Result } from "../result.ts";
+import type { Result } from "../result.ts";
 import { migrate } from "../store/migrate.ts";
+import { tenantsOf } from "./aggregate-values.ts";
 import {
   MIGRATION as AGGREGATES,
   type Aggregate,
@@ -11,10 +12,10 @@ import {
   type AggregateRefusal,
   Aggregates,
 } from "./aggregates.ts";
-import { ALL_FILTERS } from "./filters/all.ts";
-import type { HostState, KnownHost, RequestSpec } from "./host-state.ts";
-import { byName, filterHosts, pick, weighHosts } from "./select.ts";
-import { ALL_WEIGHERS } from "./weighers/all.ts";
+import { enabledFilters, enabledWeighers } from "./available.ts";
+import type { Decision } from "./decision.ts";
+import type { CandidateHost, HostState, KnownHost, RequestSpec } from "./host-state.ts";
+import { selectHosts } from "./select.ts";
 
 const MIGRATIONS = [
   "CREATE TABLE host (name TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;",
@@ -23,29 +24,41 @@ const MIGRATIONS = [
   AGGREGATES,
 ] as const;
 
-/** What a host's word did not hold before an operator could speak of its service. */
-const EARLIER = { disabled_reason: null, forced_down: false, updated_at: null } as const;
+/** What a host's word did not hold in earlier versions. */
+const EARLIER = {
+  disabled_reason: null,
+  forced_down: false,
+  updated_at: null,
+  io_ops: 0,
+  failed_builds: 0,
+  image_properties: {},
+} as const;
 
 export type Chosen = Pick<KnownHost, "host" | "zone">;
+/** Hosts to try, the best first, and how they were chosen; empty: no valid host was found. */
+export type Selected = { chosen: Chosen[]; decision: Decision };
 
 export class Scheduler extends DurableObject<Env> {
-  readonly #hosts = new Map<string, HostState>();
-  readonly #ids = new Map<string, number>();
+  /** By id, as they are read so and later ones have greater ids. */
+  readonly #hosts = new Map<string, CandidateHost>();
   readonly #aggregates: Aggregates;
   /** Hosts that were removed, with their last word: one still on its way must not bring them back. */
   readonly #removed = new Map<string, number>();
+  readonly #plugins: Parameters<typeof selectHosts>[1];
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    const options = config(env);
+    this.#plugins = { filters: enabledFilters(options, env), weighers: enabledWeighers(options, env) };
     migrate(ctx.storage, MIGRATIONS);
-    const rows = ctx.storage.sql.exec<{ name: string; state: string }>("SELECT * FROM host");
-    for (const row of rows) this.#hosts.set(row.name, { ...EARLIER, ...JSON.parse(row.state) });
-    const ids = ctx.storage.sql.exec<{ id: number; name: string }>("SELECT id, name FROM host_id");
-    for (const { id, name } of ids) this.#ids.set(name, id);
     this.#aggregates = new Aggregates(ctx.storage.sql, (host) => {
       const known = this.#hosts.get(host);
       return known ? known.used.instances > 0 : null;
     });
+    const rows = ctx.storage.sql.exec<{ id: number; state: string }>(
+      "SELECT id, state FROM host JOIN host_id USING (name) ORDER BY id",
+    );
+    for (const { id, state } of rows) this.#know({ ...EARLIER, ...JSON.parse(state) }, id);
   }
 
   /** Takes a host's word on itself, unless a later one is here. */
@@ -53,8 +66,7 @@ export class Scheduler extends DurableObject<Env> {
     const known = this.#hosts.get(state.host);
     if (known && known.seq >= state.seq) return;
     if ((this.#removed.get(state.host) ?? 0) >= state.seq) return;
-    this.#hosts.set(state.host, state);
-    if (!this.#ids.has(state.host)) this.#ids.set(state.host, this.#newId(state.host));
+    this.#know({ ...EARLIER, ...state }, known?.id ?? this.#newId(state.host));
     this.ctx.storage.sql.exec("INSERT OR REPLACE INTO host VALUES (?, ?)", state.host, JSON.stringify(state));
   }
 
@@ -62,40 +74,32 @@ export class Scheduler extends DurableObject<Env> {
   removeHost(host: string, seq: number): void {
     this.#removed.set(host, seq);
     this.#hosts.delete(host);
-    this.#ids.delete(host);
     this.#aggregates.forgetHost(host);
     this.ctx.storage.sql.exec("DELETE FROM host WHERE name = ?", host);
     this.ctx.storage.sql.exec("DELETE FROM host_id WHERE name = ?", host);
   }
 
-  /** Hosts to try, the chosen one first, then its alternates: MAX_ATTEMPTS at the most. */
-  select(spec: RequestSpec): Result<Chosen[], { kind: "no_valid_host" }> {
+  /** Chooses for a server that is to be placed, and counts on its going there. */
+  async select(spec: RequestSpec): Promise<Selected> {
+    const selected = await this.preview(spec);
+    const { chosen, decision } = selected;
+    const passed = decision.filters.at(-1)?.out ?? decision.hosts;
+    log("host.selected", { server: spec.server, hosts: decision.hosts, passed, chosen: chosen[0]?.host });
+    if (chosen[0]) this.#expect(chosen[0].host, spec);
+    return selected;
+  }
+
+  /** As well, and changes nothing: what would be chosen now. */
+  async preview(asked: RequestSpec): Promise<Selected> {
+    const spec = { ...asked, has_aggregate: tenantsOf(this.#aggregates.list()).includes(asked.project_id) };
     const options = config(this.env);
-    const filters = byName("ENABLED_FILTERS", ALL_FILTERS, options.ENABLED_FILTERS);
-    const weighers = byName("WEIGHT_CLASSES", ALL_WEIGHERS, options.WEIGHT_CLASSES);
-    const passed = filterHosts(this.hosts(), filters, spec);
-    const ranked = weighHosts(passed, weighers, spec, options);
-    const chosen = pick(ranked, options.HOST_SUBSET_SIZE, options.MAX_ATTEMPTS, Math.random);
-    log("host.selected", {
-      server: spec.server,
-      hosts: this.#hosts.size,
-      passed: passed.length,
-      chosen: chosen[0]?.host,
-    });
-    if (!chosen[0]) return err({ kind: "no_valid_host" });
-    this.#expect(chosen[0].host, spec);
-    return ok(chosen.map(({ host, zone }) => ({ host, zone })));
+    const { chosen, decision } = await selectHosts(this.#hosts, this.#plugins, spec, options, Math.random);
+    return { chosen: chosen.map(({ host, zone }) => ({ host, zone })), decision };
   }
 
   /** Every host as last heard of, by id. */
   hosts(): KnownHost[] {
-    const zone = config(this.env).DEFAULT_AVAILABILITY_ZONE;
-    const known = [...this.#hosts.values()].map((state) => ({
-      ...state,
-      id: this.#ids.get(state.host) ?? 0,
-      zone: this.#aggregates.zoneOf(state.host) ?? zone,
-    }));
-    return known.sort((a, b) => a.id - b.id);
+    return [...this.#hosts.values()].map(({ aggregates: _, ...known }) => known);
   }
 
   aggregates(): Aggregate[] {
@@ -107,7 +111,9 @@ export class Scheduler extends DurableObject<Env> {
   }
 
   changeAggregate(id: number, change: AggregateChange): Result<Aggregate, AggregateRefusal> {
-    return this.#aggregates.change(id, change);
+    const changed = this.#aggregates.change(id, change);
+    for (const host of this.#hosts.values()) this.#know(host, host.id);
+    return changed;
   }
 
   removeAggregate(id: number): Result<undefined, AggregateRefusal> {
@@ -117,6 +123,14 @@ export class Scheduler extends DurableObject<Env> {
   #newId(host: string): number {
     const { sql } = this.ctx.storage;
     return sql.exec<{ id: number }>("INSERT INTO host_id (name) VALUES (?) RETURNING id", host).one().id;
+  }
+
+  /** Takes a host's state in, with where it belongs. */
+  #know(state: HostState, id: number): void {
+    const { host } = state;
+    const zone = this.#aggregates.zoneOf(host) ?? config(this.env).DEFAULT_AVAILABILITY_ZONE;
+    const aggregates = this.#aggregates.of(host).map(({ id, uuid, name, metadata }) => ({ id, uuid, name, metadata }));
+    this.#hosts.set(host, { ...state, id, zone, aggregates });
   }
 
   /** Counts the choice at once, in memory only, so that the next choice spreads; the host's own word replaces it. */
@@ -129,6 +143,6 @@ export class Scheduler extends DurableObject<Env> {
       disk_gb: host.used.disk_gb + spec.disk_gb,
       instances: host.used.instances + 1,
     };
-    this.#hosts.set(name, { ...host, used });
+    this.#hosts.set(name, { ...host, used, io_ops: host.io_ops + 1 });
   }
 }

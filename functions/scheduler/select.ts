@@ -1,62 +1,51 @@
-/** Choosing a host: filter, weigh, pick among the best (nova: scheduler/manager.py, host_manager.py, weights.py). Pure. */
+/** Choosing a host: filter, weigh, pick among the best (nova: scheduler/manager.py). */
 import type { Config } from "../config.ts";
-import type { Filter } from "./filters/filter.ts";
-import type { HostState, KnownHost, RequestSpec } from "./host-state.ts";
-import type { Weigher } from "./weighers/weigher.ts";
+import type { Decision } from "./decision.ts";
+import { type AnyFilter, filterHosts } from "./filter-hosts.ts";
+import type { CandidateHost, RequestSpec } from "./host-state.ts";
+import { type AnyWeigher, type Ranked, weighHosts } from "./weigh-hosts.ts";
+import { Unweighable } from "./weighers/weigher.ts";
 
-/** The hosts that every filter lets through, each seeing the survivors of the one before; or the one that is forced. */
-export function filterHosts(hosts: readonly KnownHost[], filters: readonly Filter[], spec: RequestSpec): KnownHost[] {
-  // nova: force_hosts. The host's own claim still decides.
-  if (spec.requested_host !== null) return hosts.filter((host) => host.host === spec.requested_host);
-  const destination = spec.requested_destination;
-  let left = hosts.filter((host) => destination === null || host.host === destination);
-  for (const filter of filters) left = left.filter((host) => filter.passes(host, spec));
-  return left;
-}
+export type Selection = { chosen: CandidateHost[]; decision: Decision };
 
-/** Best first. Each weigher's values are scaled to 0 … 1 over these hosts, times its multiplier, and summed. */
-export function weighHosts<H extends HostState>(
-  hosts: readonly H[],
-  weighers: readonly Weigher[],
+/**
+ * Hosts to try, the chosen one first, then its alternates: MAX_ATTEMPTS at the most, and how they came to be.
+ * @param random 0 ≤ x < 1
+ */
+export async function selectHosts(
+  hosts: ReadonlyMap<string, CandidateHost>,
+  { filters, weighers }: { filters: readonly AnyFilter[]; weighers: readonly AnyWeigher[] },
   spec: RequestSpec,
   config: Config,
-): H[] {
-  const totals = hosts.map(() => 0);
-  for (const weigher of weighers) {
-    const raw = hosts.map((host) => weigher.weigh(host, spec));
-    const low = weigher.minval ?? raw.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-    const high = raw.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-    const spread = high - low;
-    raw.forEach((value, i) => {
-      const scaled = spread === 0 ? 0 : (value - low) / spread;
-      totals[i] = (totals[i] ?? 0) + weigher.multiplier(config) * scaled;
-    });
+  random: () => number,
+): Promise<Selection> {
+  const { passed, steps } = await filterHosts(hosts.values(), filters, spec, config);
+  const told = { at: new Date().toISOString(), hosts: hosts.size, filters: steps };
+  try {
+    const { ranked, best } = await weighHosts(passed, weighers, spec, config);
+    const order = config.SHUFFLE_BEST_SAME_WEIGHED_HOSTS ? shuffleBest(ranked, random) : ranked;
+    const chosen = pick(order, config.HOST_SUBSET_SIZE, config.MAX_ATTEMPTS, random).map(({ host }) => host);
+    return { chosen, decision: { ...told, best, chosen: chosen.map(({ host }) => host), trouble: null } };
+  } catch (error) {
+    if (!(error instanceof Unweighable)) throw error;
+    return { chosen: [], decision: { ...told, best: [], chosen: [], trouble: error.message } };
   }
-  const order = hosts.map((host, i) => ({ host, total: totals[i] ?? 0 }));
-  order.sort((a, b) => b.total - a.total);
-  return order.map(({ host }) => host);
+}
+
+/** Those that weigh as much as the best, in any order (nova: shuffle_best_same_weighed_hosts). */
+export function shuffleBest(ranked: readonly Ranked[], random: () => number): Ranked[] {
+  const alike = ranked.filter(({ weight }) => weight === ranked[0]?.weight);
+  const drawn = alike.map((one) => ({ one, at: random() })).sort((a, b) => a.at - b.at);
+  return [...drawn.map(({ one }) => one), ...ranked.slice(alike.length)];
 }
 
 /**
  * One of the first `subset` at random, then the others in their order, `attempts` in all.
  * @param random 0 ≤ x < 1
  */
-export function pick<H extends HostState>(
-  ranked: readonly H[],
-  subset: number,
-  attempts: number,
-  random: () => number,
-): H[] {
-  const chosen = ranked[Math.floor(random() * Math.min(subset, ranked.length))];
-  if (!chosen) return [];
-  return [chosen, ...ranked.filter((host) => host !== chosen)].slice(0, attempts);
-}
-
-/** The entries of `all` that `names` lists, in that order; throws with the known names when one is unknown. */
-export function byName<T extends { name: string }>(kind: string, all: readonly T[], names: readonly string[]): T[] {
-  return names.map((name) => {
-    const found = all.find((one) => one.name === name);
-    if (found) return found;
-    throw new Error(`${kind}: ${name} is not one of ${all.map((one) => one.name).join(", ")}`);
-  });
+export function pick<T>(ranked: readonly T[], subset: number, attempts: number, random: () => number): T[] {
+  const at = Math.floor(random() * Math.min(subset, ranked.length));
+  const chosen = ranked[at];
+  if (chosen === undefined) return [];
+  return [chosen, ...ranked.slice(0, at), ...ranked.slice(at + 1, attempts)].slice(0, attempts);
 }

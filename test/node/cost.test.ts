@@ -26,7 +26,7 @@ afterAll(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-it("boots a server with ten calls, and makes one object", async () => {
+it("boots a server with eleven calls, and makes one object", async () => {
   const { requests, calls, made, alarmsSet } = await costOf(edge.url, () => api.create("counted"));
   expect(requests).toBe(1);
   expect(calls).toEqual({
@@ -36,7 +36,7 @@ it("boots a server with ten calls, and makes one object", async () => {
     "SERVER.create": 1,
     "SCHEDULER.select": 1,
     "HOST.claim": 1,
-    "SCHEDULER.updateHost": 1,
+    "SCHEDULER.updateHost": 2,
     "HOST.call": 1,
     // While it spawns, and at its end.
     "PROJECT.index": 2,

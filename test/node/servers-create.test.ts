@@ -135,13 +135,15 @@ describe("where a server is put", () => {
       expect(shown.pinned_availability_zone).toBe(zone.startsWith("nova") ? "nova" : null);
     }
   });
-  it("a destination that a filter refuses is no valid host, and force asks no filter", async () => {
+  it("a disabled host is no valid one, not even by force", async () => {
     const services = (await ask("GET", `${V}/os-services?host=two`)).body.services;
     const path = `${V}/os-services/${services[0].id}`;
     await ask("PUT", path, { body: { status: "disabled" } });
-    const refused = await built(await create({ host: "two" }));
-    expect(refused).toMatchObject({ status: "ERROR", fault: { message: expect.stringContaining("No valid host") } });
-    expect(await built(await create({ availability_zone: "nova:two" }))).toMatchObject({ status: "ACTIVE" });
+    for (const place of [{ host: "two" }, { availability_zone: "nova:two" }]) {
+      const message = expect.stringContaining("No valid host");
+      const details = expect.stringContaining("(two: its service is disabled)");
+      expect(await built(await create(place))).toMatchObject({ status: "ERROR", fault: { message, details } });
+    }
     await ask("PUT", path, { body: { status: "enabled" } });
   });
 });

@@ -2,50 +2,32 @@ import { env } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import { capacity, lacking, resourcesOf } from "../../functions/compute/claims.ts";
 import { config } from "../../functions/config.ts";
+import { explain } from "../../functions/scheduler/decision.ts";
+import { filterHosts } from "../../functions/scheduler/filter-hosts.ts";
 import { ALL_FILTERS } from "../../functions/scheduler/filters/all.ts";
-import type { KnownHost, RequestSpec } from "../../functions/scheduler/host-state.ts";
-import { byName, filterHosts, pick, weighHosts } from "../../functions/scheduler/select.ts";
+import type { CandidateHost, RequestSpec } from "../../functions/scheduler/host-state.ts";
+import { pick, selectHosts, shuffleBest } from "../../functions/scheduler/select.ts";
+import { normalize, weighHosts } from "../../functions/scheduler/weigh-hosts.ts";
 import { ALL_WEIGHERS } from "../../functions/scheduler/weighers/all.ts";
 import type { Weigher } from "../../functions/scheduler/weighers/weigher.ts";
+import { candidate, inAggregate, requestOf } from "./candidates.ts";
 import { INVENTORY } from "./scripted-agent.ts";
 import { specOf } from "./specs.ts";
 
 const options = config(env);
 
-function host(name: string, change: Partial<KnownHost> & { free?: number } = {}): KnownHost {
-  const { free = 4096, ...rest } = change;
-  return {
-    id: 1,
-    zone: "nova",
-    host: name,
-    uuid: name,
-    seq: 1,
-    up: true,
-    enabled: true,
-    disabled_reason: null,
-    forced_down: false,
-    updated_at: null,
-    inventory: INVENTORY,
-    capacity: { vcpus: 16, memory_mb: 8192, disk_gb: 100 },
-    used: { vcpus: 0, memory_mb: 8192 - free, disk_gb: 0, instances: 0 },
-    ...rest,
-  };
-}
-const spec = (change: Partial<RequestSpec> = {}): RequestSpec => ({
-  server: "s",
-  vcpus: 1,
-  memory_mb: 1024,
-  disk_gb: 1,
-  availability_zone: null,
-  requested_host: null,
-  requested_destination: null,
-  group: null,
-  ...change,
-});
-const names = (hosts: KnownHost[]) => hosts.map((one) => one.host);
+const host = (name: string, { free = 4096, ...change }: Partial<CandidateHost> & { free?: number } = {}) =>
+  candidate({ host: name, used: { vcpus: 0, memory_mb: 8192 - free, disk_gb: 0, instances: 0 }, ...change });
+const NOTHING = { vcpus: 0, memory_mb: 8192, disk_gb: 100 };
+const spec = requestOf;
+const names = (hosts: readonly { host: string }[]) => hosts.map((one) => one.host);
+const filtered = async (hosts: CandidateHost[], asked: RequestSpec) =>
+  names((await filterHosts(hosts, ALL_FILTERS, asked, options)).passed);
+const ranked = async (hosts: CandidateHost[], weighers: readonly Weigher[], asked: RequestSpec, change = {}) =>
+  names((await weighHosts(hosts, weighers, asked, { ...options, ...change })).ranked.map((one) => one.host));
 
 describe("filters", () => {
-  it("let through hosts that are up, enabled and have the memory", () => {
+  it("let through hosts that are up, enabled and have the memory", async () => {
     const hosts = [
       host("fits"),
       host("exactly", { free: 1024 }),
@@ -53,13 +35,13 @@ describe("filters", () => {
       host("down", { up: false }),
       host("disabled", { enabled: false }),
     ];
-    expect(names(filterHosts(hosts, ALL_FILTERS, spec()))).toEqual(["fits", "exactly"]);
+    expect(await filtered(hosts, spec())).toEqual(["fits", "exactly"]);
   });
 
-  it("let through hosts of the zone that was asked for, or all", () => {
+  it("let through hosts of the zone that was asked for, or all", async () => {
     const hosts = [host("a"), host("b", { zone: "east" })];
-    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ availability_zone: "east" })))).toEqual(["b"]);
-    expect(names(filterHosts(hosts, ALL_FILTERS, spec()))).toEqual(["a", "b"]);
+    expect(await filtered(hosts, spec({ availability_zone: "east" }))).toEqual(["b"]);
+    expect(await filtered(hosts, spec())).toEqual(["a", "b"]);
   });
 
   it.each([
@@ -67,69 +49,164 @@ describe("filters", () => {
     ["anti-affinity", 2, ["b", "c"]],
     ["affinity", 1, []],
     ["soft-anti-affinity", 1, ["a", "b", "c"]],
-  ] as const)("of %s with at most %i on a host leave %j", (policy, max_server_per_host, left) => {
+  ] as const)("of %s with at most %i on a host leave %j", async (policy, max_server_per_host, left) => {
     const group = { policy, max_server_per_host, hosts: { a: 2, b: 1 } };
     const hosts = [host("a"), host("b"), host("c")];
-    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ group })))).toEqual(left);
+    expect(await filtered(hosts, spec({ group }))).toEqual(left);
   });
 
-  it("of affinity leave the host where the group is, or all while it is nowhere", () => {
+  it("of affinity leave the host where the group is, or all while it is nowhere", async () => {
     const hosts = [host("a"), host("b")];
     const group = (on: Record<string, number>) => ({ policy: "affinity" as const, max_server_per_host: 1, hosts: on });
-    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ group: group({ b: 3 }) })))).toEqual(["b"]);
-    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ group: group({}) })))).toEqual(["a", "b"]);
+    expect(await filtered(hosts, spec({ group: group({ b: 3 }) }))).toEqual(["b"]);
+    expect(await filtered(hosts, spec({ group: group({}) }))).toEqual(["a", "b"]);
   });
 
-  it("see only the host that was named, unfiltered: naming it skips the choice", () => {
-    const hosts = [host("a"), host("b", { free: 0 })];
-    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ requested_host: "b" })))).toEqual(["b"]);
-    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ requested_host: "c" })))).toEqual([]);
+  it("are not asked of a host by force, but what Placement stands for is", async () => {
+    const hosts = [host("a"), host("b", { up: false }), host("full", { free: 0 }), host("off", { enabled: false })];
+    const forced = (requested_host: string, change = {}) => filtered(hosts, spec({ requested_host, ...change }));
+    expect(await forced("b")).toEqual(["b"]);
+    expect(await forced("full")).toEqual([]);
+    expect(await forced("off")).toEqual([]);
+    expect(await forced("unknown")).toEqual([]);
+    expect(await forced("a", { availability_zone: "nova" })).toEqual(["a"]);
+    expect(await forced("a", { availability_zone: "east" })).toEqual([]);
   });
 
-  it("run on the host that is the destination, and let it through or not", () => {
+  it("run on the host that is the destination, and let it through or not", async () => {
     const hosts = [host("a"), host("b"), host("c", { up: false })];
-    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ requested_destination: "b" })))).toEqual(["b"]);
-    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ requested_destination: "c" })))).toEqual([]);
-    expect(names(filterHosts(hosts, ALL_FILTERS, spec({ requested_host: "c" })))).toEqual(["c"]);
+    expect(await filtered(hosts, spec({ requested_destination: "b" }))).toEqual(["b"]);
+    expect(await filtered(hosts, spec({ requested_destination: "c" }))).toEqual([]);
+    expect(await filtered(hosts, spec({ requested_host: "c" }))).toEqual(["c"]);
   });
 
-  it("run in the order of their names, and an unknown name is told with the known ones", () => {
-    expect(byName("ENABLED_FILTERS", ALL_FILTERS, ["RamFilter", "ComputeFilter"]).map((one) => one.name)).toEqual([
-      "RamFilter",
-      "ComputeFilter",
-    ]);
-    expect(() => byName("ENABLED_FILTERS", ALL_FILTERS, ["RamFiltre"])).toThrow(
-      "ENABLED_FILTERS: RamFiltre is not one of ComputeFilter, AvailabilityZoneFilter, RamFilter",
-    );
+  it("hold for resources whatever is enabled", async () => {
+    const hosts = [host("a"), host("ram", { free: 0 }), host("cpu", { capacity: NOTHING }), host("b")];
+    const { passed } = await filterHosts(hosts, [], spec(), options);
+    expect(names(passed)).toEqual(["a", "b"]);
+  });
+
+  it("leave a record of how many came in and went out, and why the first did not", async () => {
+    const hosts = Array.from({ length: 9 }, (_, at) => host(`h${at}`, { up: at > 6 }));
+    const { steps } = await filterHosts(hosts, ALL_FILTERS, spec(), options);
+    expect(steps.find((step) => step.name === "ComputeFilter")).toEqual({
+      name: "ComputeFilter",
+      in: 9,
+      out: 2,
+      reasons: [0, 1, 2, 3, 4].map((at) => ({ host: `h${at}`, reason: "its service is down" })),
+    });
+    expect(steps.at(-1)).toMatchObject({ in: 2, out: 2 });
+  });
+
+  it("are not asked of nobody: the one that removed the last host is the last of the record", async () => {
+    const { steps } = await filterHosts([host("a", { up: false })], ALL_FILTERS, spec(), options);
+    expect(steps.at(-1)).toMatchObject({ name: "ComputeFilter", out: 0 });
   });
 });
 
 describe("weighers", () => {
   const hosts = [host("low", { free: 1024 }), host("high", { free: 8192 }), host("mid", { free: 4096 })];
-
-  it("spread by free memory, or pack when the multiplier is negative", () => {
-    expect(names(weighHosts(hosts, ALL_WEIGHERS, spec(), options))).toEqual(["high", "mid", "low"]);
-    const packing = { ...options, RAM_WEIGHT_MULTIPLIER: -1 };
-    expect(names(weighHosts(hosts, ALL_WEIGHERS, spec(), packing))).toEqual(["low", "mid", "high"]);
+  const of = (name: string, values: Record<string, number>, minval?: number): Weigher => ({
+    name,
+    option: `${name}_weight_multiplier`,
+    multiplier: () => 1,
+    ...(minval === undefined ? {} : { minval }),
+    ask: () => (one) => values[one.host] ?? 0,
   });
 
-  it("are scaled over these hosts before they are summed, so that no unit outweighs another", () => {
-    const of = (name: string, minval: number | undefined, values: Record<string, number>): Weigher => ({
-      name,
-      multiplier: () => 1,
-      ...(minval === undefined ? {} : { minval }),
-      weigh: (one) => values[one.host] ?? 0,
-    });
+  it("spread by free memory, or pack when the multiplier is negative", async () => {
+    expect(await ranked(hosts, ALL_WEIGHERS, spec())).toEqual(["high", "mid", "low"]);
+    expect(await ranked(hosts, ALL_WEIGHERS, spec(), { RAM_WEIGHT_MULTIPLIER: -1 })).toEqual(["low", "mid", "high"]);
+  });
+
+  it("are scaled over these hosts before they are summed, so that no unit outweighs another", async () => {
     // Scaled: millions 0, 1, 0.5 and tiny 1, 0, 0.9. The sum of the raw values would put "high" first.
-    const millions = of("millions", undefined, { low: 0, high: 2e6, mid: 1e6 });
-    const tiny = of("tiny", undefined, { low: 1, high: 0, mid: 0.9 });
-    expect(names(weighHosts(hosts, [millions, tiny], spec(), options))[0]).toBe("mid");
-    // All equal and not zero: with a fixed low end all get 1, without one all get 0; the order stays.
-    expect(names(weighHosts(hosts, [of("same", 0, { low: 5, high: 5, mid: 5 })], spec(), options))).toEqual([
-      "low",
-      "high",
-      "mid",
-    ]);
+    const millions = of("millions", { low: 0, high: 2e6, mid: 1e6 });
+    const tiny = of("tiny", { low: 1, high: 0, mid: 0.9 });
+    expect((await ranked(hosts, [millions, tiny], spec()))[0]).toBe("mid");
+  });
+
+  it("scale from their own low end where they have one", () => {
+    expect(normalize([1, 2, 3], {})).toEqual([0, 0.5, 1]);
+    expect(normalize([1, 2, 4], { minval: 0 })).toEqual([0.25, 0.5, 1]);
+    expect(normalize([5, 5], { minval: 0 })).toEqual([1, 1]);
+    expect(normalize([5, 5], {})).toEqual([0, 0]);
+    expect(normalize([0, 0], { minval: 0 })).toEqual([0, 0]);
+    expect(normalize([-2, 2], { minval: 0 })).toEqual([-1, 1]);
+    expect(normalize([1, 2], { minval: 0, maxval: 4 })).toEqual([0.25, 0.5]);
+    expect(normalize([], {})).toEqual([]);
+  });
+
+  it("tell of the best ten: raw, scaled and multiplied", async () => {
+    const many = Array.from({ length: 12 }, (_, at) => host(`h${at}`, { free: at * 512 }));
+    const { best } = await weighHosts(many, [ALL_WEIGHERS[0]!], spec(), { ...options, RAM_WEIGHT_MULTIPLIER: 2 });
+    expect(best).toHaveLength(10);
+    expect(best[0]).toEqual({ host: "h11", weight: 2, weighers: [{ name: "RAMWeigher", raw: 5632, weighted: 2 }] });
+  });
+
+  it("take the multiplier of a host's aggregates, the least of several, and none that is no number", async () => {
+    const ram = [ALL_WEIGHERS[0]!];
+    const key = "ram_weight_multiplier";
+    const weights = async (...metadata: Record<string, string>[]) => {
+      const pair = [host("plain", { free: 4096 }), host("special", { free: 8192, ...inAggregate(...metadata) })];
+      const { best } = await weighHosts(pair, ram, spec(), options);
+      return best.find((one) => one.host === "special")?.weight;
+    };
+    expect(await weights()).toBe(1);
+    expect(await weights({ [key]: "-3" })).toBe(-3);
+    expect(await weights({ [key]: "4" }, { [key]: "2.5" }, { other: "1" })).toBe(2.5);
+    expect(await weights({ [key]: "much" })).toBe(1);
+  });
+
+  it("are not asked of one host alone", async () => {
+    const { best } = await weighHosts([host("a")], ALL_WEIGHERS, spec(), options);
+    expect(best).toEqual([{ host: "a", weight: 0, weighers: [] }]);
+  });
+});
+
+describe("a selection", () => {
+  const hosts = (...all: CandidateHost[]) => new Map(all.map((one) => [one.host, one]));
+  const plugins = { filters: ALL_FILTERS, weighers: ALL_WEIGHERS };
+
+  it("tells what was chosen, and of what", async () => {
+    const known = hosts(host("a"), host("b", { free: 8192 }), host("c", { up: false }));
+    const { chosen, decision } = await selectHosts(known, plugins, spec(), options, () => 0);
+    expect(names(chosen)).toEqual(["b", "a"]);
+    expect(decision).toMatchObject({ hosts: 3, chosen: ["b", "a"], trouble: null });
+    expect(explain(decision)).toMatch(
+      /^b was chosen \(weight [\d.]+\), alternates a\. 3 hosts are known\. ComputeFilter let 2 of 3 through \(c: its service is down\)\.$/,
+    );
+  });
+
+  it("of none tells which filter removed whom", async () => {
+    const { chosen, decision } = await selectHosts(hosts(host("c", { free: 0 })), plugins, spec(), options, () => 0);
+    expect(chosen).toEqual([]);
+    expect(explain(decision)).toBe(
+      "No host was chosen: 1 hosts are known. placement: resources let 0 of 1 through (c: memory_mb: 1024 asked for, 0 free).",
+    );
+  });
+
+  it("of a requested destination has no alternates", async () => {
+    const asked = spec({ requested_destination: "a" });
+    const { decision } = await selectHosts(hosts(host("a"), host("b")), plugins, asked, options, () => 0);
+    expect(decision.chosen).toEqual(["a"]);
+  });
+
+  it("fails when a metric that is required is missing", async () => {
+    const setting = { ...options, METRICS_WEIGHT_SETTING: [{ name: "cpu.percent", ratio: -1 }] };
+    const weighers = { ...plugins, filters: [] };
+    const known = hosts(host("a"), host("b"));
+    const { chosen, decision } = await selectHosts(known, weighers, spec(), setting, () => 0);
+    expect([chosen, decision.trouble]).toEqual([[], "a reports no metric cpu.percent"]);
+    const lax = await selectHosts(known, weighers, spec(), { ...setting, METRICS_REQUIRED: false }, () => 0);
+    expect(lax.chosen).toHaveLength(2);
+  });
+
+  it("draws among the best of one weight when told to", () => {
+    const order = [3, 3, 3, 1].map((weight, at) => ({ host: host(`h${at}`), weight }));
+    const draws = [0.9, 0.5, 0.1];
+    const drawn = shuffleBest(order, () => draws.shift() ?? 0);
+    expect(names(drawn.map((one) => one.host))).toEqual(["h2", "h1", "h0", "h3"]);
   });
 });
 

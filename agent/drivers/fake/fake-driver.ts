@@ -64,6 +64,7 @@ export class FakeDriver implements Driver {
       vcpus: options.vcpus ?? 16,
       memory_mb: options.memory_mb ?? 32_768,
       local_gb: options.local_gb ?? 500,
+      supported_instances: [{ arch: "x86_64", hv_type: "fake", vm_mode: "hvm" }],
     };
     this.#screens = new Screens(ctx, this.#inventory.hypervisor_hostname);
   }

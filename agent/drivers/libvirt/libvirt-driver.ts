@@ -109,6 +109,9 @@ export class LibvirtDriver implements Driver {
         vcpus: node.cpus,
         memory_mb: Math.floor(node.memoryKib / 1024),
         local_gb: Math.floor((disk.blocks * disk.bsize) / GIB),
+        supported_instances: (this.#host.kvm ? ["kvm", "qemu"] : ["qemu"]).map((hv_type) => {
+          return { arch: "x86_64", hv_type, vm_mode: "hvm" };
+        }),
       };
     } catch (error) {
       throw this.#failure("inventory", error);

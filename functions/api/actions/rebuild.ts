@@ -13,7 +13,7 @@ import { boolean, name } from "../schema/fields.ts";
 import { CREATE } from "../schema/server.ts";
 import { versioned } from "../schema/versioned.ts";
 import { checkFiles, generatePassword, keyOf } from "../server-given.ts";
-import { checkFits, imageOf } from "../server-spec.ts";
+import { checkFits, imageOf, schedulingProperties } from "../server-spec.ts";
 import { shownServer } from "../server-view.ts";
 import { serverOf, serverRecord } from "../servers.ts";
 import { action, begin, plain, type ServerActions } from "./action.ts";
@@ -101,6 +101,7 @@ async function changed(
   return {
     change: {
       image: image.ref,
+      image_properties: schedulingProperties(image.properties),
       ...key,
       ...(asked.name === undefined ? {} : { display_name: asked.name }),
       ...(asked.metadata === undefined ? {} : { metadata: asked.metadata }),

@@ -1,8 +1,13 @@
-import type { KnownHost, RequestSpec } from "../host-state.ts";
+import type { Config } from "../../config.ts";
+import type { CandidateHost, RequestSpec } from "../host-state.ts";
 
-/** One question about one host (nova: BaseHostFilter.host_passes). Pure: the same host and spec, the same answer. */
+/** Why this host will not do, in a few words for an operator; null when it passes. */
+export type Check = (host: CandidateHost) => string | null;
+
+/** One question about each host (nova: BaseHostFilter). Pure: the same host and request, the same answer. */
 export interface Filter {
-  /** The name that ENABLED_FILTERS uses. */
+  /** The name that SCHEDULER_ENABLED_FILTERS uses. */
   readonly name: string;
-  passes(host: KnownHost, spec: RequestSpec): boolean;
+  /** Read once for a request, then asked of each host; null when the request raises no question, and all pass. */
+  ask(spec: RequestSpec, config: Config): Check | null;
 }

@@ -3,13 +3,15 @@ import type { Weigher } from "./weigher.ts";
 /** More of the group is better (nova/scheduler/weights/affinity.py). */
 export const ServerGroupSoftAffinityWeigher: Weigher = {
   name: "ServerGroupSoftAffinityWeigher",
+  option: "soft_affinity_weight_multiplier",
   multiplier: (config) => config.SOFT_AFFINITY_WEIGHT_MULTIPLIER,
-  weigh: ({ host }, { group }) => (group?.policy === "soft-affinity" ? (group.hosts[host] ?? 0) : 0),
+  ask: ({ group }) => (group?.policy === "soft-affinity" ? ({ host }) => group.hosts[host] ?? 0 : null),
 };
 
 /** Fewer of the group are better. */
 export const ServerGroupSoftAntiAffinityWeigher: Weigher = {
   name: "ServerGroupSoftAntiAffinityWeigher",
+  option: "soft_anti_affinity_weight_multiplier",
   multiplier: (config) => config.SOFT_ANTI_AFFINITY_WEIGHT_MULTIPLIER,
-  weigh: ({ host }, { group }) => (group?.policy === "soft-anti-affinity" ? -(group.hosts[host] ?? 0) : 0),
+  ask: ({ group }) => (group?.policy === "soft-anti-affinity" ? ({ host }) => -(group.hosts[host] ?? 0) : null),
 };
