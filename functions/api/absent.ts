@@ -7,14 +7,36 @@ import { z } from "zod";
 import type { AppEnv } from "./app-env.ts";
 import { Fault, instanceNotFound, notFound } from "./fault.ts";
 import { type Operation, operation, type Paths } from "./operation.ts";
+import type { Role } from "./policy.ts";
 import { serverOf } from "./servers.ts";
 
 /** What is below a server and always empty here. */
 const EMPTY_OF_SERVER: Record<string, { answer: object; rule: string }> = {
   "os-security-groups": { answer: { security_groups: [] }, rule: "os-security-groups:list" },
-  "os-interface": { answer: { interfaceAttachments: [] }, rule: "os-attach-interfaces:list" },
-  "os-volume_attachments": { answer: { volumeAttachments: [] }, rule: "os-volumes-attachments:index" },
   ips: { answer: { addresses: {} }, rule: "ips:index" },
+};
+
+/** What could be attached to a server, were there the service that has it. */
+const ATTACHMENTS: Record<
+  string,
+  { key: string; body: string; rule: string; list: string; service: string; of: string }
+> = {
+  "os-interface": {
+    key: "interfaceAttachments",
+    body: "interfaceAttachment",
+    rule: "os-attach-interfaces",
+    list: "list",
+    service: "network",
+    of: "Interface attachment",
+  },
+  "os-volume_attachments": {
+    key: "volumeAttachments",
+    body: "volumeAttachment",
+    rule: "os-volumes-attachments",
+    list: "index",
+    service: "volume",
+    of: "Volume attachment",
+  },
 };
 
 /** Lists that Nova took from other services, by their key in the answer. */
@@ -77,6 +99,7 @@ export const absent: Paths = {
     }),
   },
   ...Object.fromEntries(Object.entries(EMPTY_OF_SERVER).map(([path, row]) => [`/servers/:id/${path}`, emptyOf(row)])),
+  ...Object.fromEntries(Object.entries(ATTACHMENTS).flatMap(([path, row]) => attachments(`/servers/:id/${path}`, row))),
   "/servers/:id/ips/:label": {
     GET: operation({
       summary: "Show a server's addresses in a network; there is none",
@@ -105,6 +128,39 @@ function emptyOf({ answer, rule }: { answer: object; rule: string }): { GET: Ope
       run: (c) => ofServer(c, answer),
     }),
   };
+}
+
+/** A list that is empty, nothing in it to be found, and nothing to attach. */
+function attachments(
+  path: string,
+  { key, body, rule, list, service, of }: (typeof ATTACHMENTS)[string],
+): [string, Paths[string]][] {
+  const missing = (verb: string, role: Role) =>
+    operation({
+      summary: `${of}s of a server: none is there`,
+      rule: `os_compute_api:${rule}:${verb}`,
+      role,
+      status: 404,
+      async run(c) {
+        await ofServer(c, {});
+        throw notFound(`${of} could not be found.`);
+      },
+    });
+  const attach = operation({
+    summary: `Refused: there is no ${service} service`,
+    rule: `os_compute_api:${rule}:create`,
+    role: "member",
+    body: z.strictObject({ [body]: z.record(z.string(), z.unknown()) }),
+    status: 501,
+    async run(c) {
+      await ofServer(c, {});
+      throw new Fault(501, `There is no ${service} service here.`);
+    },
+  });
+  return [
+    [path, { ...emptyOf({ answer: { [key]: [] }, rule: `${rule}:${list}` }), POST: attach }],
+    [`${path}/:attachment`, { GET: missing("show", "reader"), DELETE: missing("delete", "member") }],
+  ];
 }
 
 function emptyProxy({ key, rule }: { key: string; rule: string }): { GET: Operation } {

@@ -18,6 +18,7 @@ export const scheduling: Paths = {
       rule: `${RULE}:show`,
       role: "admin",
       status: 200,
+      answers: "scheduling",
       run: show,
     }),
   },

@@ -114,6 +114,22 @@ describe("what is not here", () => {
     expect((await ask("GET", `${V}/servers/${server}/${path}`)).body).toEqual(answer);
     expect((await ask("GET", `${V}/servers/${NOBODY}/${path}`)).status).toBe(404);
   });
+  it.each([
+    ["os-interface", "Interface attachment", "network", { interfaceAttachment: { net_id: NOBODY } }],
+    ["os-volume_attachments", "Volume attachment", "volume", { volumeAttachment: { volumeId: NOBODY } }],
+  ])("nothing is attached to a server by %s", async (path, what, service, attach) => {
+    const below = `${V}/servers/${server}/${path}`;
+    const refused = await ask("POST", below, { body: attach });
+    expect([refused.status, refused.body.notImplemented.message]).toEqual([
+      501,
+      `There is no ${service} service here.`,
+    ]);
+    for (const method of ["GET", "DELETE"]) {
+      const { status, body } = await ask(method, `${below}/${NOBODY}`);
+      expect([status, body.itemNotFound.message]).toEqual([404, `${what} could not be found.`]);
+    }
+    expect((await ask("POST", `${V}/servers/${NOBODY}/${path}`, { body: attach })).status).toBe(404);
+  });
   it("a server's addresses on a network are 404", async () => {
     expect((await ask("GET", `${V}/servers/${server}/ips/private`)).status).toBe(404);
   });

@@ -82,6 +82,9 @@ export async function startWorld(): Promise<World> {
     "os-console-auth-tokens": new URL(await edge.cloud.consoleUrl(id)).searchParams.get("token") ?? "",
     "os-instance_usage_audit_log": "2026-01-01 00:00:00",
     "os-volumes_boot": id,
+    // Nothing is attached to any server; these are as good as others.
+    "os-interface": id,
+    "os-volume_attachments": id,
   };
   return { edge, ids, ...(await callers()) };
 }
