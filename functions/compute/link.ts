@@ -55,8 +55,9 @@ export class Link {
   }
 }
 
+/** Sends a frame. One to a socket that has closed meanwhile is lost, as any may be: the next hello heals it. */
 export function send(ws: WebSocket, frame: ToAgent): void {
-  ws.send(encode(frame));
+  if (ws.readyState === WebSocket.READY_STATE_OPEN) ws.send(encode(frame));
 }
 
 function attachmentOf(ws: WebSocket): Attachment | null {

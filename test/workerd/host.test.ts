@@ -56,6 +56,20 @@ describe("the link", () => {
     expect(agent.closed).toBeNull();
   });
 
+  it("may close before its hello is answered: what it told is kept", async () => {
+    const agent = new ScriptedAgent("link-hasty");
+    const send = agent.send.bind(agent);
+    agent.send = (frame) => {
+      send(frame);
+      agent.unlink();
+    };
+    // It is never welcome.
+    void agent.link();
+    const state = await until(() => host("link-hasty").state(), "its hello was heard");
+    expect(state.inventory).toMatchObject(INVENTORY);
+    await until(async () => (await host("link-hasty").state())?.up === false, "it is down");
+  });
+
   it("wants hello first", async () => {
     const response = await host("no-hello").fetch("http://edge/", { headers: { upgrade: "websocket" } });
     const ws = response.webSocket;
