@@ -41,7 +41,8 @@ describe.skipIf(missing)("a real machine", () => {
   beforeAll(async () => {
     libvirtd = await startLibvirtd();
     state = mkdtempSync(join(tmpdir(), "en-agent-"));
-    edge = await startTestEdge({ RESERVED_HOST_MEMORY_MB: "0" });
+    // The demo image does not listen to the power button.
+    edge = await startTestEdge({ RESERVED_HOST_MEMORY_MB: "0", SHUTDOWN_TIMEOUT: "1" });
     await enroll({ edge: edge.url, joinToken: await edge.cloud.joinToken("hv"), host: "hv", stateDir: state });
     const args = [join(ROOT, "agent/main.ts"), "run", "--state", state, "--driver", "libvirt"];
     args.push("--connection-uri", libvirtd.uri, "--virt-type", "qemu");
