@@ -78,7 +78,7 @@ describe.skipIf(clientsMissing())("nova", { timeout: CLIENT_TIMEOUT_MS }, () => 
       await nova`keypair-delete mine`;
       expect(await nova.rows`keypair-list`).toEqual([]);
       if (first) expect(await nova`keypair-add made`).toContain("-----BEGIN OPENSSH PRIVATE KEY-----");
-      else expect(await nova.fails`keypair-add made`).toContain("keypair.public_key");
+      else expect(await nova.fails`keypair-add made`).toContain("attribute public_key.");
       if (first) await nova`keypair-delete made`;
     });
     it("server-group-create, -get, -list, -delete", async () => {
