@@ -99,6 +99,7 @@ function ec2MetaData({ uuid, spec, drive }: DriveParts): object {
   return {
     "ami-id": ec2Id("ami", spec.image.id),
     "ami-launch-index": drive.launch_index,
+    // This is what Nova says here, too.
     "ami-manifest-path": "FIXME",
     "instance-id": ec2Id("i", uuid),
     hostname,

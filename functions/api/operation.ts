@@ -5,9 +5,10 @@
 import type { Context, Hono } from "hono";
 import type { z } from "zod";
 import type { AppEnv } from "./app-env.ts";
-import { Fault, notFound } from "./fault.ts";
+import { notFound } from "./fault.ts";
 import { type Feature, has } from "./history.ts";
 import { type Role, requireRole } from "./policy.ts";
+import { resource } from "./resource.ts";
 import { jsonBody, query } from "./validate.ts";
 
 /** A schema, or what makes it for 2.<minor>. */
@@ -46,8 +47,7 @@ export function operation<Q, B>(
   return {
     ...row,
     async handle(c) {
-      if (row.on !== undefined && !has(c.var.minor, row.on)) throw notFound("The resource could not be found.");
-      requireRole(c, row.role, row.rule);
+      admit(c, row);
       const asked = {
         query: queryAt ? query(c, queryAt(c.var.minor)) : undefined,
         body: bodyAt ? await jsonBody(c, bodyAt(c.var.minor)) : undefined,
@@ -58,13 +58,19 @@ export function operation<Q, B>(
   };
 }
 
+/** Throws unless 2.<minor> has the row and the caller may use it. */
+export function admit(c: Context<AppEnv>, { on, role, rule }: { on?: Feature; role: Role; rule: string }): void {
+  if (on !== undefined && !has(c.var.minor, on)) throw notFound("The resource could not be found.");
+  requireRole(c, role, rule);
+}
+
 /** The schema that holds at 2.<minor>. */
 export function at<T>(schema: Versioned<T>, minor: number): z.ZodType<T> {
   return typeof schema === "function" ? schema(minor) : schema;
 }
 
 /** As `at`, each schema made once: making one takes as long as checking a body by it. */
-function remembered<T>(schema: Versioned<T>): (minor: number) => z.ZodType<T> {
+export function remembered<T>(schema: Versioned<T>): (minor: number) => z.ZodType<T> {
   const made = new Map<number, z.ZodType<T>>();
   return (minor) => {
     const known = made.get(minor) ?? at(schema, minor);
@@ -73,13 +79,10 @@ function remembered<T>(schema: Versioned<T>): (minor: number) => z.ZodType<T> {
   };
 }
 
-/** Serves `paths`. Any other method of a path is a 405 that names those that it has, as Nova's router answers. */
+/** Serves `paths`. */
 export function mount(app: Hono<AppEnv>, paths: Paths): void {
   for (const [path, operations] of Object.entries(paths)) {
-    for (const [method, { handle }] of Object.entries(operations)) app.on(method, path, handle);
-    const allow = Object.keys(operations).join(", ");
-    app.all(path, () => {
-      throw new Fault(405, "The method is not allowed for this resource.", { Allow: allow });
-    });
+    const handlers = Object.entries(operations).map(([method, { handle }]) => [method, handle]);
+    resource(app, path, Object.fromEntries(handlers));
   }
 }

@@ -1,9 +1,11 @@
 /** /servers/{id}/migrations (nova/api/openstack/compute/server_migrations.py): live migrations that are under way. */
 import type { Context } from "hono";
 import { z } from "zod";
+import { NO_WAY } from "../conductor/move.ts";
 import type { Migration } from "../project/migration.ts";
+import { actionFault } from "./action-fault.ts";
 import type { AppEnv } from "./app-env.ts";
-import { badRequest, conflict, Fault, notFound } from "./fault.ts";
+import { badRequest, Fault, notFound } from "./fault.ts";
 import { isLive, mayAbort } from "./migration-status.ts";
 import { serverMigrationView } from "./migration-view.ts";
 import { operation, type Paths } from "./operation.ts";
@@ -67,7 +69,7 @@ export const serverMigrations: Paths = {
 };
 
 /** A host here sends no guest to another one, so that nothing under way can be steered either. */
-const noneCan = () => new Fault(501, "Servers cannot be moved between hosts in this version.");
+const noneCan = () => new Fault(501, NO_WAY.message);
 
 /** nova: InvalidMigrationState. */
 function wrongState(c: Context<AppEnv>, status: string, method: string): Fault {
@@ -81,10 +83,10 @@ function wrongState(c: Context<AppEnv>, status: string, method: string): Fault {
 /** The move in the path, of a server that is being moved: 409 if it is not, `missing` for another's move. */
 async function migrating(c: Context<AppEnv>, verb: string, missing: (message: string) => Fault): Promise<Migration> {
   const { uuid, vm_state, task_state, locked_by } = await serverRecord(c);
-  if (locked_by && !c.var.actor.is_admin) throw conflict(`Instance ${uuid} is locked`);
+  if (locked_by && !c.var.actor.is_admin) throw actionFault(uuid, { kind: "locked" });
+  if (task_state === null) throw actionFault(uuid, { kind: "invalid_state", verb, attr: "vm_state", state: vm_state });
   if (task_state !== "migrating") {
-    const [attr, state] = task_state === null ? ["vm_state", vm_state] : ["task_state", task_state];
-    throw conflict(`Cannot '${verb}' instance ${uuid} while it is in ${attr} ${state}`);
+    throw actionFault(uuid, { kind: "invalid_state", verb, attr: "task_state", state: task_state });
   }
   const move = (await movesOf(c)).find(({ id }) => String(id) === numberOf(c));
   if (!move) throw missing(`Migration ${numberOf(c)} not found for instance ${uuid}`);

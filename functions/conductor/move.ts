@@ -7,7 +7,8 @@ import { err, ok } from "../result.ts";
 import type { Context, ServerFlow } from "./context.ts";
 import { faultOf } from "./record.ts";
 
-const NO_WAY = { code: 501, message: "Servers cannot be moved between hosts in this version." };
+/** What every flow of these ends with, and what is told of one that is to be steered. */
+export const NO_WAY = { code: 501, message: "Servers cannot be moved between hosts in this version." };
 
 type Move = {
   name: string;

@@ -5,10 +5,9 @@ import type { Order } from "../../conductor/order.ts";
 import type { Action } from "../../conductor/state.ts";
 import { actionFault } from "../action-fault.ts";
 import type { AppEnv } from "../app-env.ts";
-import { notFound } from "../fault.ts";
-import { type Feature, has } from "../history.ts";
-import { at, type Versioned } from "../operation.ts";
-import { type Role, requireRole } from "../policy.ts";
+import type { Feature } from "../history.ts";
+import { admit, remembered, type Versioned } from "../operation.ts";
+import type { Role } from "../policy.ts";
 import { serverOf } from "../servers.ts";
 import { parse } from "../validate.ts";
 
@@ -27,12 +26,12 @@ export type ServerAction = Row<unknown> & { handle(c: Context<AppEnv>, key: stri
 export type ServerActions = Readonly<Record<string, ServerAction>>;
 
 export function action<V>(row: Row<V> & { run(c: Context<AppEnv>, value: V): Promise<Response> }): ServerAction {
+  const valueAt = remembered<unknown>(row.value ?? z.unknown());
   return {
     ...row,
     handle(c, key, body) {
-      if (row.on !== undefined && !has(c.var.minor, row.on)) throw notFound("The resource could not be found.");
-      requireRole(c, row.role, row.rule);
-      const schema = row.value ? at(row.value, c.var.minor) : z.unknown();
+      admit(c, row);
+      const schema = valueAt(c.var.minor);
       // A row without a schema has a `run` that knows nothing of its value.
       return row.run(c, parse(z.object({ [key]: schema }), body, c.var.legacy)[key] as V);
     },
