@@ -91,6 +91,7 @@ export const HISTORY = {
   "quota.network": { until: 35 },
   // server groups
   "group.owner": { since: 13 },
+  "group.policies": { until: 63 },
   "group.rules": { since: 64 },
   "group.soft-policies": { since: 15 },
   // servers

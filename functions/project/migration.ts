@@ -38,6 +38,6 @@ export type Migration = NewMigration & { id: number };
 export const EQUAL = ["uuid", "instance_uuid", "migration_type", "status", "source_compute", "user_id"] as const;
 
 /** What has to be equal; `host` is either end, and the two times bound the last change, themselves included. */
-export type MigrationFilter = Partial<
-  Record<(typeof EQUAL)[number] | "host" | "changes-since" | "changes-before", string>
-> & { hidden?: boolean };
+export type MigrationFilter = {
+  [K in (typeof EQUAL)[number] | "host" | "changes-since" | "changes-before"]?: string | undefined;
+} & { hidden?: boolean };

@@ -1,9 +1,8 @@
 /** Bodies of flavors (nova/api/openstack/compute/schemas/flavor_manage.py, flavors_extraspecs.py, flavor_access.py). */
 import { z } from "zod";
-import { has } from "../history.ts";
 import { boolean, name, wholeNumber } from "./fields.ts";
 import { last, whole } from "./list.ts";
-import { parameters } from "./query.ts";
+import { versioned } from "./versioned.ts";
 
 /** What flavors are sorted by, by Nova's columns. */
 const SORT_KEYS = [
@@ -30,7 +29,7 @@ const id = z
       .max(255)
       .regex(/^(?! )[a-zA-Z0-9. _-]+(?<! )$/, "An id is letters, digits, spaces, '.', '_' and '-'."),
   )
-  .nullish();
+  .nullable();
 
 const description = z
   .string()
@@ -38,38 +37,26 @@ const description = z
   .regex(/^[^\p{Cc}\p{Cs}]*$/u, "It has characters that cannot be printed.")
   .nullable();
 
-export const createFlavor = (minor: number) =>
-  z.strictObject({
-    flavor: z.strictObject({
-      name,
-      id,
-      ram: wholeNumber(1),
-      vcpus: wholeNumber(1),
-      disk: wholeNumber(0),
-      "OS-FLV-EXT-DATA:ephemeral": wholeNumber(0).optional(),
-      swap: wholeNumber(0).optional(),
-      rxtx_factor: z
-        .union([z.number(), z.string().regex(/^[0-9]{1,39}(\.[0-9]{1,10})?$/)])
-        .transform(Number)
-        .pipe(z.number().gt(0).max(MAX_RXTX_FACTOR))
-        .optional(),
-      "os-flavor-access:is_public": boolean.optional(),
-      ...(has(minor, "flavor.description") ? { description: description.optional() } : {}),
-    }),
-  }) as unknown as z.ZodType<{ flavor: CreateFlavor }>;
+const flavor = versioned({
+  name: { schema: name, required: true },
+  id: { schema: id },
+  ram: { schema: wholeNumber(1), required: true },
+  vcpus: { schema: wholeNumber(1), required: true },
+  disk: { schema: wholeNumber(0), required: true },
+  "OS-FLV-EXT-DATA:ephemeral": { schema: wholeNumber(0) },
+  swap: { schema: wholeNumber(0) },
+  rxtx_factor: {
+    schema: z
+      .union([z.number(), z.string().regex(/^[0-9]{1,39}(\.[0-9]{1,10})?$/)])
+      .transform(Number)
+      .pipe(z.number().gt(0).max(MAX_RXTX_FACTOR)),
+  },
+  "os-flavor-access:is_public": { schema: boolean },
+  description: { schema: description, on: "flavor.description" },
+});
 
-export type CreateFlavor = {
-  name: string;
-  id?: string | null;
-  ram: number;
-  vcpus: number;
-  disk: number;
-  "OS-FLV-EXT-DATA:ephemeral"?: number;
-  swap?: number;
-  rxtx_factor?: number;
-  "os-flavor-access:is_public"?: boolean;
-  description?: string | null;
-};
+export const createFlavor = (minor: number) => z.strictObject({ flavor: flavor(minor) });
+export type CreateFlavor = z.infer<ReturnType<typeof flavor>>;
 
 export const updateFlavor = z.strictObject({ flavor: z.strictObject({ description }) });
 
@@ -92,13 +79,15 @@ export const ACCESS_ACTIONS = {
   removeTenantAccess: z.strictObject({ removeTenantAccess: tenantAccess }),
 } as const;
 
-export const listFlavors = (minor: number) =>
-  parameters(minor, {
-    limit: whole.optional(),
-    marker: last.optional(),
-    minRam: whole.optional(),
-    minDisk: whole.optional(),
-    is_public: last.optional(),
-    sort_key: last.pipe(z.enum(SORT_KEYS)).optional(),
-    sort_dir: last.pipe(z.enum(["asc", "desc"])).optional(),
-  });
+export const listFlavors = versioned(
+  {
+    limit: { schema: whole },
+    marker: { schema: last },
+    minRam: { schema: whole },
+    minDisk: { schema: whole },
+    is_public: { schema: last },
+    sort_key: { schema: last.pipe(z.enum(SORT_KEYS)) },
+    sort_dir: { schema: last.pipe(z.enum(["asc", "desc"])) },
+  },
+  "query.strict",
+);

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { has } from "../history.ts";
 import { last, whole } from "./list.ts";
-import { parameters } from "./query.ts";
+import { versioned } from "./versioned.ts";
 
 /** Longest public key, characters: an RSA key of 16384 bits has 2,800; a certificate's chain is not a key. */
 const MAX_KEY_CHARS = 16_384;
@@ -23,25 +23,23 @@ const userId = z
   .max(255)
   .regex(/^[a-zA-Z0-9-]+$/, "It is not a user's id.");
 
-export type CreateKeypair = { name: string; public_key?: string; type?: "ssh" | "x509"; user_id?: string };
+const keypair = versioned({
+  name: { schema: keyName, required: true },
+  public_key: { schema: publicKey, required: "keypair.import-only" },
+  type: { schema: z.enum(["ssh", "x509"]), on: "keypair.type" },
+  user_id: { schema: userId, on: "keypair.user" },
+});
 
-export const createKeypair = (minor: number) =>
-  z.strictObject({
-    keypair: z.strictObject({
-      name: keyName(minor),
-      public_key: has(minor, "keypair.import-only") ? publicKey : publicKey.optional(),
-      ...(has(minor, "keypair.type") ? { type: z.enum(["ssh", "x509"]).optional() } : {}),
-      ...(has(minor, "keypair.user") ? { user_id: userId.optional() } : {}),
-    }),
-  }) as unknown as z.ZodType<{ keypair: CreateKeypair }>;
-
-export type KeypairQuery = { user_id?: string; limit?: number; marker?: string };
+export const createKeypair = (minor: number) => z.strictObject({ keypair: keypair(minor) });
+export type CreateKeypair = z.infer<ReturnType<typeof keypair>>;
 
 /** What a microversion does not know yet is ignored, and what none knows is refused from 2.75 on. */
-export function keypairQuery(minor: number): z.ZodType<KeypairQuery> {
-  const shape = {
-    ...(has(minor, "keypair.user") ? { user_id: last.pipe(userId).optional() } : {}),
-    ...(has(minor, "keypair.paging") ? { limit: whole.optional(), marker: last.optional() } : {}),
-  };
-  return parameters(minor, shape) as unknown as z.ZodType<KeypairQuery>;
-}
+export const keypairQuery = versioned(
+  {
+    user_id: { schema: last.pipe(userId), on: "keypair.user" },
+    limit: { schema: whole, on: "keypair.paging" },
+    marker: { schema: last, on: "keypair.paging" },
+  },
+  "query.strict",
+);
+export type KeypairQuery = z.infer<ReturnType<typeof keypairQuery>>;

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { has } from "../history.ts";
 import { boolean, name } from "./fields.ts";
 import { last, truth, whole } from "./list.ts";
-import { parameters } from "./query.ts";
+import { versioned } from "./versioned.ts";
 
 /** nova: parameter_types.hostname. */
 const host = z
@@ -12,26 +12,21 @@ const host = z
   .max(255)
   .regex(/^[a-zA-Z0-9-._]+$/, "It is not a host's name.");
 
-export const listServices = (minor: number) => parameters(minor, { host: last.optional(), binary: last.optional() });
+export const listServices = versioned({ host: { schema: last }, binary: { schema: last } }, "query.strict");
 
-const paging = { limit: whole.optional(), marker: last.optional() };
-const ignored = { limit: z.unknown().transform(() => undefined), marker: z.unknown().transform(() => undefined) };
-const none = z.unknown().transform(() => undefined);
+const withServers = { schema: last.pipe(truth), on: "hypervisor.search-query" } as const;
 
-/** `limit` and `marker` from 2.33 on, the others from 2.53 on; what is not known yet is ignored. */
-export function listHypervisors(minor: number) {
-  const searches = has(minor, "hypervisor.search-query");
-  return parameters(minor, {
-    ...(has(minor, "hypervisor.paging")
-      ? paging
-      : { limit: ignored.limit.optional(), marker: ignored.marker.optional() }),
-    hypervisor_hostname_pattern: (searches ? last.pipe(z.string().min(1)) : none).optional(),
-    with_servers: (searches ? last.pipe(truth) : none).optional(),
-  });
-}
+export const listHypervisors = versioned(
+  {
+    limit: { schema: whole, on: "hypervisor.paging" },
+    marker: { schema: last, on: "hypervisor.paging" },
+    hypervisor_hostname_pattern: { schema: last.pipe(z.string().min(1)), on: "hypervisor.search-query" },
+    with_servers: withServers,
+  },
+  "query.strict",
+);
 
-export const showHypervisor = (minor: number) =>
-  parameters(minor, { with_servers: (has(minor, "hypervisor.search-query") ? last.pipe(truth) : none).optional() });
+export const showHypervisor = versioned({ with_servers: withServers }, "query.strict");
 
 const reason = name;
 

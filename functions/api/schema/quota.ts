@@ -4,7 +4,7 @@ import { entriesOf, type Limits, RESOURCES, type Resource } from "../../project/
 import { type Feature, has } from "../history.ts";
 import { boolean } from "./fields.ts";
 import { last } from "./list.ts";
-import { parameters } from "./query.ts";
+import { versioned } from "./versioned.ts";
 
 /** Where sets and classes of quotas have not shown a resource at every microversion. */
 const ON: Partial<Record<Resource, Partial<Record<Kind, Feature>>>> = {
@@ -66,7 +66,6 @@ export function updateQuotaClass(minor: number) {
     .transform(({ quota_class_set: body }) => limitsOf(body));
 }
 
-export const quotaQuery = (minor: number) => parameters(minor, { user_id: last.optional() });
+export const quotaQuery = versioned({ user_id: { schema: last } }, "query.strict");
 /** `reserved` is old clients' wish to see reservations counted; they always are. */
-export const limitsQuery = (minor: number) =>
-  parameters(minor, { tenant_id: last.optional(), reserved: last.optional() });
+export const limitsQuery = versioned({ tenant_id: { schema: last }, reserved: { schema: last } }, "query.strict");

@@ -1,7 +1,7 @@
 /** The query of /os-simple-tenant-usage (nova/api/openstack/compute/schemas/simple_tenant_usage.py). */
 import { z } from "zod";
 import { last, whole } from "./list.ts";
-import { parameters } from "./query.ts";
+import { versioned } from "./versioned.ts";
 
 /** Nova's three ways to write a time: always in UTC, and with a blank only with a fraction. */
 const TIME = /^(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?| (\d\d:\d\d:\d\d)\.(\d{1,6}))$/;
@@ -17,16 +17,16 @@ export function parseTime(text: string): number | null {
   return Number.isNaN(time) || new Date(time).toISOString() !== iso ? null : time;
 }
 
-/** An empty time is none. */
-export function usagePeriod(minor: number) {
-  const anything = z.unknown().optional();
-  return parameters(minor, {
-    start: last.optional(),
-    end: last.optional(),
-    detailed: last.optional(),
-    limit: anything,
-    marker: anything,
-  });
-}
+/** An empty time is none. What the page is to be is looked at where there are pages. */
+export const usagePeriod = versioned(
+  {
+    start: { schema: last },
+    end: { schema: last },
+    detailed: { schema: last },
+    limit: { schema: z.unknown() },
+    marker: { schema: z.unknown() },
+  },
+  "query.strict",
+);
 
 export const usagePage = z.object({ limit: whole.optional(), marker: last.optional() });

@@ -32,10 +32,7 @@ export type Shape<T extends Table> = {
  * the microversions `strict`, and dropped in the others.
  */
 export function versioned<T extends Table>(table: T, strict?: Feature): (minor: number) => z.ZodType<Shape<T>> {
-  const made = new Map<number, z.ZodType<Shape<T>>>();
   return (minor) => {
-    const known = made.get(minor);
-    if (known) return known;
     const shape: Record<string, z.ZodType> = {};
     for (const [name, row] of Object.entries(table)) {
       const form = [row].flat().find(({ on }) => on === undefined || has(minor, on));
@@ -47,8 +44,6 @@ export function versioned<T extends Table>(table: T, strict?: Feature): (minor: 
     }
     const object = strict === undefined || has(minor, strict) ? z.strictObject(shape) : z.object(shape);
     // The compiler cannot see through the table; this is the one place that tells it what the table makes.
-    const typed = object as unknown as z.ZodType<Shape<T>>;
-    made.set(minor, typed);
-    return typed;
+    return object as unknown as z.ZodType<Shape<T>>;
   };
 }
