@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Calls } from "./calls.ts";
+import type { AgentConfig } from "./config.ts";
 import { Consoles } from "./console/consoles.ts";
 import type { Driver, DriverContext } from "./drivers/driver.ts";
 import type { Identity } from "./identity.ts";
@@ -14,9 +15,6 @@ import { Reconcile } from "./reconcile.ts";
 import { Snapshots } from "./snapshots.ts";
 import { makeSharedDir } from "./state-dir.ts";
 
-/** nova: sync_power_state_interval and update_resources_interval, with their defaults. */
-const SYNC_POWER_STATES_MS = 600_000;
-const UPDATE_RESOURCES_MS = 60_000;
 const PRUNE_JOURNAL_MS = 24 * 60 * 60 * 1000;
 const PRUNE_SNAPSHOTS_MS = 60 * 60 * 1000;
 /** How long a stop waits for the calls that run, and for the hypervisor to let go. All of a stop has 3 s. */
@@ -26,13 +24,12 @@ const DRIVER_CLOSE_MS = 500;
 export type AgentOptions = {
   stateDir: string;
   identity: Identity;
+  config: AgentConfig;
   /** Names the driver's directory. */
   driverName: string;
   loadDriver(context: DriverContext): Promise<Driver>;
   version: string;
   log: Log;
-  syncPowerStatesMs?: number;
-  updateResourcesMs?: number;
 };
 
 /** `stop` leaves every guest as it is and resolves within 3 s; it may be called again. */
@@ -71,7 +68,7 @@ async function startDriver(options: AgentOptions, images: ImageCache): Promise<D
 type Parts = { journal: Journal; images: ImageCache; driver: Driver; snapshots: Snapshots };
 
 function assemble(options: AgentOptions, { journal, images, driver, snapshots }: Parts): RunningAgent {
-  const { identity, version, log } = options;
+  const { identity, config, version, log } = options;
   const consoles = new Consoles({ driver, edge: identity.edge, log });
   const calls = new Calls({
     driver,
@@ -81,6 +78,7 @@ function assemble(options: AgentOptions, { journal, images, driver, snapshots }:
     cacheImage: (image) => images.prefetch(image),
     snapshots,
     onScreenGone: (server) => consoles.close(server),
+    maxBuilds: config.max_concurrent_builds,
   });
   const reconcile = new Reconcile({
     driver,
@@ -102,13 +100,13 @@ function assemble(options: AgentOptions, { journal, images, driver, snapshots }:
   const periodic = [
     every({
       name: "sync_power_states",
-      intervalMs: options.syncPowerStatesMs ?? SYNC_POWER_STATES_MS,
+      intervalMs: config.sync_power_state_interval * 1000,
       run: () => reconcile.syncPowerStates(),
       log,
     }),
     every({
       name: "update_resources",
-      intervalMs: options.updateResourcesMs ?? UPDATE_RESOURCES_MS,
+      intervalMs: config.update_resources_interval * 1000,
       run: () => reconcile.updateResources(),
       log,
     }),

@@ -15,8 +15,6 @@ import type { Log } from "./log.ts";
 import { bind, type Host, type Work } from "./methods.ts";
 import { Slots, Turns } from "./turns.ts";
 
-/** nova: max_concurrent_builds, with its default. */
-const MAX_CONCURRENT_BUILDS = 10;
 /** The protocol's limit on an error's message (frames.ts: callError). */
 const MAX_MESSAGE_CHARS = 1024;
 
@@ -42,7 +40,8 @@ export type CallsOptions = Host & {
   log: Log;
   /** Called when a server's screen has ended, even if it has a new one since: its console sessions show the old one. */
   onScreenGone?(server: string): void;
-  maxBuilds?: number;
+  /** nova: max_concurrent_builds. */
+  maxBuilds: number;
 };
 
 type Signal = { kind: Signalled | undefined; abort: AbortController };
@@ -58,7 +57,7 @@ export class Calls {
 
   constructor(options: CallsOptions) {
     this.#options = options;
-    this.#slots = new Slots(options.maxBuilds ?? MAX_CONCURRENT_BUILDS);
+    this.#slots = new Slots(options.maxBuilds);
   }
 
   /** Never rejects. The same call may be given any number of times, at any time. */

@@ -3,8 +3,9 @@
 import { hostname } from "node:os";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { type RunningAgent, startAgent } from "./agent.ts";
+import { type AgentConfig, loadConfig, VIRT_TYPES } from "./config.ts";
 import { DriverError } from "./drivers/driver.ts";
-import { DRIVERS, type DriverChoice, loadDriver, VIRT_TYPES } from "./drivers/load.ts";
+import { DRIVERS, loadDriver } from "./drivers/load.ts";
 import { enroll } from "./enroll.ts";
 import { describe, Failure } from "./failure.ts";
 import { loadIdentity } from "./identity.ts";
@@ -19,9 +20,10 @@ const EXIT_USAGE = 2;
 type EnrollFlags = { edge: string; joinToken: string; host: string; state: string };
 type RunFlags = {
   state: string;
+  config?: string;
   driver: (typeof DRIVERS)[number];
-  connectionUri: string;
-  virtType: (typeof VIRT_TYPES)[number];
+  connectionUri?: string;
+  virtType?: (typeof VIRT_TYPES)[number];
   fakeVcpus?: number;
   fakeMemoryMb?: number;
   fakeDiskGb?: number;
@@ -43,29 +45,35 @@ async function runAgent(flags: RunFlags): Promise<void> {
   let agent: RunningAgent | undefined;
   stopOnSignal(async () => agent?.stop(), log);
   const identity = await loadIdentity(flags.state);
-  const choice = driverChoice(flags, identity.host);
+  const config = withFlags(loadConfig(flags.state, flags.config), flags);
+  const { driver } = flags;
   const version = agentVersion();
-  log("agent.starting", { host: identity.host, edge: identity.edge, driver: choice.driver, version });
+  log("agent.starting", { host: identity.host, edge: identity.edge, driver, version });
   agent = await startAgent({
     stateDir: flags.state,
     identity,
-    driverName: choice.driver,
-    loadDriver: (context) => loadDriver(choice, context),
+    config,
+    driverName: driver,
+    loadDriver: (context) => loadDriver({ driver, host: identity.host, config }, context),
     version,
     log,
   });
 }
 
-function driverChoice(flags: RunFlags, host: string): DriverChoice {
-  if (flags.driver === "libvirt") {
-    return { driver: "libvirt", connectionUri: flags.connectionUri, virtType: flags.virtType };
-  }
+/** What the command line says wins over the file. */
+function withFlags({ libvirt, fake, ...config }: AgentConfig, flags: RunFlags): AgentConfig {
   return {
-    driver: "fake",
-    hostname: host,
-    ...(flags.fakeVcpus !== undefined && { vcpus: flags.fakeVcpus }),
-    ...(flags.fakeMemoryMb !== undefined && { memory_mb: flags.fakeMemoryMb }),
-    ...(flags.fakeDiskGb !== undefined && { local_gb: flags.fakeDiskGb }),
+    ...config,
+    libvirt: {
+      ...libvirt,
+      connection_uri: flags.connectionUri ?? libvirt.connection_uri,
+      virt_type: flags.virtType ?? libvirt.virt_type,
+    },
+    fake: {
+      vcpus: flags.fakeVcpus ?? fake.vcpus,
+      memory_mb: flags.fakeMemoryMb ?? fake.memory_mb,
+      local_gb: flags.fakeDiskGb ?? fake.local_gb,
+    },
   };
 }
 
@@ -104,8 +112,11 @@ function commandLine(): Command {
     .description("connect to the edge and stay connected")
     .addOption(state())
     .addOption(new Option("--driver <name>", "the hypervisor").choices(DRIVERS).default("libvirt"))
-    .option("--connection-uri <uri>", "libvirt's connection URI", "qemu:///system")
-    .addOption(new Option("--virt-type <type>", "libvirt's domain type").choices(VIRT_TYPES).default("auto"))
+    .option("--config <file>", "the agent's options, by Nova's names (default: agent.toml in --state, if it is there)")
+    .option("--connection-uri <uri>", "libvirt's connection URI (default: the config's, else qemu:///system)")
+    .addOption(
+      new Option("--virt-type <type>", "libvirt's domain type (default: the config's, else auto)").choices(VIRT_TYPES),
+    )
     .option("--fake-vcpus <n>", "the fake hypervisor's CPUs", positive)
     .option("--fake-memory-mb <n>", "the fake hypervisor's memory in MiB", positive)
     .option("--fake-disk-gb <n>", "the fake hypervisor's disk in GiB", positive)

@@ -5,9 +5,11 @@ export type PeriodicTask = { name: string; intervalMs: number; run(): Promise<vo
 
 /**
  * Runs the task every `intervalMs`, counted from the end of one run to the start of the next, so that a slow task never
- * runs twice at a time. A failure is logged and the next run comes as usual. Returns the way to stop.
+ * runs twice at a time. A failure is logged and the next run comes as usual. An interval below 0 is never.
+ * Returns the way to stop.
  */
 export function every({ name, intervalMs, run, log }: PeriodicTask): () => void {
+  if (intervalMs < 0) return () => undefined;
   let stopped = false;
   let timer: NodeJS.Timeout;
   const schedule = () => {

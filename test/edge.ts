@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { createTestHarness } from "wrangler";
 import { type RunningAgent, startAgent } from "../agent/agent.ts";
+import { parseConfig } from "../agent/config.ts";
 import { loadDriver } from "../agent/drivers/load.ts";
 import { enroll } from "../agent/enroll.ts";
 import { loadIdentity } from "../agent/identity.ts";
@@ -33,7 +34,14 @@ export type CallOptions = {
   /** The microversion 2.x that is asked for; 61 unless told. */
   minor?: number;
 };
-export type TestAgentOptions = { vcpus?: number; memory_mb?: number; local_gb?: number; stateDir?: string };
+/** `toml`: its agent.toml. */
+export type TestAgentOptions = {
+  vcpus?: number;
+  memory_mb?: number;
+  local_gb?: number;
+  stateDir?: string;
+  toml?: string;
+};
 export type TestAgent = { host: string; stateDir: string; logs: Record<string, unknown>[]; agent: RunningAgent };
 
 /** The project that the admin's token is for. */
@@ -106,14 +114,17 @@ export async function login(url: string): Promise<string> {
 }
 
 async function startTestAgent(url: string, cloud: Cloud, host: string, options: TestAgentOptions): Promise<TestAgent> {
-  const { stateDir = mkdtempSync(join(tmpdir(), "edgenova-")), ...size } = options;
+  const { stateDir = mkdtempSync(join(tmpdir(), "edgenova-")), toml = "", ...size } = options;
+  const given = parseConfig(toml);
+  const config = { ...given, fake: { ...given.fake, ...size } };
   await enroll({ edge: url, joinToken: await cloud.joinToken(host), host, stateDir });
   const logs: Record<string, unknown>[] = [];
   const agent = await startAgent({
     stateDir,
     identity: await loadIdentity(stateDir),
+    config,
     driverName: "fake",
-    loadDriver: (context) => loadDriver({ driver: "fake", hostname: host, ...size }, context),
+    loadDriver: (context) => loadDriver({ driver: "fake", host, config }, context),
     version: "test",
     log: (event, fields = {}) => void logs.push({ event, ...fields }),
   });

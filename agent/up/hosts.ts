@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { parseConfig } from "../config.ts";
 import { loadDriver } from "../drivers/load.ts";
 import { enroll } from "../enroll.ts";
 import { Failure } from "../failure.ts";
@@ -25,7 +26,9 @@ export function hostNames({ driver, hosts }: UpOptions): string[] {
 export async function checkHypervisor({ driver, connectionUri, virtType }: UpOptions): Promise<void> {
   if (driver !== "libvirt") return;
   const stateDir = mkdtempSync(join(tmpdir(), "edgenova-check-"));
-  const choice = { driver, connectionUri, virtType } as const;
+  const defaults = parseConfig("");
+  const libvirt = { ...defaults.libvirt, connection_uri: connectionUri, virt_type: virtType };
+  const choice = { driver, host: hostname(), config: { ...defaults, libvirt } };
   const context = { stateDir, image: () => Promise.reject(new Error("no images in a check")), log: () => undefined };
   try {
     const hypervisor = await loadDriver(choice, context);

@@ -1,7 +1,8 @@
 /** The command line of `npm start`. */
 import { resolve } from "node:path";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { DRIVERS, VIRT_TYPES } from "../drivers/load.ts";
+import { VIRT_TYPES } from "../config.ts";
+import { DRIVERS } from "../drivers/load.ts";
 
 export type UpOptions = {
   driver: (typeof DRIVERS)[number];

@@ -1,5 +1,6 @@
 /** The real agent in a process of its own, with the bench's driver or the fake one. */
 import { startAgent } from "../../agent/agent.ts";
+import { parseConfig } from "../../agent/config.ts";
 import { loadDriver } from "../../agent/drivers/load.ts";
 import { enroll } from "../../agent/enroll.ts";
 import { loadIdentity } from "../../agent/identity.ts";
@@ -24,14 +25,14 @@ let isUp = (): void => undefined;
 const up = new Promise<void>((resolve) => {
   isUp = resolve;
 });
+const config = parseConfig("[fake]\nvcpus = 1000\nmemory_mb = 1_000_000\nlocal_gb = 100_000");
 const agent = await startAgent({
   stateDir,
   identity: await loadIdentity(stateDir),
+  config,
   driverName: screen === null ? "fake" : "bench",
   loadDriver: async (context) =>
-    screen === null
-      ? loadDriver({ driver: "fake", hostname: host, vcpus: 1000, memory_mb: 1_000_000, local_gb: 100_000 }, context)
-      : new BenchDriver(screen),
+    screen === null ? loadDriver({ driver: "fake", host, config }, context) : new BenchDriver(screen),
   version: "bench",
   log: (event, fields) => {
     write(event, fields);

@@ -21,7 +21,7 @@ let gone: string[];
 let cached: unknown[];
 let snapshots: Host["snapshots"];
 
-function start(maxBuilds?: number): void {
+function start(maxBuilds = 10): void {
   journal = new Journal(join(dir, "journal.db"));
   calls = new Calls({
     driver,
@@ -34,7 +34,7 @@ function start(maxBuilds?: number): void {
     },
     snapshots,
     onScreenGone: (server) => gone.push(server),
-    ...(maxBuilds !== undefined && { maxBuilds }),
+    maxBuilds,
   });
 }
 /** What a kill leaves: the file as it is, and no memory. */

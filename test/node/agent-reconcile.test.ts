@@ -21,7 +21,7 @@ beforeEach(() => {
   const { log } = recordingLog();
   const journal = new Journal(join(temporaryDir(), "journal.db"));
   const host = { openConsole: async () => undefined, cacheImage: async () => true, snapshots: NO_SNAPSHOTS };
-  calls = new Calls({ driver, journal, log, ...host });
+  calls = new Calls({ driver, journal, log, maxBuilds: 10, ...host });
   const send = (frame: FromAgent) => {
     if (up) sent.push(frame);
     return up;

@@ -11,7 +11,7 @@ import { LibvirtDriver, type LibvirtOptions } from "../../agent/drivers/libvirt/
 import { POWER_STATE, type VncAddress } from "../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import { FULL_DRIVE } from "../config-drive.ts";
-import { GRUB_ISO, LIBVIRT_NEEDS, type PrivateLibvirtd, startLibvirtd } from "./libvirtd.ts";
+import { GRUB_ISO, LIBVIRT, LIBVIRT_NEEDS, type PrivateLibvirtd, startLibvirtd } from "./libvirtd.ts";
 import { needs } from "./requirement.ts";
 
 const { paths, apt } = LIBVIRT_NEEDS;
@@ -69,7 +69,7 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
 
   async function open(over: Partial<LibvirtOptions> = {}): Promise<LibvirtDriver> {
     const ctx = { stateDir: join(libvirtd.root, "state"), image: async () => base, log: () => {} };
-    const options: LibvirtOptions = { connectionUri: libvirtd.uri, virtType: "qemu", waitSoftRebootSeconds: 2 };
+    const options: LibvirtOptions = { ...LIBVIRT, connection_uri: libvirtd.uri, wait_soft_reboot_seconds: 2 };
     const opened = new LibvirtDriver(ctx, { ...options, ...over });
     await opened.init();
     opened.onLifecycle((guest) => told.push(guest));
@@ -145,7 +145,7 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
   it("starts a guest that shut down in a SOFT reboot, and gives way to a power off", {
     timeout: TIMEOUT_MS,
   }, async () => {
-    const patient = await open({ waitSoftRebootSeconds: 120 });
+    const patient = await open({ wait_soft_reboot_seconds: 120 });
     try {
       await patient.spawn(uuid, spec("iso"), goOn);
       const first = await qemuId();
@@ -316,8 +316,8 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
 
   it("says what to do when libvirt is not there", async () => {
     const ctx = { stateDir: libvirtd.root, image: async () => base, log: () => {} };
-    const connectionUri = `qemu:///system?socket=${libvirtd.root}/none`;
-    const lost = new LibvirtDriver(ctx, { connectionUri, virtType: "qemu" });
+    const connection_uri = `qemu:///system?socket=${libvirtd.root}/none`;
+    const lost = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri });
     const advice = /apt-get install libvirt-daemon-system qemu-system-x86 qemu-utils/;
     await expect(lost.init()).rejects.toMatchObject({ code: "HypervisorUnavailable" });
     await expect(lost.init()).rejects.toThrow(advice);
@@ -339,7 +339,7 @@ describe.skipIf(missing || !root)("LibvirtDriver on qemu:///system", () => {
     await copyFile(GRUB_ISO, base);
     await run("chmod", ["0400", base]);
     const ctx = { stateDir, image: async () => base, log: () => {} };
-    driver = new LibvirtDriver(ctx, { connectionUri: libvirtd.uri, virtType: "qemu" });
+    driver = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri: libvirtd.uri });
     await driver.init();
   }, TIMEOUT_MS);
 
@@ -382,7 +382,7 @@ describe.skipIf(missing || !root)("LibvirtDriver on qemu:///system", () => {
     await mkdir(join(closed, "state"), { recursive: true });
     await run("chmod", ["0700", closed]);
     const ctx = { stateDir: join(closed, "state"), image: async () => base, log: () => {} };
-    const shut = new LibvirtDriver(ctx, { connectionUri: libvirtd.uri, virtType: "qemu" });
+    const shut = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri: libvirtd.uri });
     await expect(shut.init()).rejects.toMatchObject({ code: "HypervisorUnavailable" });
     await expect(shut.init()).rejects.toThrow("0711");
   });

@@ -12,7 +12,7 @@ import { diagnostics, type GuestSpec, type ImageRef } from "../../functions/prot
 import { FULL_DRIVE } from "../config-drive.ts";
 import { bootDisk } from "./boot-sector.ts";
 import { CLOUD_INIT_NEEDS, readByCloudInit } from "./cloud-init.ts";
-import { GRUB_ISO, LIBVIRT_NEEDS, type PrivateLibvirtd, startLibvirtd } from "./libvirtd.ts";
+import { GRUB_ISO, LIBVIRT, LIBVIRT_NEEDS, type PrivateLibvirtd, startLibvirtd } from "./libvirtd.ts";
 import { needs } from "./requirement.ts";
 
 const { paths, apt } = LIBVIRT_NEEDS;
@@ -74,7 +74,7 @@ describe.skipIf(missing)("a guest on qemu:///session", () => {
     const path = (ref: ImageRef) =>
       ref.disk_format === "iso" ? GRUB_ISO : join(libvirtd.root, IMAGES[Number(ref.id.at(-1))] ?? "");
     const ctx = { stateDir: join(libvirtd.root, "state"), image: async (ref: ImageRef) => path(ref), log: () => {} };
-    const opened = new LibvirtDriver(ctx, { connectionUri: libvirtd.uri, virtType: "qemu", waitSoftRebootSeconds: 60 });
+    const opened = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri: libvirtd.uri, wait_soft_reboot_seconds: 60 });
     await opened.init();
     opened.onLifecycle((guest) => told.push(guest));
     return opened;

@@ -9,7 +9,7 @@ import { LibvirtDriver } from "../../agent/drivers/libvirt/libvirt-driver.ts";
 import { POWER_STATE } from "../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import { bootDisk } from "./boot-sector.ts";
-import { GRUB_ISO, LIBVIRT_NEEDS, type PrivateLibvirtd, startLibvirtd } from "./libvirtd.ts";
+import { GRUB_ISO, LIBVIRT, LIBVIRT_NEEDS, type PrivateLibvirtd, startLibvirtd } from "./libvirtd.ts";
 import { needs } from "./requirement.ts";
 
 const { paths, apt } = LIBVIRT_NEEDS;
@@ -53,7 +53,7 @@ describe.skipIf(missing)("a snapshot on qemu:///session", () => {
     await mkdir(at("state"));
     await writeFile(at("base"), bootDisk("own"));
     const ctx = { stateDir: at("state"), image: async () => base, log: () => {} };
-    driver = new LibvirtDriver(ctx, { connectionUri: libvirtd.uri, virtType: "qemu" });
+    driver = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri: libvirtd.uri });
     await driver.init();
   }, TIMEOUT_MS);
   afterEach(() => driver?.destroy(uuid), TIMEOUT_MS);
@@ -157,7 +157,7 @@ describe.skipIf(missing || !root)("a snapshot on qemu:///system", () => {
     const libvirtd = await startLibvirtd("system");
     const at = (name: string) => join(libvirtd.root, name);
     const ctx = { stateDir: at("state"), image: async () => at("base"), log: () => {} };
-    const driver = new LibvirtDriver(ctx, { connectionUri: libvirtd.uri, virtType: "qemu" });
+    const driver = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri: libvirtd.uri });
     try {
       await mkdir(at("state"), { mode: 0o700 });
       await copyFile(GRUB_ISO, at("base"));

@@ -14,6 +14,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { parseConfig } from "../../agent/config.ts";
 
 const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 10_000;
@@ -27,6 +28,9 @@ export const LIBVIRT_NEEDS = {
   apt: "libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils genisoimage",
 };
 export const GRUB_ISO = "/usr/lib/grub-rescue/grub-rescue-cdrom.iso";
+
+/** The driver's options, for guests that need no KVM. */
+export const LIBVIRT = parseConfig("[libvirt]\nvirt_type = 'qemu'").libvirt;
 
 export type PrivateLibvirtd = {
   uri: string;

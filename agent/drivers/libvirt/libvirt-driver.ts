@@ -8,6 +8,7 @@ import {
   type ImageRef,
   MAX_CONSOLE_BYTES,
 } from "../../../functions/protocol/methods.ts";
+import type { AgentConfig } from "../../config.ts";
 import { Turns } from "../../turns.ts";
 import {
   type Driver,
@@ -37,15 +38,8 @@ import { endRescue, rescue } from "./rescue.ts";
 import { askToShutDown } from "./shutdown.ts";
 import { snapshotDisk } from "./snapshot.ts";
 
-/** Nova's names (nova/conf/libvirt.py). `wait_soft_reboot_seconds`: how long a guest may take to shut down. */
-export type LibvirtOptions = {
-  connectionUri: string;
-  virtType: "auto" | "kvm" | "qemu";
-  waitSoftRebootSeconds?: number;
-};
+export type LibvirtOptions = AgentConfig["libvirt"];
 
-/** Nova's default of wait_soft_reboot_seconds. */
-const WAIT_SOFT_REBOOT_SECONDS = 120;
 const GIB = 2 ** 30;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -67,7 +61,7 @@ export class LibvirtDriver implements Driver {
   }
 
   async init(): Promise<void> {
-    const link = new Link(parseConnectionUri(this.#options.connectionUri), {
+    const link = new Link(parseConnectionUri(this.#options.connection_uri), {
       lifecycle: (uuid) => this.#watch.hint(uuid),
       restored: () => void this.#lookAtAll().catch(() => {}),
       log: (event, fields) => this.#ctx.log(event, fields),
@@ -182,7 +176,7 @@ export class LibvirtDriver implements Driver {
   /** As Nova, HARD is a new QEMU process and not a reset: it also helps a guest whose QEMU hangs. */
   reboot(uuid: string, type: "SOFT" | "HARD", hurry: AbortSignal): Promise<void> {
     return this.#change("reboot", uuid, async (libvirt, domain) => {
-      const seconds = this.#options.waitSoftRebootSeconds ?? WAIT_SOFT_REBOOT_SECONDS;
+      const seconds = this.#options.wait_soft_reboot_seconds;
       const went = type === "SOFT" && (await this.#shutDown(libvirt, domain, { seconds, hurry }));
       if (!went) await stop(libvirt, domain);
       // The guest may have restarted by itself in between.
@@ -261,7 +255,7 @@ export class LibvirtDriver implements Driver {
   }
 
   async #virtType(): Promise<"kvm" | "qemu"> {
-    if (this.#options.virtType !== "auto") return this.#options.virtType;
+    if (this.#options.virt_type !== "auto") return this.#options.virt_type;
     return this.#host.kvm && (await kvmUsable(this.#host.qemuUser)) ? "kvm" : "qemu";
   }
 
