@@ -1,5 +1,6 @@
 /** The options in wrangler.toml's [vars]: Nova's names in upper case, each with its unit and its bounds. */
 import { z } from "zod";
+import { serviceDownTime } from "./compute/liveness.ts";
 import { SCHEDULER_OPTIONS } from "./scheduler/options.ts";
 
 const count = (min: number, max = 2 ** 31 - 1) => z.coerce.number().int().min(min).max(max);
@@ -73,7 +74,7 @@ const options = z.object({
   RESERVED_HOST_MEMORY_MB: count(0),
   /** Seconds between an agent's heartbeats. */
   REPORT_INTERVAL: seconds(0.1),
-  /** Seconds without a heartbeat after which a host counts as down. */
+  /** Seconds without a heartbeat after which a host counts as down; 2.5 x REPORT_INTERVAL where it is not above that interval. */
   SERVICE_DOWN_TIME: seconds(0.1),
   /** Seconds after which a build that waits for its host fails; 0: never. */
   INSTANCE_BUILD_TIMEOUT: seconds(0),
@@ -112,10 +113,12 @@ const options = z.object({
   /** At least 32 bytes in base64url; signs users' tokens and console tickets. */
   TOKEN_KEY: z.base64url().min(43),
 });
-const schema = options.refine(
-  (all) => all.OIDC_ISSUER === "" || (all.OIDC_AUDIENCE !== "" && all.OIDC_JWKS_URL !== ""),
-  { path: ["OIDC_ISSUER"], message: "OIDC_AUDIENCE and OIDC_JWKS_URL must be given with it." },
-);
+const schema = options
+  .refine((all) => all.OIDC_ISSUER === "" || (all.OIDC_AUDIENCE !== "" && all.OIDC_JWKS_URL !== ""), {
+    path: ["OIDC_ISSUER"],
+    message: "OIDC_AUDIENCE and OIDC_JWKS_URL must be given with it.",
+  })
+  .transform((all) => ({ ...all, SERVICE_DOWN_TIME: serviceDownTime(all) }));
 export type Config = z.infer<typeof schema>;
 
 const parsed = new WeakMap<object, Config>();

@@ -122,7 +122,7 @@ async function show(c: Context<AppEnv>, servers: boolean | undefined): Promise<R
 
 async function uptime(c: Context<AppEnv>): Promise<Response> {
   const host = await hypervisorOf(c);
-  if (!host.up) throw badRequest(`Compute service of ${host.host} is unavailable at this time.`);
+  if (!host.up || !host.connected) throw badRequest(`Compute service of ${host.host} is unavailable at this time.`);
   const text = await uptimeOf(c, host);
   if (text === null) throw new Fault(501, "Virt driver does not implement uptime function.");
   return c.json({ hypervisor: { ...brief(c, host), uptime: text } });

@@ -26,13 +26,14 @@ import {
 } from "../protocol/guest.ts";
 import type { Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
-import type { HostState, ServiceStatus } from "../scheduler/host-state.ts";
+import { gist, type HostState, type ServiceStatus } from "../scheduler/host-state.ts";
 import { migrate, migrateExisting } from "../store/migrate.ts";
 import type { CallReply, CallRequest } from "./call.ts";
 import { Calls, type Settled } from "./calls.ts";
 import { capacity, lacking, type Resources } from "./claims.ts";
 import { HostStore, MIGRATIONS } from "./host-store.ts";
 import { Link, send } from "./link.ts";
+import { Watch } from "./watch.ts";
 
 type Hello = Extract<FromAgent, { t: "hello" }>;
 type Service = { uuid: string; created_at: string; inventory: Inventory } & Partial<ServiceStatus>;
@@ -52,14 +53,17 @@ export class Host extends DurableObject<Env> {
   readonly #store: HostStore;
   readonly #link: Link;
   readonly #calls: Calls;
+  readonly #watch: Watch;
   #lastSeq = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     migrateExisting(ctx.storage, MIGRATIONS);
-    const { SERVICE_DOWN_TIME, RPC_RESPONSE_TIMEOUT } = config(env);
+    const { REPORT_INTERVAL, SERVICE_DOWN_TIME, RPC_RESPONSE_TIMEOUT } = config(env);
+    const times = { reportMs: REPORT_INTERVAL * 1000, downMs: SERVICE_DOWN_TIME * 1000 };
     this.#store = new HostStore(ctx.storage.sql);
-    this.#link = new Link(ctx, SERVICE_DOWN_TIME * 1000);
+    this.#link = new Link(ctx, times.downMs);
+    this.#watch = new Watch(ctx.storage, this.#link, times);
     this.#calls = new Calls(this.#store, this.#link, RPC_RESPONSE_TIMEOUT * 1000);
     // What an idle fleet costs: this line, counted.
     log("host.woken", { host: this.#name() });
@@ -137,15 +141,17 @@ export class Host extends DurableObject<Env> {
   state(): HostState | null {
     const service = this.#service();
     if (service === null) return null;
+    const seenAt = this.#watch.seenAt();
     return {
       host: this.#name(),
       uuid: service.uuid,
       seq: this.#nextSeq(),
-      up: this.#link.current() !== null && !service.forced_down,
+      up: this.#watch.isUp() && !service.forced_down,
+      connected: this.#link.current() !== null,
       enabled: service.enabled ?? true,
       disabled_reason: service.disabled_reason ?? null,
       forced_down: service.forced_down ?? false,
-      updated_at: new Date().toISOString(),
+      updated_at: seenAt === null ? service.created_at : new Date(seenAt).toISOString(),
       inventory: service.inventory,
       capacity: capacity(service.inventory, config(this.env)),
       used: this.#store.used(),
@@ -167,8 +173,13 @@ export class Host extends DurableObject<Env> {
 
   /** Forgets the service, unless servers are here, and its agent's key with it: the host comes back by enrolling. */
   async deleteService(): Promise<Result<undefined, { kind: "in_use" }>> {
-    if (this.#store.used().instances > 0) return err({ kind: "in_use" });
-    this.ctx.storage.kv.delete("service");
+    const claims = this.#store.allocations();
+    // A host that is gone for good keeps the claims of servers that were deleted since: they go with it.
+    const gone = this.#link.current() === null && claims.every(({ leaving }) => leaving);
+    if (claims.length > 0 && !gone) return err({ kind: "in_use" });
+    for (const { server } of claims) this.#store.free(server);
+    for (const key of ["service", "told", "failed_builds"]) this.ctx.storage.kv.delete(key);
+    this.#watch.forget();
     await this.env.IDENTITY.getByName("default").removeAgent(this.#name());
     this.#link.close(CLOSE.REVOKED, "the host was removed");
     log("service.deleted", { host: this.#name() });
@@ -206,15 +217,27 @@ export class Host extends DurableObject<Env> {
     }
   }
 
+  /** The scheduler hears of it when the agent is not back by the next look: most are, as after their restart. */
   override webSocketClose(ws: WebSocket): void {
     log("host.unlinked", { host: this.#name() });
     if (this.#link.remainsWithout(ws)) return;
     this.#calls.unlinked();
-    this.#later(this.#publish());
+    const seenAt = this.#link.seenOn(ws);
+    if (seenAt !== null) this.#watch.unlinked(seenAt);
   }
 
   override webSocketError(ws: WebSocket): void {
     this.webSocketClose(ws);
+  }
+
+  /** Looks whether the agent lives, and tells the scheduler what it does not know of that. */
+  override async alarm(info?: AlarmInvocationInfo): Promise<void> {
+    if (this.#watch.look(info?.scheduledTime ?? Date.now())) {
+      log("host.down", { host: this.#name(), seen_at: this.#watch.seenAt() });
+      // An agent that lives after all dials again.
+      this.#link.close(CLOSE.SILENT, "no heartbeat came in time");
+    }
+    await this.#publishNews();
   }
 
   #hello(ws: WebSocket, frame: Hello): void {
@@ -227,10 +250,11 @@ export class Host extends DurableObject<Env> {
   #welcome(ws: WebSocket, frame: Hello, version: number): void {
     this.#saveInventory(frame.inventory);
     this.#link.makeReady(ws);
+    this.#watch.linked();
     send(ws, { t: "welcome", version, report_interval: config(this.env).REPORT_INTERVAL });
     log("host.linked", { host: frame.host, agent: frame.agent, version, guests: frame.guests.length });
     this.#calls.resume(ws);
-    this.#later(this.#publish());
+    this.#later(this.#publishNews());
     this.#compare(frame.guests);
     this.#findMissing(frame.guests);
   }
@@ -303,14 +327,28 @@ export class Host extends DurableObject<Env> {
   }
 
   #saveInventory(inventory: Inventory): void {
-    const known = this.#service() ?? { uuid: crypto.randomUUID(), created_at: new Date().toISOString() };
-    this.ctx.storage.kv.put("service", { ...known, inventory } satisfies Service);
+    const known = this.#service();
+    if (known !== null && JSON.stringify(known.inventory) === JSON.stringify(inventory)) return;
+    const service = known ?? { uuid: crypto.randomUUID(), created_at: new Date().toISOString() };
+    this.ctx.storage.kv.put("service", { ...service, inventory } satisfies Service);
   }
 
   /** Tells the scheduler how this host is now. What it misses it hears at the next claim: it proposes, we dispose. */
   async #publish(): Promise<void> {
     const state = this.state();
-    if (state !== null) await this.env.SCHEDULER.getByName("default").updateHost(state);
+    if (state === null) return;
+    await this.env.SCHEDULER.getByName("default").updateHost(state);
+    if (state.seq === this.#lastSeq && gist(state) !== this.#told()) this.ctx.storage.kv.put("told", gist(state));
+  }
+
+  /** As well, but not what it was told before: a fleet that comes back as it was is no load on it. */
+  async #publishNews(): Promise<void> {
+    const state = this.state();
+    if (state !== null && gist(state) !== this.#told()) await this.#publish();
+  }
+
+  #told(): string | null {
+    return this.ctx.storage.kv.get<string>("told") ?? null;
   }
 
   #nextSeq(): number {

@@ -1,4 +1,4 @@
-/** The control socket of one host: hibernates with its attachment, and counts as up while heartbeats come on it. */
+/** The control socket of one host: hibernates with its attachment, and serves while heartbeats come on it. */
 import { CLOSE, encode, PING, PONG, type ToAgent } from "../protocol/frames.ts";
 
 /** Survives hibernation with the socket. `ready` once hello was answered. */
@@ -41,17 +41,30 @@ export class Link {
   /** The socket to the agent; null when there is none, or no heartbeat came on it in time. */
   current(): WebSocket | null {
     for (const ws of this.#ctx.getWebSockets()) {
-      const attachment = attachmentOf(ws);
-      if (!attachment?.ready || ws.readyState !== WebSocket.READY_STATE_OPEN) continue;
-      const beat = this.#ctx.getWebSocketAutoResponseTimestamp(ws)?.getTime() ?? 0;
-      if (Date.now() - Math.max(attachment.linked_at, beat) <= this.#downAfterMs) return ws;
+      if (ws.readyState !== WebSocket.READY_STATE_OPEN) continue;
+      const seen = this.seenOn(ws);
+      if (seen !== null && Date.now() - seen <= this.#downAfterMs) return ws;
     }
     return null;
   }
 
+  /** The last sign of life on a socket that carried calls, Unix ms; null for one that never did. */
+  seenOn(ws: WebSocket): number | null {
+    const attachment = attachmentOf(ws);
+    if (!attachment?.ready) return null;
+    return Math.max(attachment.linked_at, this.#ctx.getWebSocketAutoResponseTimestamp(ws)?.getTime() ?? 0);
+  }
+
+  /** The last sign of life on any socket that is there. */
+  seenAt(): number | null {
+    const seen = this.#ctx.getWebSockets().flatMap((ws) => this.seenOn(ws) ?? []);
+    return seen.length === 0 ? null : Math.max(...seen);
+  }
+
   /** Whether the host still has a socket when `gone` has ended: an old one's end must not take the new one down. */
   remainsWithout(gone: WebSocket): boolean {
-    return this.#ctx.getWebSockets().some((ws) => ws !== gone && this.isReady(ws));
+    const open = (ws: WebSocket) => ws.readyState === WebSocket.READY_STATE_OPEN && this.isReady(ws);
+    return this.#ctx.getWebSockets().some((ws) => ws !== gone && open(ws));
   }
 }
 

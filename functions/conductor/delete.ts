@@ -48,7 +48,7 @@ export const softDelete: ServerFlow = {
       async run(context, memo) {
         const { host } = context.record();
         await dropImage(context, memo.snapshot);
-        if (host !== null && (await context.host(host).state())?.up) {
+        if (host !== null && (await context.host(host).state())?.connected) {
           const patienceMs = context.config.RPC_RESPONSE_TIMEOUT * 1000;
           const done = await callHost(context, "power_off", {}, patienceMs);
           if (!done.ok) return done;

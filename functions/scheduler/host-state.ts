@@ -1,4 +1,5 @@
 /** A host as the scheduler sees it (nova: scheduler/host_manager.py HostState). */
+import { createHash } from "node:crypto";
 import type { Resources } from "../compute/claims.ts";
 import type { GroupPlacement } from "../project/groups.ts";
 import type { Inventory } from "../protocol/guest.ts";
@@ -28,14 +29,23 @@ export type HostState = ServiceStatus &
     uuid: string;
     /** Rises with every word of the host; an older word is dropped. */
     seq: number;
+    /** Heard of within service_down_time, and not forced down. */
     up: boolean;
-    /** When the host last gave word; ISO 8601. */
+    /** Its agent is there to be called: what is sent to the host now arrives. */
+    connected: boolean;
+    /** Its last sign of life that was told; ISO 8601. Heartbeats are not told one by one. */
     updated_at: string | null;
     inventory: Inventory;
     /** What may be claimed in all: after reservations and ratios. */
     capacity: Resources;
     used: Resources & { instances: number };
   };
+
+/** All that does not come with each claim, as one word: while it is the same, there is nothing to tell anew. */
+export function gist(state: HostState): string {
+  const { seq: _s, updated_at: _u, used: _c, io_ops: _i, failed_builds: _f, image_properties: _p, ...lasting } = state;
+  return createHash("sha256").update(JSON.stringify(lasting)).digest("base64url");
+}
 
 /** As operators see it. `id` is for the microversions before 2.53, and is never given twice. */
 export type KnownHost = HostState & { id: number; zone: string };

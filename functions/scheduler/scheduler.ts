@@ -26,6 +26,7 @@ const MIGRATIONS = [
 
 /** What a host's word did not hold in earlier versions. */
 const EARLIER = {
+  connected: true,
   disabled_reason: null,
   forced_down: false,
   updated_at: null,

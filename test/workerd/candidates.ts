@@ -11,6 +11,7 @@ export function candidate(change: Partial<CandidateHost> = {}): CandidateHost {
     uuid: change.host ?? "h",
     seq: 1,
     up: true,
+    connected: true,
     enabled: true,
     disabled_reason: null,
     forced_down: false,

@@ -129,7 +129,7 @@ it("waits for a host that goes away in the middle, and is built when it is back"
   const uuid = await create();
   await until(() => agent.calls.length === 1, "the spawn is asked for");
   agent.unlink();
-  await until(async () => !(await env.HOST.getByName(agent.host).state())?.up, "the host is down");
+  await until(async () => !(await env.HOST.getByName(agent.host).state())?.connected, "the agent is gone");
   expect(await show(uuid)).toMatchObject({ vm_state: "building", task_state: "spawning" });
   const back = await new ScriptedAgent(agent.host).link();
   expect(await built(uuid)).toMatchObject({ vm_state: "active" });
@@ -142,7 +142,7 @@ it("deletes while the host is away; the guest ends, and its claim is freed, when
   const uuid = await create();
   await built(uuid);
   agent.unlink();
-  await until(async () => !(await env.HOST.getByName(agent.host).state())?.up, "the host is down");
+  await until(async () => !(await env.HOST.getByName(agent.host).state())?.connected, "the agent is gone");
   await remove(uuid);
   expect(await held()).toEqual({ claimed: 1, quota: 0, guests: 1 });
   await agent.link();

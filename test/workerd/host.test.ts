@@ -67,7 +67,7 @@ describe("the link", () => {
     void agent.link();
     const state = await until(() => host("link-hasty").state(), "its hello was heard");
     expect(state.inventory).toMatchObject(INVENTORY);
-    await until(async () => (await host("link-hasty").state())?.up === false, "it is down");
+    await until(async () => (await host("link-hasty").state())?.connected === false, "it is gone");
   });
 
   it("wants hello first", async () => {

@@ -165,7 +165,7 @@ it("waits for a host that goes away in the middle of the upload, and asks it aga
   await begin("create_image");
   await until(() => agent.calls.some(({ method }) => method === "upload_snapshot"), "the upload is asked for");
   agent.unlink();
-  await until(async () => !(await env.HOST.getByName(agent.host).state())?.up, "the host is down");
+  await until(async () => !(await env.HOST.getByName(agent.host).state())?.connected, "the agent is gone");
   expect(await show()).toMatchObject({ task_state: "image_uploading" });
   agent.answer = (call) => {
     void bring(agent, call);

@@ -1,10 +1,15 @@
 import type { Filter } from "./filter.ts";
 
-/** The host's service is up and enabled (nova/scheduler/filters/compute_filter.py). */
+/**
+ * The host's service is up and enabled (nova/scheduler/filters/compute_filter.py). Besides, its agent is connected: there
+ * is no queue that would hold a build for one that is not, and its host refuses a claim at once.
+ */
 export const ComputeFilter: Filter = {
   name: "ComputeFilter",
   ask: () => (host) => {
     if (!host.enabled) return "its service is disabled";
-    return host.up ? null : "its service is down";
+    if (host.forced_down) return "its service is forced down";
+    if (!host.up) return `its service is down: no heartbeat since ${host.updated_at ?? "ever"}`;
+    return host.connected ? null : "its agent is not connected";
   },
 };
