@@ -13,6 +13,11 @@ const LINK_PATH = "/agent/v1/link";
 const HELLO_TIMEOUT_MS = 30_000;
 /** How long a close may take at a stop. The whole agent has 3 s. */
 const CLOSE_TIMEOUT_MS = 300;
+/**
+ * A fleet that lost its edge at one moment is back within a minute of its return: the longest wait, a dial that hangs
+ * (HANDSHAKE_TIMEOUT_MS), and one more wait.
+ */
+const BACKOFF: BackoffOptions = { baseMs: 1000, capMs: 20_000 };
 /** After a refusal that somebody must mend: never at once, and at last every few minutes. */
 const LASTING_FLOOR_MS = 5000;
 const LASTING_BACKOFF: BackoffOptions = { baseMs: 30_000, capMs: 300_000 };
@@ -40,7 +45,7 @@ export class Link {
 
   /** Dials until `stop`. Never rejects. */
   async run(): Promise<void> {
-    const { identity, log, retry } = this.#options;
+    const { identity, log, retry = BACKOFF } = this.#options;
     let failures = 0;
     let lasting = 0;
     while (!this.#stopping.signal.aborted) {

@@ -16,14 +16,7 @@ import {
   PONG,
   VERSIONS,
 } from "../protocol/frames.ts";
-import {
-  type GuestReport,
-  type Inventory,
-  POWER_STATE,
-  powerState,
-  type VncAddress,
-  vncAddress,
-} from "../protocol/guest.ts";
+import { type GuestReport, POWER_STATE, powerState, type VncAddress, vncAddress } from "../protocol/guest.ts";
 import type { Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import { gist, type HostState, type ServiceStatus } from "../scheduler/host-state.ts";
@@ -33,10 +26,10 @@ import { Calls, type Settled } from "./calls.ts";
 import { capacity, lacking, type Resources } from "./claims.ts";
 import { HostStore, MIGRATIONS } from "./host-store.ts";
 import { Link, send } from "./link.ts";
+import { ServiceRecord } from "./service-record.ts";
 import { Watch } from "./watch.ts";
 
 type Hello = Extract<FromAgent, { t: "hello" }>;
-type Service = { uuid: string; created_at: string; inventory: Inventory } & Partial<ServiceStatus>;
 
 export type ClaimRequest = Resources & {
   server: string;
@@ -51,6 +44,7 @@ const BUSY: ReadonlySet<Method> = new Set(["spawn", "rebuild", "snapshot", "uplo
 
 export class Host extends DurableObject<Env> {
   readonly #store: HostStore;
+  readonly #service: ServiceRecord;
   readonly #link: Link;
   readonly #calls: Calls;
   readonly #watch: Watch;
@@ -62,6 +56,7 @@ export class Host extends DurableObject<Env> {
     const { REPORT_INTERVAL, SERVICE_DOWN_TIME, RPC_RESPONSE_TIMEOUT } = config(env);
     const times = { reportMs: REPORT_INTERVAL * 1000, downMs: SERVICE_DOWN_TIME * 1000 };
     this.#store = new HostStore(ctx.storage.sql);
+    this.#service = new ServiceRecord(ctx.storage.kv);
     this.#link = new Link(ctx, times.downMs);
     this.#watch = new Watch(ctx.storage, this.#link, times);
     this.#calls = new Calls(this.#store, this.#link, RPC_RESPONSE_TIMEOUT * 1000);
@@ -75,9 +70,19 @@ export class Host extends DurableObject<Env> {
     return this.#link.accept();
   }
 
+  /** The public key (JWK as JSON) that this host's agent enrolled with; null for none. */
+  agentKey(): Promise<string | null> {
+    return this.#service.agentKey(() => this.env.IDENTITY.getByName("default").agentKey(this.#name()));
+  }
+
+  /** The host was enrolled anew: its key may be another one. */
+  enrolled(): void {
+    this.#service.forgetAgentKey();
+  }
+
   /** Takes resources for a server, or says why not. The same claim again is the same claim (nova: Claim). */
   claim(request: ClaimRequest): Result<{ node: string }, ClaimRefused> {
-    const service = this.#service();
+    const service = this.#service.get();
     if (service === null || this.#link.current() === null) {
       this.#later(this.#publish());
       return err({ kind: "down" });
@@ -139,7 +144,7 @@ export class Host extends DurableObject<Env> {
 
   /** What the scheduler sees of this host; null before its agent first said hello. */
   state(): HostState | null {
-    const service = this.#service();
+    const service = this.#service.get();
     if (service === null) return null;
     const seenAt = this.#watch.seenAt();
     return {
@@ -156,16 +161,16 @@ export class Host extends DurableObject<Env> {
       capacity: capacity(service.inventory, config(this.env)),
       used: this.#store.used(),
       io_ops: this.#store.ioOps(),
-      failed_builds: this.#failedBuilds(),
+      failed_builds: this.#service.failedBuilds(),
       image_properties: this.#store.imageProperties(),
     };
   }
 
   /** What an operator says of the service; null when there is none. The scheduler knows it when this returns. */
   async updateService(change: Partial<ServiceStatus>): Promise<HostState | null> {
-    const service = this.#service();
+    const service = this.#service.get();
     if (service === null) return null;
-    this.ctx.storage.kv.put("service", { ...service, ...change } satisfies Service);
+    this.#service.change(service, change);
     log("service.updated", { host: this.#name(), ...change });
     await this.#publish();
     return this.state();
@@ -174,11 +179,11 @@ export class Host extends DurableObject<Env> {
   /** Forgets the service, unless servers are here, and its agent's key with it: the host comes back by enrolling. */
   async deleteService(): Promise<Result<undefined, { kind: "in_use" }>> {
     const claims = this.#store.allocations();
-    // A host that is gone for good keeps the claims of servers that were deleted since: they go with it.
+    // One that is gone for good keeps claims of servers that were deleted since: they go with it.
     const gone = this.#link.current() === null && claims.every(({ leaving }) => leaving);
     if (claims.length > 0 && !gone) return err({ kind: "in_use" });
     for (const { server } of claims) this.#store.free(server);
-    for (const key of ["service", "told", "failed_builds"]) this.ctx.storage.kv.delete(key);
+    this.#service.forget();
     this.#watch.forget();
     await this.env.IDENTITY.getByName("default").removeAgent(this.#name());
     this.#link.close(CLOSE.REVOKED, "the host was removed");
@@ -189,7 +194,7 @@ export class Host extends DurableObject<Env> {
 
   /** The servers that have a claim here. */
   servers(): string[] {
-    return this.#service() === null ? [] : this.#store.allocations().map(({ server }) => server);
+    return this.#service.get() === null ? [] : this.#store.allocations().map(({ server }) => server);
   }
 
   override webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void {
@@ -212,7 +217,7 @@ export class Host extends DurableObject<Env> {
       if (settled) this.#settled(settled);
     } else if (frame.t === "report") this.#compare(frame.guests);
     else {
-      this.#saveInventory(frame.inventory);
+      this.#service.saveInventory(frame.inventory);
       this.#later(this.#publish());
     }
   }
@@ -248,7 +253,7 @@ export class Host extends DurableObject<Env> {
   }
 
   #welcome(ws: WebSocket, frame: Hello, version: number): void {
-    this.#saveInventory(frame.inventory);
+    this.#service.saveInventory(frame.inventory);
     this.#link.makeReady(ws);
     this.#watch.linked();
     send(ws, { t: "welcome", version, report_interval: config(this.env).REPORT_INTERVAL });
@@ -268,7 +273,7 @@ export class Host extends DurableObject<Env> {
       const power = powerState.safeParse(outcome.value.power_state);
       if (power.success) this.#store.setPower(call.server, call.generation, power.data);
     }
-    if (call.method === "spawn") this.#countBuild(outcome);
+    if (call.method === "spawn") this.#service.countBuild(outcome.ok);
     if (BUSY.has(call.method)) this.#later(this.#publish());
     if (!waited) this.#later(this.env.SERVER.getByName(call.server).settled());
   }
@@ -312,43 +317,19 @@ export class Host extends DurableObject<Env> {
     await this.#calls.destroy(guest.server, guest.generation);
   }
 
-  /** Builds that failed since the last that did not (nova: stats.build_failed, build_succeeded). */
-  #failedBuilds(): number {
-    return this.ctx.storage.kv.get<number>("failed_builds") ?? 0;
-  }
-
-  #countBuild(outcome: Outcome): void {
-    if (outcome.ok) this.ctx.storage.kv.delete("failed_builds");
-    else this.ctx.storage.kv.put("failed_builds", this.#failedBuilds() + 1);
-  }
-
-  #service(): Service | null {
-    return this.ctx.storage.kv.get<Service>("service") ?? null;
-  }
-
-  #saveInventory(inventory: Inventory): void {
-    const known = this.#service();
-    if (known !== null && JSON.stringify(known.inventory) === JSON.stringify(inventory)) return;
-    const service = known ?? { uuid: crypto.randomUUID(), created_at: new Date().toISOString() };
-    this.ctx.storage.kv.put("service", { ...service, inventory } satisfies Service);
-  }
-
   /** Tells the scheduler how this host is now. What it misses it hears at the next claim: it proposes, we dispose. */
   async #publish(): Promise<void> {
     const state = this.state();
     if (state === null) return;
     await this.env.SCHEDULER.getByName("default").updateHost(state);
-    if (state.seq === this.#lastSeq && gist(state) !== this.#told()) this.ctx.storage.kv.put("told", gist(state));
+    // A later word is on its way: it may be another one.
+    if (state.seq === this.#lastSeq) this.#service.tell(gist(state));
   }
 
   /** As well, but not what it was told before: a fleet that comes back as it was is no load on it. */
   async #publishNews(): Promise<void> {
     const state = this.state();
-    if (state !== null && gist(state) !== this.#told()) await this.#publish();
-  }
-
-  #told(): string | null {
-    return this.ctx.storage.kv.get<string>("told") ?? null;
+    if (state !== null && gist(state) !== this.#service.told()) await this.#publish();
   }
 
   #nextSeq(): number {

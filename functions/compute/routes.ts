@@ -76,7 +76,10 @@ async function enroll(c: Context<AppEnv>): Promise<Response> {
     host,
     public_key: JSON.stringify(public_key),
   });
-  if (done.ok) return c.json({ host }, 201);
+  if (done.ok) {
+    await c.env.HOST.getByName(host).enrolled();
+    return c.json({ host }, 201);
+  }
   switch (done.error) {
     case "bad_token":
       throw new Fault(401, "The join token is wrong or has expired. Ask an administrator for a new one.");
@@ -119,10 +122,11 @@ async function image(c: Context<AppEnv>): Promise<Response> {
 async function hostOf(c: Context<AppEnv>): Promise<string> {
   await limit(c);
   const assertion = bearer(c);
+  const host = issuerOf(assertion);
+  // What fails here is the edge's fault, and no word about the agent.
+  const key = host === null ? null : await c.env.HOST.getByName(host).agentKey();
+  if (host === null || key === null) throw unauthorized();
   try {
-    const host = hostName.parse(decodeJwt(assertion).iss);
-    const key = await c.env.IDENTITY.getByName("default").agentKey(host);
-    if (key === null) throw unauthorized();
     await jwtVerify(assertion, await importJWK(JSON.parse(key), "EdDSA"), {
       issuer: host,
       audience: AUDIENCE,
@@ -134,6 +138,15 @@ async function hostOf(c: Context<AppEnv>): Promise<string> {
     return host;
   } catch {
     throw unauthorized();
+  }
+}
+
+/** The host that an assertion names, unproved; null when it is none. */
+function issuerOf(assertion: string): string | null {
+  try {
+    return hostName.parse(decodeJwt(assertion).iss);
+  } catch {
+    return null;
   }
 }
 

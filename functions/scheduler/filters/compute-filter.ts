@@ -9,7 +9,7 @@ export const ComputeFilter: Filter = {
   ask: () => (host) => {
     if (!host.enabled) return "its service is disabled";
     if (host.forced_down) return "its service is forced down";
-    if (!host.up) return `its service is down: no heartbeat since ${host.updated_at ?? "ever"}`;
+    if (!host.up) return `its service is down${host.updated_at ? `: no heartbeat since ${host.updated_at}` : ""}`;
     return host.connected ? null : "its agent is not connected";
   },
 };
