@@ -100,9 +100,9 @@ export async function startTestEdge(
 }
 
 /** A token of the admin in the demo project. */
-export async function login(url: string): Promise<string> {
+export async function login(url: string, secret = TEST_SECRETS.ADMIN_PASSWORD): Promise<string> {
   const Default = { id: "default" };
-  const password = { user: { name: "admin", domain: Default, password: TEST_SECRETS.ADMIN_PASSWORD } };
+  const password = { user: { name: "admin", domain: Default, password: secret } };
   const response = await fetch(`${url}/identity/v3/auth/tokens`, {
     method: "POST",
     headers: { "content-type": "application/json" },

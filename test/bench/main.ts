@@ -14,6 +14,7 @@ import { startChild, stopChildren } from "./child.ts";
 import { echo } from "./echo.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { open } from "./open.ts";
+import { reconnect } from "./reconnect.ts";
 import { stalled } from "./stalled.ts";
 import { number, table } from "./table.ts";
 import {
@@ -31,7 +32,7 @@ import { bundleWorker } from "./worker-bundle.ts";
 
 /** Memory first: a quick run has one start for all. */
 const BENCHES: readonly Bench[] = [idleMemory, stalled, open, echo, throughput];
-const NAMES = [...BENCHES.map(({ name }) => name), api.name];
+const NAMES = [...BENCHES.map(({ name }) => name), api.name, reconnect.name];
 const USAGE = `usage: npm run bench -- [--only ${NAMES.join("|")}] [--quick]`;
 
 type Options = { only: string | null; quick: boolean };
@@ -79,6 +80,10 @@ async function main({ only, quick }: Options): Promise<void> {
   if (chosen(api.name)) {
     progress(`${api.name}: ${api.about(quick)}`);
     for (const rows of await api.run(ground, quick)) say(`${table(rows)}\n`);
+  }
+  if (chosen(reconnect.name)) {
+    progress(`${reconnect.name}: ${reconnect.about(quick)}`);
+    say(`${table(await reconnect.run(quick))}\n`);
   }
   await ground.screen.stop();
   say(`${Math.round((performance.now() - startedMs) / 1000)} s${quick ? "; --quick: too short to quote" : ""}`);

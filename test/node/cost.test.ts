@@ -5,8 +5,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { ApiClient } from "../bench/api-client.ts";
 import { costOf } from "../bench/cost.ts";
+import { COUNTS_PATH, type Counts } from "../bench/counts.ts";
 import { type Edge, startEdge } from "../bench/target.ts";
 import { bundleWorker, COUNTED } from "../bench/worker-bundle.ts";
+import { until } from "../edge.ts";
+import { rawHost } from "./raw-agent.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "edgenova-cost-"));
 let edge: Edge;
@@ -71,4 +74,35 @@ it("lists a project's servers with one call, a row for each, and wakes none of t
     rowsWritten: 0,
     alarmsSet: 0,
   });
+});
+
+it("takes an agent back with two rows, and without a word to Identity or to the scheduler", async () => {
+  const host = await rawHost(edge, "back");
+  const again = async () => {
+    link.ws.close(1001);
+    await link.end();
+    link = await host.link();
+  };
+  let link = await host.link();
+  // From its second dial on the host knows its agent's key.
+  await again();
+  const cost = await costOf(edge.url, again);
+  expect(cost).toMatchObject({ requests: 1, calls: { "HOST.agentKey": 1 }, rowsWritten: 2, alarmsSet: 1 });
+  host.close();
+});
+
+it("watches over a linked host with an alarm for each service_down_time, and writes nothing", async () => {
+  const quick = await startEdge({ dir, bundleDir: join(dir, "worker") }, null, {
+    REPORT_INTERVAL: "0.2",
+    SERVICE_DOWN_TIME: "2",
+  });
+  try {
+    const count = async (): Promise<Counts> => (await fetch(`${quick.url}${COUNTS_PATH}`)).json();
+    const looks = async () => (await count()).alarmsSet;
+    const first = await looks();
+    const cost = await costOf(quick.url, () => until(async () => (await looks()) >= first + 3, "three looks"));
+    expect(cost).toMatchObject({ requests: 0, calls: {}, made: {}, rowsWritten: 0 });
+  } finally {
+    await quick.stop();
+  }
 });

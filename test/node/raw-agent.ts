@@ -80,7 +80,7 @@ export type RawHost = {
   close(): void;
 };
 
-export async function rawHost(edge: TestEdge, host: string): Promise<RawHost> {
+export async function rawHost(edge: Pick<TestEdge, "url" | "cloud">, host: string): Promise<RawHost> {
   const stateDir = mkdtempSync(join(tmpdir(), "edgenova-raw-"));
   await enroll({ edge: edge.url, joinToken: await edge.cloud.joinToken(host), host, stateDir });
   const identity = await loadIdentity(stateDir);

@@ -1,5 +1,5 @@
 /** A `Host` object and what comes over its socket. */
-import { env, evictDurableObject, runInDurableObject } from "cloudflare:test";
+import { env, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { CLOSE, encode, MAX_FRAME_CHARS, PING } from "../../functions/protocol/frames.ts";
@@ -86,6 +86,53 @@ describe("the link", () => {
     await until(() => agent.pongs === 1, "the heartbeat is answered");
     expect((await host("sleeper").state())?.up).toBe(true);
     expect((await host("sleeper").claim({ server: crypto.randomUUID(), generation: 1, ...small })).ok).toBe(true);
+  });
+});
+
+describe("a host", () => {
+  const alarm = (name: string) => runInDurableObject(host(name), (_, state) => state.storage.getAlarm());
+  const watched = (name: string) => runInDurableObject(host(name), (_, state) => state.storage.kv.get("watch"));
+
+  it("whose links the edge has lost is up, and given its time anew", async () => {
+    await new ScriptedAgent("lost-1").link();
+    const linkedFor = await alarm("lost-1");
+    await evictDurableObject(host("lost-1"));
+    expect(await host("lost-1").state()).toMatchObject({ up: true, connected: false });
+    expect(await watched("lost-1")).toMatchObject({ state: "unlinked", silent_ms: 0 });
+    expect(await alarm("lost-1")).toBeLessThan(linkedFor ?? 0);
+  });
+
+  it("that was silent for too long is down, and is looked at no more until it is back", async () => {
+    const agent = await new ScriptedAgent("silent-1").link();
+    agent.unlink();
+    await until(async () => (await host("silent-1").state())?.connected === false, "its link has ended");
+    const now = Date.now();
+    await runInDurableObject(host("silent-1"), (_, state) => {
+      state.storage.kv.put("watch", { state: "unlinked", seen_at: now, silent_ms: 60_001, looked_at: now });
+    });
+    expect(await runDurableObjectAlarm(host("silent-1"))).toBe(true);
+    expect(await host("silent-1").state()).toMatchObject({ up: false, updated_at: new Date(now).toISOString() });
+    expect(await alarm("silent-1")).toBeNull();
+    expect(await env.SCHEDULER.getByName("default").hosts()).toContainEqual(
+      expect.objectContaining({ host: "silent-1", up: false, connected: false }),
+    );
+    await agent.link();
+    expect(await host("silent-1").state()).toMatchObject({ up: true, connected: true });
+    expect(await alarm("silent-1")).toBeGreaterThan(now + 60_000);
+  });
+
+  it("that was removed for good leaves with the claims of servers that were deleted, and no others", async () => {
+    const agent = await new ScriptedAgent("removed-1").link();
+    const [kept, deleted] = [crypto.randomUUID(), crypto.randomUUID()];
+    for (const server of [kept, deleted]) await host("removed-1").claim({ server, generation: 1, ...small });
+    agent.unlink();
+    await until(async () => (await host("removed-1").state())?.connected === false, "its link has ended");
+    await host("removed-1").dismiss({ server: deleted, generation: 2 });
+    expect(await host("removed-1").deleteService()).toMatchObject({ ok: false });
+    await host("removed-1").dismiss({ server: kept, generation: 2 });
+    expect(await host("removed-1").deleteService()).toMatchObject({ ok: true });
+    expect(await host("removed-1").state()).toBeNull();
+    expect(await alarm("removed-1")).toBeNull();
   });
 });
 
