@@ -30,19 +30,24 @@ import type { HostState, ServiceStatus } from "../scheduler/host-state.ts";
 import { migrate, migrateExisting } from "../store/migrate.ts";
 import type { CallReply, CallRequest } from "./call.ts";
 import { Calls, type Settled } from "./calls.ts";
-import { capacity, lacking, type Resources } from "./claims.ts";
+import { lacking, type Resources } from "./claims.ts";
 import { HostStore, MIGRATIONS } from "./host-store.ts";
 import { Link, send } from "./link.ts";
+import { roomOf, type Service, told } from "./service.ts";
 
 type Hello = Extract<FromAgent, { t: "hello" }>;
-type Service = { uuid: string; created_at: string; inventory: Inventory } & Partial<ServiceStatus>;
 
 export type ClaimRequest = Resources & {
   server: string;
   generation: number;
   image_properties?: Record<string, string>;
 };
-export type ClaimRefused = { kind: "down" } | { kind: "dismissed" } | { kind: "lacking"; classes: string[] };
+/** `leaving`: the guest of an earlier incarnation is still there, and its claim with it. */
+export type ClaimRefused =
+  | { kind: "down" }
+  | { kind: "dismissed" }
+  | { kind: "leaving" }
+  | { kind: "lacking"; classes: string[] };
 export type Left = { state: "gone" } | { state: "leaving"; connected: boolean };
 
 /** What keeps a host's disks busy while it lasts (nova: HostState.num_io_ops). */
@@ -80,8 +85,9 @@ export class Host extends DurableObject<Env> {
     }
     if (this.#store.isDismissed(request.server, request.generation)) return err({ kind: "dismissed" });
     const node = service.inventory.hypervisor_hostname;
-    if (this.#store.allocation(request.server) !== null) return ok({ node });
-    const classes = lacking(capacity(service.inventory, config(this.env)), this.#store.used(), request);
+    const held = this.#store.allocation(request.server);
+    if (held !== null) return held.leaving ? err({ kind: "leaving" }) : ok({ node });
+    const classes = lacking({ ...roomOf(service, config(this.env)), used: this.#store.used() }, request);
     if (classes.length === 0) this.#store.allocate(request.server, request.generation, request);
     this.#later(this.#publish());
     return classes.length === 0 ? ok({ node }) : err({ kind: "lacking", classes });
@@ -137,6 +143,8 @@ export class Host extends DurableObject<Env> {
   state(): HostState | null {
     const service = this.#service();
     if (service === null) return null;
+    const metrics = this.#link.metrics();
+    const { capacity, ratios } = roomOf(service, config(this.env));
     return {
       host: this.#name(),
       uuid: service.uuid,
@@ -146,9 +154,10 @@ export class Host extends DurableObject<Env> {
       disabled_reason: service.disabled_reason ?? null,
       forced_down: service.forced_down ?? false,
       updated_at: new Date().toISOString(),
-      inventory: service.inventory,
-      capacity: capacity(service.inventory, config(this.env)),
+      inventory: { ...service.inventory, ...(metrics ? { metrics } : {}) },
+      capacity,
       used: this.#store.used(),
+      ratios,
       io_ops: this.#store.ioOps(),
       failed_builds: this.#failedBuilds(),
       image_properties: this.#store.imageProperties(),
@@ -202,6 +211,7 @@ export class Host extends DurableObject<Env> {
     } else if (frame.t === "report") this.#compare(frame.guests);
     else {
       this.#saveInventory(frame.inventory);
+      this.#link.keepMetrics(ws, frame.inventory.metrics);
       this.#later(this.#publish());
     }
   }
@@ -227,6 +237,7 @@ export class Host extends DurableObject<Env> {
   #welcome(ws: WebSocket, frame: Hello, version: number): void {
     this.#saveInventory(frame.inventory);
     this.#link.makeReady(ws);
+    this.#link.keepMetrics(ws, frame.inventory.metrics);
     send(ws, { t: "welcome", version, report_interval: config(this.env).REPORT_INTERVAL });
     log("host.linked", { host: frame.host, agent: frame.agent, version, guests: frame.guests.length });
     this.#calls.resume(ws);
@@ -238,7 +249,7 @@ export class Host extends DurableObject<Env> {
   /** What a call that was just settled means for the claim, and for the saga that it belongs to. */
   #settled({ call, outcome, waited }: Settled): void {
     if (outcome.ok && call.method === "destroy") {
-      this.#store.free(call.server);
+      this.#store.free(call.server, call.generation);
       this.#later(this.#publish());
     } else if (outcome.ok) {
       const power = powerState.safeParse(outcome.value.power_state);
@@ -302,9 +313,11 @@ export class Host extends DurableObject<Env> {
     return this.ctx.storage.kv.get<Service>("service") ?? null;
   }
 
+  /** Most hosts say the same at every link: what did not change is not written. */
   #saveInventory(inventory: Inventory): void {
-    const known = this.#service() ?? { uuid: crypto.randomUUID(), created_at: new Date().toISOString() };
-    this.ctx.storage.kv.put("service", { ...known, inventory } satisfies Service);
+    const known = this.#service();
+    const service = told(known, inventory, config(this.env));
+    if (JSON.stringify(service) !== JSON.stringify(known)) this.ctx.storage.kv.put("service", service);
   }
 
   /** Tells the scheduler how this host is now. What it misses it hears at the next claim: it proposes, we dispose. */

@@ -1,5 +1,5 @@
 /** A host as the scheduler sees it (nova: scheduler/host_manager.py HostState). */
-import type { Resources } from "../compute/claims.ts";
+import type { AllocationRatios, Resources } from "../compute/claims.ts";
 import type { GroupPlacement } from "../project/groups.ts";
 import type { Inventory } from "../protocol/guest.ts";
 import type { Aggregate } from "./aggregates.ts";
@@ -35,6 +35,8 @@ export type HostState = ServiceStatus &
     /** What may be claimed in all: after reservations and ratios. */
     capacity: Resources;
     used: Resources & { instances: number };
+    /** What capacity was made with; a word from before it was told has none. */
+    ratios?: AllocationRatios;
   };
 
 /** As operators see it. `id` is for the microversions before 2.53, and is never given twice. */
