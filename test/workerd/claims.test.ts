@@ -3,6 +3,7 @@ import { env, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import { afterEach, describe, expect, it } from "vitest";
 import { capacity, lacking, ratiosOf, reservedOf, resourcesOf } from "../../functions/compute/claims.ts";
 import { config } from "../../functions/config.ts";
+import { CpuInfos } from "../../functions/scheduler/cpu-infos.ts";
 import { INVENTORY, ScriptedAgent, until } from "./scripted-agent.ts";
 import { specOf } from "./specs.ts";
 
@@ -157,4 +158,22 @@ describe("a host", () => {
     agent.unlink();
     await until(async () => (await host("metrics").state())?.inventory.metrics === undefined, "they end with the link");
   });
+});
+
+it("hosts of one kind share what is known of their processors", () => {
+  const cpu_info = {
+    vendor: "a",
+    model: "b",
+    arch: "c",
+    features: ["d"],
+    topology: { cells: 1, sockets: 1, cores: 1, threads: 1 },
+  };
+  const infos = new CpuInfos();
+  const of = (model: string) => infos.sharedIn({ ...INVENTORY, cpu_info: { ...cpu_info, model } }).cpu_info;
+  expect(of("b")).toBe(of("b"));
+  expect(of("e")).toEqual({ ...cpu_info, model: "e" });
+  expect(infos.sharedIn(INVENTORY)).toBe(INVENTORY);
+  // A host that makes up ever new ones fills nobody's memory but its own place.
+  for (let at = 0; at < 300; at++) of(`made-up-${at}`);
+  expect(of("late")).not.toBe(of("late"));
 });
