@@ -1,6 +1,7 @@
 /** The running agent: puts the parts together, and takes them apart in the order that loses nothing. */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { FromAgent } from "../functions/protocol/frames.ts";
 import { Calls } from "./calls.ts";
 import type { AgentConfig } from "./config.ts";
 import { Consoles } from "./console/consoles.ts";
@@ -10,8 +11,11 @@ import { ImageCache } from "./images.ts";
 import { Journal } from "./journal.ts";
 import { Link } from "./link.ts";
 import type { Log } from "./log.ts";
+import { loadMonitors } from "./monitors/load.ts";
+import { Measuring } from "./monitors/measuring.ts";
 import { every } from "./periodic.ts";
 import { Reconcile } from "./reconcile.ts";
+import { ResourceTracker } from "./resource-tracker.ts";
 import { Snapshots } from "./snapshots.ts";
 import { makeSharedDir } from "./state-dir.ts";
 
@@ -43,11 +47,12 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const journal = new Journal(join(options.stateDir, "journal.db"));
   const { stateDir, identity, log } = options;
   try {
+    const measuring = new Measuring(await loadMonitors(options.config), log);
     const images = new ImageCache({ dir: makeSharedDir(stateDir, "images"), identity, log });
     const driver = await startDriver(options, images);
     const snapshots = new Snapshots({ dir: join(stateDir, "snapshots"), identity, driver, log });
     await snapshots.init();
-    return assemble(options, { journal, images, driver, snapshots });
+    return assemble(options, { journal, images, driver, snapshots, measuring });
   } catch (error) {
     journal.close();
     throw error;
@@ -65,9 +70,9 @@ async function startDriver(options: AgentOptions, images: ImageCache): Promise<D
   return driver;
 }
 
-type Parts = { journal: Journal; images: ImageCache; driver: Driver; snapshots: Snapshots };
+type Parts = { journal: Journal; images: ImageCache; driver: Driver; snapshots: Snapshots; measuring: Measuring };
 
-function assemble(options: AgentOptions, { journal, images, driver, snapshots }: Parts): RunningAgent {
+function assemble(options: AgentOptions, { journal, images, driver, snapshots, measuring }: Parts): RunningAgent {
   const { identity, config, version, log } = options;
   const consoles = new Consoles({ driver, edge: identity.edge, log });
   const calls = new Calls({
@@ -80,14 +85,17 @@ function assemble(options: AgentOptions, { journal, images, driver, snapshots }:
     onScreenGone: (server) => consoles.close(server),
     maxBuilds: config.max_concurrent_builds,
   });
+  const send = (frame: FromAgent) => link.send(frame);
+  const tracker = new ResourceTracker({ driver, measuring, config, send });
   const reconcile = new Reconcile({
     driver,
+    tracker,
     journal,
     calls,
     log,
     host: identity.host,
     version,
-    send: (frame) => link.send(frame),
+    send,
   });
   const link = new Link({
     identity,
@@ -107,7 +115,7 @@ function assemble(options: AgentOptions, { journal, images, driver, snapshots }:
     every({
       name: "update_resources",
       intervalMs: config.update_resources_interval * 1000,
-      run: () => reconcile.updateResources(),
+      run: () => tracker.update(),
       log,
     }),
     every({ name: "prune_snapshots", intervalMs: PRUNE_SNAPSHOTS_MS, run: () => snapshots.prune(), log }),

@@ -6,10 +6,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
+import { resourceOptions } from "../functions/protocol/resources.ts";
 import { Failure, networkReason } from "./failure.ts";
 
 const MAX_FILE_CHARS = 256 * 1024;
 const MAX_INTERVAL_S = 31_536_000;
+const MAX_INT = 2 ** 31 - 1;
 /** What Nova's periodic tasks with an interval of 0 do (nova: periodic_task.DEFAULT_INTERVAL), seconds. */
 const DEFAULT_INTERVAL_S = 60;
 
@@ -35,8 +37,8 @@ const libvirt = z.strictObject({
 /** The fake hypervisor's size: MiB, GiB. */
 const fake = z.strictObject({
   vcpus: z.int().min(1).max(1_000_000).default(16),
-  memory_mb: z.int().min(1).default(32_768),
-  local_gb: z.int().min(1).default(500),
+  memory_mb: z.int().min(1).max(MAX_INT).default(32_768),
+  local_gb: z.int().min(1).max(MAX_INT).default(500),
 });
 
 const schema = z.strictObject({
@@ -44,6 +46,12 @@ const schema = z.strictObject({
   max_concurrent_builds: z.int().min(1).max(1000).default(10),
   sync_power_state_interval: interval(600),
   update_resources_interval: interval(0),
+  /** What measures this host for the scheduler, by name: `cpu.virt_driver`, and those of compute_monitors_path. */
+  compute_monitors: z.array(z.string().min(1).max(64)).max(64).default([]),
+  /** A folder of monitors of one's own, one file each; empty: none. */
+  compute_monitors_path: z.string().max(4096).default(""),
+  // What is not said here is as the edge's [vars] have it.
+  ...resourceOptions.shape,
   libvirt: libvirt.prefault({}),
   fake: fake.prefault({}),
 });

@@ -4,17 +4,18 @@
  */
 import { hostname } from "node:os";
 import { type FromAgent, MAX_GUESTS, VERSIONS } from "../functions/protocol/frames.ts";
-import { type GuestReport, type Inventory, POWER_STATE, type PowerState } from "../functions/protocol/guest.ts";
+import { type GuestReport, POWER_STATE, type PowerState } from "../functions/protocol/guest.ts";
 import type { Calls } from "./calls.ts";
 import type { Driver, GuestInfo } from "./drivers/driver.ts";
-import { hostIp } from "./host-ip.ts";
 import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
+import type { ResourceTracker } from "./resource-tracker.ts";
 
 export type Hello = Extract<FromAgent, { t: "hello" }>;
 
 export type ReconcileOptions = {
   driver: Driver;
+  tracker: ResourceTracker;
   journal: Journal;
   calls: Calls;
   log: Log;
@@ -30,7 +31,6 @@ export class Reconcile {
   /** Changes since the last hello was put together, for the moment the link is up. */
   readonly #unsent = new Map<string, PowerState>();
   #known: ReadonlySet<string> = new Set();
-  #inventory = "";
 
   constructor(options: ReconcileOptions) {
     this.#options = options;
@@ -41,10 +41,9 @@ export class Reconcile {
   async hello(): Promise<Hello> {
     // Cleared before the list is read: a change that comes during the reading may be in neither.
     this.#unsent.clear();
-    const inventory = await this.#resources();
+    const inventory = await this.#options.tracker.inventory();
     const listed = await this.#options.driver.listGuests();
     this.#known = new Set(listed.map((guest) => guest.uuid));
-    this.#inventory = JSON.stringify(inventory);
     const { host, version } = this.#options;
     return {
       t: "hello",
@@ -81,20 +80,6 @@ export class Reconcile {
       .filter((guest) => !touched.has(guest.uuid))
       .map((guest) => this.#report(guest));
     if (guests.length > 0) this.#options.send({ t: "report", guests: this.#bounded(guests) });
-  }
-
-  /** nova: update_available_resource. Sends the inventory when it is not what the edge was told last. */
-  async updateResources(): Promise<void> {
-    const inventory = await this.#resources();
-    const text = JSON.stringify(inventory);
-    if (text === this.#inventory) return;
-    if (this.#options.send({ t: "inventory", inventory })) this.#inventory = text;
-  }
-
-  async #resources(): Promise<Inventory> {
-    const inventory = await this.#options.driver.getAvailableResource();
-    const host_ip = hostIp();
-    return host_ip === undefined ? inventory : { ...inventory, host_ip };
   }
 
   stop(): void {

@@ -6,6 +6,8 @@ import { SCHEDULER_OPTIONS } from "./scheduler/options.ts";
 const count = (min: number, max = 2 ** 31 - 1) => z.coerce.number().int().min(min).max(max);
 const seconds = (min: number) => z.coerce.number().min(min).max(31_536_000);
 const ratio = z.coerce.number().gt(0).max(1000);
+/** Empty: nothing is said. */
+const optionalRatio = z.union([z.literal("").transform(() => null), ratio]);
 /** A quota: -1 is unlimited. */
 const quota = count(-1);
 const names = z.string().transform((text) => text.split(/[\s,]+/).filter((name) => name !== ""));
@@ -68,10 +70,17 @@ const options = z.object({
   /** Seconds after which a reservation without a server is given back. */
   RESERVATION_EXPIRE: seconds(1),
   ...SCHEDULER_OPTIONS,
-  CPU_ALLOCATION_RATIO: ratio,
-  RAM_ALLOCATION_RATIO: ratio,
-  DISK_ALLOCATION_RATIO: ratio,
+  /** Of every host whose agent.toml says no other; empty: each keeps what it has, and a new one gets INITIAL_*. */
+  CPU_ALLOCATION_RATIO: optionalRatio,
+  RAM_ALLOCATION_RATIO: optionalRatio,
+  DISK_ALLOCATION_RATIO: optionalRatio,
+  INITIAL_CPU_ALLOCATION_RATIO: ratio,
+  INITIAL_RAM_ALLOCATION_RATIO: ratio,
+  INITIAL_DISK_ALLOCATION_RATIO: ratio,
+  /** What no guest gets of a host whose agent.toml says no other: vcpus, MiB, MiB. */
+  RESERVED_HOST_CPUS: count(0),
   RESERVED_HOST_MEMORY_MB: count(0),
+  RESERVED_HOST_DISK_MB: count(0),
   /** Seconds between an agent's heartbeats. */
   REPORT_INTERVAL: seconds(0.1),
   /** Seconds without a heartbeat after which a host counts as down; 2.5 x REPORT_INTERVAL where it is not above that interval. */

@@ -1,6 +1,7 @@
 /** /os-hosts, up to 2.42 (nova/api/openstack/compute/hosts.py): compute hosts, before /os-services and /os-hypervisors. */
 import type { Context } from "hono";
 import type { z } from "zod";
+import { reservedOf } from "../compute/claims.ts";
 import type { ServerRecord } from "../conductor/record.ts";
 import { config } from "../config.ts";
 import { type ListQuery, unpacked } from "../project/listing.ts";
@@ -78,6 +79,7 @@ async function list(c: Context<AppEnv>, zone: string | undefined): Promise<Respo
 
 async function show(c: Context<AppEnv>): Promise<Response> {
   const { host, inventory, used } = await hostOf(c);
+  const reserved = reservedOf(inventory.options, config(c.env));
   const row = (project: string, cpu: number, memory_mb: number, disk_gb: number) => {
     return { resource: { host, project, cpu, memory_mb, disk_gb } };
   };
@@ -96,7 +98,12 @@ async function show(c: Context<AppEnv>): Promise<Response> {
   return c.json({
     host: [
       row("(total)", inventory.vcpus, inventory.memory_mb, inventory.local_gb),
-      row("(used_now)", used.vcpus, used.memory_mb + config(c.env).RESERVED_HOST_MEMORY_MB, used.disk_gb),
+      row(
+        "(used_now)",
+        used.vcpus + reserved.vcpus,
+        used.memory_mb + reserved.memory_mb,
+        used.disk_gb + reserved.disk_gb,
+      ),
       sums("(used_max)", servers),
       ...[...byProject].map(([project, of]) => sums(project, of)),
     ],

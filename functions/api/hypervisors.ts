@@ -1,6 +1,7 @@
 /** GET /os-hypervisors (nova/api/openstack/compute/hypervisors.py): each host's node, as the scheduler last heard of it. */
 import type { Context } from "hono";
 import type { z } from "zod";
+import { reservedOf } from "../compute/claims.ts";
 import { instanceName } from "../conductor/record.ts";
 import { config } from "../config.ts";
 import { METHODS } from "../protocol/methods.ts";
@@ -170,17 +171,18 @@ function brief(c: Context<AppEnv>, host: KnownHost): object {
 }
 
 async function detail(c: Context<AppEnv>, host: KnownHost): Promise<object> {
-  const { hypervisor_type, hypervisor_version } = host.inventory;
+  const { hypervisor_type, hypervisor_version, host_ip = "", cpu_info } = host.inventory;
   const { host: name, disabled_reason } = host;
-  const cpu_info = has(c.var.minor, "hypervisor.cpu-info-object") ? {} : "";
+  const text = cpu_info === undefined ? "" : JSON.stringify(cpu_info);
+  const cpu = has(c.var.minor, "hypervisor.cpu-info-object") ? (cpu_info ?? {}) : text;
   return {
     ...brief(c, host),
     hypervisor_type,
     hypervisor_version,
-    // A host dials out; no address of it is known, or needed.
-    host_ip: "",
+    // As the host sees itself: it dials out, and nobody here calls it by that.
+    host_ip,
     service: { id: hypervisorId(c, host), host: name, disabled_reason },
-    ...(has(c.var.minor, "hypervisor.usage") ? { cpu_info, ...usage(c, host) } : {}),
+    ...(has(c.var.minor, "hypervisor.usage") ? { cpu_info: cpu, ...usage(c, host) } : {}),
     ...(has(c.var.minor, "hypervisor.uptime") ? { uptime: host.up ? await uptimeOf(c, host) : null } : {}),
   };
 }
@@ -206,21 +208,28 @@ const USAGE = [
   "disk_available_least",
 ] as const;
 
-/** MiB and GiB, before ratios; memory that is used counts what is reserved for the host. */
-function usage(c: Context<AppEnv>, { inventory, used }: KnownHost): Record<(typeof USAGE)[number], number> {
+/**
+ * MiB and GiB, before ratios; what is used counts what is reserved for the host (nova: _update_usage_from_instances).
+ * What is free falls below nothing where a ratio lets more be claimed than there is.
+ */
+function usage(c: Context<AppEnv>, host: KnownHost): Record<(typeof USAGE)[number], number> {
+  const { inventory, used, io_ops } = host;
   const { vcpus, memory_mb, local_gb } = inventory;
-  const memory_mb_used = used.memory_mb + config(c.env).RESERVED_HOST_MEMORY_MB;
-  const free_disk_gb = local_gb - used.disk_gb;
+  const reserved = reservedOf(inventory.options, config(c.env));
+  const memory_mb_used = used.memory_mb + reserved.memory_mb;
+  const local_gb_used = used.disk_gb + reserved.disk_gb;
+  const free_disk_gb = local_gb - local_gb_used;
   return {
     vcpus,
     memory_mb,
     local_gb,
-    vcpus_used: used.vcpus,
+    vcpus_used: used.vcpus + reserved.vcpus,
     memory_mb_used,
-    local_gb_used: used.disk_gb,
+    local_gb_used,
     free_ram_mb: memory_mb - memory_mb_used,
     free_disk_gb,
-    current_workload: 0,
+    // Guests that are being made or copied; what else a server does is over in seconds.
+    current_workload: io_ops,
     running_vms: used.instances,
     // Claims are of whole disks, however sparse.
     disk_available_least: free_disk_gb,

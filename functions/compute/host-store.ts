@@ -119,10 +119,10 @@ export class HostStore {
     this.#sql.exec("UPDATE allocation SET leaving = 1 WHERE server = ?", server);
   }
 
-  /** Forgets the server: its claim and its calls. */
-  free(server: string): void {
-    this.#sql.exec("DELETE FROM allocation WHERE server = ?", server);
-    this.#sql.exec("DELETE FROM call WHERE server = ?", server);
+  /** Forgets the server up to this incarnation: its claim and its calls. A later one's are not of the guest that ended. */
+  free(server: string, generation: number): void {
+    this.#sql.exec("DELETE FROM allocation WHERE server = ? AND generation <= ?", server, generation);
+    this.#sql.exec("DELETE FROM call WHERE server = ? AND generation <= ?", server, generation);
   }
 
   call(id: string): CallRow | null {

@@ -23,9 +23,10 @@ import { gist, type HostState, type ServiceStatus } from "../scheduler/host-stat
 import { migrate, migrateExisting } from "../store/migrate.ts";
 import type { CallReply, CallRequest } from "./call.ts";
 import { Calls, type Settled } from "./calls.ts";
-import { capacity, lacking, type Resources } from "./claims.ts";
+import { lacking, type Resources } from "./claims.ts";
 import { HostStore, MIGRATIONS } from "./host-store.ts";
 import { Link, send } from "./link.ts";
+import { roomOf } from "./service.ts";
 import { ServiceRecord } from "./service-record.ts";
 import { Watch } from "./watch.ts";
 
@@ -36,7 +37,12 @@ export type ClaimRequest = Resources & {
   generation: number;
   image_properties?: Record<string, string>;
 };
-export type ClaimRefused = { kind: "down" } | { kind: "dismissed" } | { kind: "lacking"; classes: string[] };
+/** `leaving`: the guest of an earlier incarnation is still there, and its claim with it. */
+export type ClaimRefused =
+  | { kind: "down" }
+  | { kind: "dismissed" }
+  | { kind: "leaving" }
+  | { kind: "lacking"; classes: string[] };
 export type Left = { state: "gone" } | { state: "leaving"; connected: boolean };
 
 /** What keeps a host's disks busy while it lasts (nova: HostState.num_io_ops). */
@@ -89,8 +95,9 @@ export class Host extends DurableObject<Env> {
     }
     if (this.#store.isDismissed(request.server, request.generation)) return err({ kind: "dismissed" });
     const node = service.inventory.hypervisor_hostname;
-    if (this.#store.allocation(request.server) !== null) return ok({ node });
-    const classes = lacking(capacity(service.inventory, config(this.env)), this.#store.used(), request);
+    const held = this.#store.allocation(request.server);
+    if (held !== null) return held.leaving ? err({ kind: "leaving" }) : ok({ node });
+    const classes = lacking({ ...roomOf(service, config(this.env)), used: this.#store.used() }, request);
     if (classes.length === 0) this.#store.allocate(request.server, request.generation, request);
     this.#later(this.#publish());
     return classes.length === 0 ? ok({ node }) : err({ kind: "lacking", classes });
@@ -147,6 +154,8 @@ export class Host extends DurableObject<Env> {
     const service = this.#service.get();
     if (service === null) return null;
     const seenAt = this.#watch.seenAt();
+    const metrics = this.#link.metrics();
+    const { capacity, ratios } = roomOf(service, config(this.env));
     return {
       host: this.#name(),
       uuid: service.uuid,
@@ -157,9 +166,10 @@ export class Host extends DurableObject<Env> {
       disabled_reason: service.disabled_reason ?? null,
       forced_down: service.forced_down ?? false,
       updated_at: seenAt === null ? service.created_at : new Date(seenAt).toISOString(),
-      inventory: service.inventory,
-      capacity: capacity(service.inventory, config(this.env)),
+      inventory: { ...service.inventory, ...(metrics ? { metrics } : {}) },
+      capacity,
       used: this.#store.used(),
+      ratios,
       io_ops: this.#store.ioOps(),
       failed_builds: this.#service.failedBuilds(),
       image_properties: this.#store.imageProperties(),
@@ -182,7 +192,7 @@ export class Host extends DurableObject<Env> {
     // One that is gone for good keeps claims of servers that were deleted since: they go with it.
     const gone = this.#link.current() === null && claims.every(({ leaving }) => leaving);
     if (claims.length > 0 && !gone) return err({ kind: "in_use" });
-    for (const { server } of claims) this.#store.free(server);
+    for (const { server, generation } of claims) this.#store.free(server, generation);
     this.#service.forget();
     this.#watch.forget();
     await this.env.IDENTITY.getByName("default").removeAgent(this.#name());
@@ -217,7 +227,8 @@ export class Host extends DurableObject<Env> {
       if (settled) this.#settled(settled);
     } else if (frame.t === "report") this.#compare(frame.guests);
     else {
-      this.#service.saveInventory(frame.inventory);
+      this.#service.saveInventory(frame.inventory, config(this.env));
+      this.#link.keepMetrics(ws, frame.inventory.metrics);
       this.#later(this.#publish());
     }
   }
@@ -253,9 +264,10 @@ export class Host extends DurableObject<Env> {
   }
 
   #welcome(ws: WebSocket, frame: Hello, version: number): void {
-    this.#service.saveInventory(frame.inventory);
+    this.#service.saveInventory(frame.inventory, config(this.env));
     this.#link.makeReady(ws);
     this.#watch.linked();
+    this.#link.keepMetrics(ws, frame.inventory.metrics);
     send(ws, { t: "welcome", version, report_interval: config(this.env).REPORT_INTERVAL });
     log("host.linked", { host: frame.host, agent: frame.agent, version, guests: frame.guests.length });
     this.#calls.resume(ws);
@@ -267,7 +279,7 @@ export class Host extends DurableObject<Env> {
   /** What a call that was just settled means for the claim, and for the saga that it belongs to. */
   #settled({ call, outcome, waited }: Settled): void {
     if (outcome.ok && call.method === "destroy") {
-      this.#store.free(call.server);
+      this.#store.free(call.server, call.generation);
       this.#later(this.#publish());
     } else if (outcome.ok) {
       const power = powerState.safeParse(outcome.value.power_state);

@@ -1,8 +1,9 @@
 /** The control socket of one host: hibernates with its attachment, and serves while heartbeats come on it. */
 import { CLOSE, encode, PING, PONG, type ToAgent } from "../protocol/frames.ts";
+import type { Metrics } from "../protocol/resources.ts";
 
 /** Survives hibernation with the socket. `ready` once hello was answered. */
-type Attachment = { linked_at: number; ready: boolean };
+type Attachment = { linked_at: number; ready: boolean; metrics?: Metrics };
 
 export class Link {
   readonly #ctx: DurableObjectState;
@@ -59,6 +60,22 @@ export class Link {
   seenAt(): number | null {
     const seen = this.#ctx.getWebSockets().flatMap((ws) => this.seenOn(ws) ?? []);
     return seen.length === 0 ? null : Math.max(...seen);
+  }
+
+  /** Keeps what the host's monitors measured for as long as the link lasts: it is never written to storage. */
+  keepMetrics(ws: WebSocket, metrics: Metrics | undefined): void {
+    const attachment = attachmentOf(ws);
+    if (attachment === null) return;
+    const { metrics: _, ...rest } = attachment;
+    ws.serializeAttachment({ ...rest, ...(metrics ? { metrics } : {}) } satisfies Attachment);
+  }
+
+  /** What was kept last, on a link that is ready; undefined when nothing is measured. */
+  metrics(): Metrics | undefined {
+    return this.#ctx
+      .getWebSockets()
+      .map(attachmentOf)
+      .find((attachment) => attachment?.ready)?.metrics;
   }
 
   /** Whether the host still has a socket when `gone` has ended: an old one's end must not take the new one down. */

@@ -1,8 +1,8 @@
 /** What a host's object keeps of its service (nova: objects.Service, and the host's part of objects.ComputeNode). */
+import type { Config } from "../config.ts";
 import type { Inventory } from "../protocol/guest.ts";
 import type { ServiceStatus } from "../scheduler/host-state.ts";
-
-export type Service = { uuid: string; created_at: string; inventory: Inventory } & Partial<ServiceStatus>;
+import { heard, type Service } from "./service.ts";
 
 /** All that goes when the service is deleted. */
 const KEYS = { service: "service", told: "told", failedBuilds: "failed_builds", agentKey: "agent_key" } as const;
@@ -26,11 +26,10 @@ export class ServiceRecord {
   }
 
   /** Writes nothing when it is as it was. */
-  saveInventory(inventory: Inventory): void {
+  saveInventory(inventory: Inventory, config: Config): void {
     const known = this.get();
-    if (known !== null && JSON.stringify(known.inventory) === JSON.stringify(inventory)) return;
-    const service = known ?? { uuid: crypto.randomUUID(), created_at: new Date().toISOString() };
-    this.#kv.put(KEYS.service, { ...service, inventory } satisfies Service);
+    const service = heard(known, inventory, config);
+    if (JSON.stringify(service) !== JSON.stringify(known)) this.#kv.put(KEYS.service, service);
   }
 
   /** Builds that failed since the last that did not (nova: stats.build_failed, build_succeeded). */

@@ -1,5 +1,6 @@
 /** What an agent says of its host and of the guests on it. */
 import { z } from "zod";
+import { cpuInfo, metrics, resourceOptions } from "./resources.ts";
 
 /** Nova's power states (nova/compute/power_state.py); 2 and 5 are unused. */
 export const POWER_STATE = { NOSTATE: 0, RUNNING: 1, PAUSED: 3, SHUTDOWN: 4, CRASHED: 6, SUSPENDED: 7 } as const;
@@ -23,14 +24,20 @@ export type GuestReport = z.infer<typeof guestReport>;
 
 const short = z.string().min(1).max(64);
 
+/** As much as Nova's columns hold. */
+const amount = z
+  .int()
+  .min(0)
+  .max(2 ** 31 - 1);
+
 /** The host's whole resources, before ratios and reservations. Memory in MiB, disk in GiB. */
 export const inventory = z.object({
   hypervisor_hostname: z.string().min(1).max(255),
   hypervisor_type: z.string().min(1).max(64),
-  hypervisor_version: z.int().min(0),
+  hypervisor_version: amount,
   vcpus: z.int().min(0).max(1_000_000),
-  memory_mb: z.int().min(0),
-  local_gb: z.int().min(0),
+  memory_mb: amount,
+  local_gb: amount,
   /** What guests it runs (nova: supported_instances). */
   supported_instances: z
     .array(z.object({ arch: short, hv_type: short, vm_mode: short }))
@@ -38,10 +45,9 @@ export const inventory = z.object({
     .optional(),
   /** Its own address, as it sees itself (nova: my_ip). */
   host_ip: z.union([z.ipv4(), z.ipv6()]).optional(),
-  /** What its monitors measured, by name (nova: MonitorMetric). */
-  metrics: z
-    .record(short, z.number())
-    .refine((all) => Object.keys(all).length <= 64, "They are too many.")
-    .optional(),
+  cpu_info: cpuInfo.optional(),
+  /** What the host's own configuration says; what it does not say is the deployment's to say. */
+  options: resourceOptions.optional(),
+  metrics: metrics.optional(),
 });
 export type Inventory = z.infer<typeof inventory>;

@@ -5,7 +5,7 @@ const MIB_PER_GIB = 1024;
 
 /** `vcpus` here and in Nova is what the hardware has; totals and what is free are after ratio and reservation. */
 export function capabilitiesOf(host: CandidateHost): Readonly<Record<string, unknown>> {
-  const { inventory, capacity, used } = host;
+  const { inventory, capacity, used, ratios } = host;
   return {
     ...inventory,
     host: host.host,
@@ -21,9 +21,9 @@ export function capabilitiesOf(host: CandidateHost): Readonly<Record<string, unk
     vcpus_used: used.vcpus,
     memory_mb_used: used.memory_mb,
     local_gb_used: used.disk_gb,
-    cpu_allocation_ratio: ratio(capacity.vcpus, inventory.vcpus),
-    ram_allocation_ratio: ratio(capacity.memory_mb, inventory.memory_mb),
-    disk_allocation_ratio: ratio(capacity.disk_gb, inventory.local_gb),
+    cpu_allocation_ratio: ratios?.cpu ?? ratio(capacity.vcpus, inventory.vcpus),
+    ram_allocation_ratio: ratios?.ram ?? ratio(capacity.memory_mb, inventory.memory_mb),
+    disk_allocation_ratio: ratios?.disk ?? ratio(capacity.disk_gb, inventory.local_gb),
     num_instances: used.instances,
     running_vms: used.instances,
     num_io_ops: host.io_ops,

@@ -1,6 +1,6 @@
 /** A host as the scheduler sees it (nova: scheduler/host_manager.py HostState). */
 import { createHash } from "node:crypto";
-import type { Resources } from "../compute/claims.ts";
+import type { AllocationRatios, Resources } from "../compute/claims.ts";
 import type { GroupPlacement } from "../project/groups.ts";
 import type { Inventory } from "../protocol/guest.ts";
 import type { Aggregate } from "./aggregates.ts";
@@ -39,6 +39,8 @@ export type HostState = ServiceStatus &
     /** What may be claimed in all: after reservations and ratios. */
     capacity: Resources;
     used: Resources & { instances: number };
+    /** What capacity was made with; a word from before it was told has none. */
+    ratios?: AllocationRatios;
   };
 
 /** All that does not come with each claim, as one word: while it is the same, there is nothing to tell anew. */

@@ -13,6 +13,7 @@ import {
   Aggregates,
 } from "./aggregates.ts";
 import { enabledFilters, enabledWeighers } from "./available.ts";
+import { CpuInfos } from "./cpu-infos.ts";
 import type { Decision } from "./decision.ts";
 import type { CandidateHost, HostState, KnownHost, RequestSpec } from "./host-state.ts";
 import { selectHosts } from "./select.ts";
@@ -43,6 +44,7 @@ export class Scheduler extends DurableObject<Env> {
   /** By id, as they are read so and later ones have greater ids. */
   readonly #hosts = new Map<string, CandidateHost>();
   readonly #aggregates: Aggregates;
+  readonly #cpuInfos = new CpuInfos();
   /** Hosts that were removed, with their last word: one still on its way must not bring them back. */
   readonly #removed = new Map<string, number>();
   readonly #plugins: Parameters<typeof selectHosts>[1];
@@ -131,7 +133,8 @@ export class Scheduler extends DurableObject<Env> {
     const { host } = state;
     const zone = this.#aggregates.zoneOf(host) ?? config(this.env).DEFAULT_AVAILABILITY_ZONE;
     const aggregates = this.#aggregates.of(host).map(({ id, uuid, name, metadata }) => ({ id, uuid, name, metadata }));
-    this.#hosts.set(host, { ...state, id, zone, aggregates });
+    const inventory = this.#cpuInfos.sharedIn(state.inventory);
+    this.#hosts.set(host, { ...state, inventory, id, zone, aggregates });
   }
 
   /** Counts the choice at once, in memory only, so that the next choice spreads; the host's own word replaces it. */

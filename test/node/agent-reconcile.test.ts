@@ -2,8 +2,10 @@ import { join } from "node:path";
 import { beforeEach, expect, it } from "vitest";
 import { Calls } from "../../agent/calls.ts";
 import { Journal } from "../../agent/journal.ts";
+import { Measuring } from "../../agent/monitors/measuring.ts";
 import { every } from "../../agent/periodic.ts";
 import { Reconcile } from "../../agent/reconcile.ts";
+import { ResourceTracker } from "../../agent/resource-tracker.ts";
 import type { FromAgent } from "../../functions/protocol/frames.ts";
 import { call, gate, NO_SNAPSHOTS, OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
@@ -26,7 +28,8 @@ beforeEach(() => {
     if (up) sent.push(frame);
     return up;
   };
-  reconcile = new Reconcile({ driver, journal, calls, log, host: "hv1", version: "0", send });
+  const tracker = new ResourceTracker({ driver, measuring: new Measuring([], log), config: {}, send });
+  reconcile = new Reconcile({ driver, tracker, journal, calls, log, host: "hv1", version: "0", send });
   return () => journal.close();
 });
 
@@ -87,20 +90,6 @@ it("syncs all power states and what has vanished, but nothing that a call acted 
   list.open();
   await sync;
   expect(sent).toEqual([]);
-});
-
-it("sends the inventory when it is not what the edge heard last", async () => {
-  await reconcile.hello();
-  await reconcile.updateResources();
-  expect(sent).toEqual([]);
-  driver.inventory = { ...driver.inventory, vcpus: 16 };
-  up = false;
-  await reconcile.updateResources();
-  up = true;
-  await reconcile.updateResources();
-  await reconcile.updateResources();
-  // Its own address, which is the machine's, is told beside.
-  expect(sent).toEqual([{ t: "inventory", inventory: expect.objectContaining(driver.inventory) }]);
 });
 
 it("runs a periodic task again after it failed, and not after it was stopped", async () => {

@@ -1,9 +1,15 @@
 /** What operators see of hosts, and say of their services (hypervisors.py, services.py, availability_zone.py). */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { hostIp } from "../../agent/host-ip.ts";
 import { ask, type CallOptions, demoImage, startTestEdge, type TestEdge, until } from "../edge.ts";
 import { tokenOf } from "../tokens.ts";
 
 const V = "/compute/v2.1";
+/** What the fake driver tells of a host of four processors. */
+const CPU_INFO = {
+  ...{ vendor: "Intel", model: "Nehalem", arch: "x86_64", features: ["pge", "clflush"] },
+  topology: { cells: 1, sockets: 1, cores: 4, threads: 1 },
+};
 const NOBODY = "00000000-0000-4000-8000-000000000000";
 
 let edge: TestEdge;
@@ -49,9 +55,9 @@ describe("hypervisors", () => {
       status: "enabled",
       hypervisor_type: "fake",
       hypervisor_version: expect.any(Number),
-      host_ip: "",
+      host_ip: hostIp() ?? "",
       service: { id: 1, host: "one", disabled_reason: null },
-      cpu_info: "",
+      cpu_info: JSON.stringify(CPU_INFO),
       vcpus: 4,
       vcpus_used: 1,
       memory_mb: 8192,
@@ -64,7 +70,21 @@ describe("hypervisors", () => {
       current_workload: 0,
       running_vms: 1,
     });
-    expect((await listed("/os-hypervisors/detail", 28))[0].cpu_info).toEqual({});
+    expect((await listed("/os-hypervisors/detail", 28))[0].cpu_info).toEqual(CPU_INFO);
+    expect((await get("/os-hypervisors/1", 28)).body.hypervisor.cpu_info).toEqual(CPU_INFO);
+  });
+  it("tell from 2.88 on not what they have any more, but how long they are up", async () => {
+    const [one] = await listed("/os-hypervisors/detail", 88);
+    expect(one).toEqual({
+      ...{ id: one.id, hypervisor_hostname: "one", state: "up", status: "enabled", hypervisor_type: "fake" },
+      ...{ hypervisor_version: expect.any(Number), host_ip: hostIp() ?? "", uptime: expect.stringContaining("up") },
+      service: { id: one.id, host: "one", disabled_reason: null },
+    });
+    expect((await get(`/os-hypervisors/${one.id}`, 88)).body.hypervisor).toEqual({
+      ...one,
+      uptime: expect.stringContaining("up"),
+    });
+    expect((await get("/os-hypervisors/statistics", 88)).status).toBe(404);
   });
   it("are summed up", async () => {
     expect((await get("/os-hypervisors/statistics")).body.hypervisor_statistics).toMatchObject({

@@ -1,6 +1,5 @@
 import { env } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import { capacity, lacking, resourcesOf } from "../../functions/compute/claims.ts";
 import { config } from "../../functions/config.ts";
 import { explain } from "../../functions/scheduler/decision.ts";
 import { filterHosts } from "../../functions/scheduler/filter-hosts.ts";
@@ -11,8 +10,6 @@ import { normalize, weighHosts } from "../../functions/scheduler/weigh-hosts.ts"
 import { ALL_WEIGHERS } from "../../functions/scheduler/weighers/all.ts";
 import type { Weigher } from "../../functions/scheduler/weighers/weigher.ts";
 import { candidate, inAggregate, requestOf } from "./candidates.ts";
-import { INVENTORY } from "./scripted-agent.ts";
-import { specOf } from "./specs.ts";
 
 const options = config(env);
 
@@ -223,30 +220,5 @@ describe("pick", () => {
   });
   it("takes none of none", () => {
     expect(pick([], 1, 3, () => 0)).toEqual([]);
-  });
-});
-
-describe("claims", () => {
-  const ratios = {
-    CPU_ALLOCATION_RATIO: 4,
-    RAM_ALLOCATION_RATIO: 1.5,
-    DISK_ALLOCATION_RATIO: 1,
-    RESERVED_HOST_MEMORY_MB: 512,
-  };
-  it("fit up to (total - reserved) x ratio, and name what they lack", () => {
-    const total = capacity({ ...INVENTORY, vcpus: 2, memory_mb: 2560, local_gb: 10 }, ratios);
-    expect(total).toEqual({ vcpus: 8, memory_mb: 3072, disk_gb: 10 });
-    const used = { vcpus: 7, memory_mb: 2048, disk_gb: 0 };
-    expect(lacking(total, used, { vcpus: 1, memory_mb: 1024, disk_gb: 10 })).toEqual([]);
-    expect(lacking(total, used, { vcpus: 2, memory_mb: 1025, disk_gb: 11 })).toEqual(["VCPU", "MEMORY_MB", "DISK_GB"]);
-  });
-  it("count all of a flavor's disks, and swap as whole GiB", () => {
-    const { flavor } = specOf();
-    const disk = (ephemeral: number, swap: number) => resourcesOf({ ...flavor, ephemeral, swap }).disk_gb;
-    expect([disk(0, 0), disk(2, 0), disk(0, 1), disk(2, 1024), disk(0, 1025)]).toEqual([10, 12, 11, 13, 12]);
-    expect(resourcesOf(flavor)).toEqual({ vcpus: 1, memory_mb: 1024, disk_gb: 10 });
-  });
-  it("of a host smaller than its reservation are never negative", () => {
-    expect(capacity({ ...INVENTORY, memory_mb: 256 }, ratios).memory_mb).toBe(0);
   });
 });

@@ -65,6 +65,13 @@ export class FakeDriver implements Driver {
       memory_mb: options.memory_mb ?? 32_768,
       local_gb: options.local_gb ?? 500,
       supported_instances: [{ arch: "x86_64", hv_type: "fake", vm_mode: "hvm" }],
+      cpu_info: {
+        vendor: "Intel",
+        model: "Nehalem",
+        arch: "x86_64",
+        features: ["pge", "clflush"],
+        topology: { cells: 1, sockets: 1, cores: options.vcpus ?? 16, threads: 1 },
+      },
     };
     this.#screens = new Screens(ctx, this.#inventory.hypervisor_hostname);
   }

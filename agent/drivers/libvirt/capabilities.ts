@@ -1,9 +1,11 @@
 /** What the driver reads of a host's capabilities (https://libvirt.org/formatcaps.html). Pure. */
+import type { CpuInfo } from "../../../functions/protocol/resources.ts";
+import { hostCpu } from "./host-cpu.ts";
 import { readElements } from "./xml.ts";
 
 /** QEMU's user, where it is not libvirt's own. */
 export type QemuUser = { uid: number; gid: number };
-export type HostCapabilities = { kvm: boolean; qemuUser: QemuUser | null };
+export type HostCapabilities = { kvm: boolean; qemuUser: QemuUser | null; cpu?: CpuInfo };
 
 /**
  * `kvm`: libvirt lists the type only when QEMU's user can open /dev/kvm. `qemuUser`: the DAC security model's base
@@ -17,5 +19,7 @@ export function parseCapabilities(xml: string): HostCapabilities {
   );
   const labels = elements.filter(({ path }) => path === "capabilities/host/secmodel/baselabel");
   const match = labels.map(({ text }) => /^\+(\d+):\+(\d+)$/.exec(text)).find((it) => it !== null);
-  return { kvm, qemuUser: match ? { uid: Number(match[1]), gid: Number(match[2]) } : null };
+  const qemuUser = match ? { uid: Number(match[1]), gid: Number(match[2]) } : null;
+  const cpu = hostCpu(elements);
+  return { kvm, qemuUser, ...(cpu ? { cpu } : {}) };
 }

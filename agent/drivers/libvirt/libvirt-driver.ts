@@ -106,6 +106,7 @@ export class LibvirtDriver implements Driver {
         supported_instances: (this.#host.kvm ? ["kvm", "qemu"] : ["qemu"]).map((hv_type) => {
           return { arch: "x86_64", hv_type, vm_mode: "hvm" };
         }),
+        ...(this.#host.cpu ? { cpu_info: this.#host.cpu } : {}),
       };
     } catch (error) {
       throw this.#failure("inventory", error);
