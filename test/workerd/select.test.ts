@@ -85,6 +85,23 @@ describe("filters", () => {
     expect(await filtered(hosts, spec({ requested_host: "c" }))).toEqual(["c"]);
   });
 
+  it("that an image has to do with are all that the host of a server that is rebuilt is asked", async () => {
+    const supported_instances = [{ arch: "x86_64", hv_type: "kvm", vm_mode: "hvm" }];
+    const there = { inventory: { ...INVENTORY, supported_instances }, up: false, enabled: false, free: 0 };
+    const hosts = [host("a", { ...there, ...inAggregate({ hw_machine_type: "q35" }) }), host("b", there)];
+    const rebuilt = async (properties: Record<string, string>, change = {}) => {
+      const asked = spec({ requested_destination: "a", is_rebuild: true, image: { id: "other", properties } });
+      const { steps, passed } = await filterHosts(hosts, ALL_FILTERS, asked, { ...options, ...change });
+      return [names(passed), steps.map(({ name }) => name)];
+    };
+    const asked = ["current host", "ImagePropertiesFilter", "AggregateImagePropertiesIsolation", "IsolatedHostsFilter"];
+    expect(await rebuilt({ hw_architecture: "x86_64", hw_machine_type: "q35" })).toEqual([["a"], asked]);
+    expect(await rebuilt({ hw_architecture: "aarch64" })).toEqual([[], asked.slice(0, 2)]);
+    expect(await rebuilt({ hw_machine_type: "pc" })).toEqual([[], asked.slice(0, 3)]);
+    expect(await rebuilt({}, { ISOLATED_HOSTS: ["a"] })).toEqual([[], asked]);
+    expect(await rebuilt({}, { ISOLATED_HOSTS: ["a"], ISOLATED_IMAGES: ["other"] })).toEqual([["a"], asked]);
+  });
+
   it("hold for resources whatever is enabled", async () => {
     const hosts = [host("a"), host("ram", { free: 0 }), host("cpu", { capacity: NOTHING }), host("b")];
     const { passed } = await filterHosts(hosts, [], spec(), options);
