@@ -85,6 +85,23 @@ export class Scheduler extends DurableObject<Env> {
     return this.#hosts.all().map(({ aggregates: _, ...known }) => known);
   }
 
+  /** Of every host what its service is: of ten thousand all is too much for a question about one server. */
+  services(): Pick<KnownHost, "host" | "up" | "enabled" | "forced_down">[] {
+    return this.#hosts.all().map(({ host, up, enabled, forced_down }) => ({ host, up, enabled, forced_down }));
+  }
+
+  /** The host that has the name, or whose node has, or both; null when there is none. */
+  named({ host, node }: { host?: string | undefined; node?: string | undefined }): string | null {
+    const isIt = (one: KnownHost) =>
+      (host === undefined || one.host === host) && (node === undefined || one.inventory.hypervisor_hostname === node);
+    return this.#hosts.all().find(isIt)?.host ?? null;
+  }
+
+  /** Whether a zone is one to ask for: one of its hosts is enabled (nova: get_availability_zones). */
+  isOpen(zone: string): boolean {
+    return this.#hosts.all().some((one) => one.enabled && one.zone === zone);
+  }
+
   aggregates(): Aggregate[] {
     return this.#aggregates.list();
   }
