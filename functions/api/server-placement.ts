@@ -2,7 +2,6 @@
 import type { Context } from "hono";
 import type { CreateSpec } from "../conductor/record.ts";
 import { config } from "../config.ts";
-import type { KnownHost } from "../scheduler/host-state.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest } from "./fault.ts";
 import { requireAdmin } from "./policy.ts";
@@ -28,15 +27,13 @@ export async function placeOf(c: Context<AppEnv>, { server }: CreateBody): Promi
   const place = { availability_zone: zone || null, requested_host: null, requested_destination: null };
   const always = zone === "" || zone === config(c.env).DEFAULT_AVAILABILITY_ZONE;
   if (always && !forced && !destined) return place;
-  const hosts = await c.env.SCHEDULER.getByName("default").hosts();
-  // nova: get_availability_zones lists a zone while one of its hosts is enabled.
-  if (!always && !hosts.some((one) => one.enabled && one.zone === zone)) {
+  if (!always && !(await c.env.SCHEDULER.getByName("default").isOpen(zone))) {
     throw badRequest("The requested availability zone is not available");
   }
-  if (destined) return { ...place, requested_destination: hostNamed(hosts, wanted) };
+  if (destined) return { ...place, requested_destination: await hostNamed(c, wanted) };
   // A host by force need not be known: the build says that it is no valid one.
   if (node === "") return forced ? { ...place, requested_host: host } : place;
-  return { ...place, requested_host: hostNamed(hosts, { host: host || undefined, node }) };
+  return { ...place, requested_host: await hostNamed(c, { host: host || undefined, node }) };
 }
 
 /** `zone`, `zone:host`, `zone:host:node` or `zone::node`; what is not said is empty. */
@@ -47,15 +44,11 @@ function zoneForm(text: string): { zone: string; host: string; node: string } {
 }
 
 /** The host that has the name, or whose node has, or both. */
-function hostNamed(
-  hosts: readonly KnownHost[],
-  { host, node }: { host?: string | undefined; node?: string | undefined },
-) {
-  const found = hosts.find((one) => {
-    return (
-      (host === undefined || one.host === host) && (node === undefined || one.inventory.hypervisor_hostname === node)
-    );
-  });
-  if (found === undefined) throw badRequest(`Compute host ${host ?? node} could not be found.`);
-  return found.host;
+async function hostNamed(
+  c: Context<AppEnv>,
+  wanted: { host?: string | undefined; node?: string | undefined },
+): Promise<string> {
+  const found = await c.env.SCHEDULER.getByName("default").named(wanted);
+  if (found === null) throw badRequest(`Compute host ${wanted.host ?? wanted.node} could not be found.`);
+  return found;
 }

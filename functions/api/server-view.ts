@@ -4,7 +4,6 @@ import type { Context } from "hono";
 import { instanceName, type ServerRecord, zoneOf } from "../conductor/record.ts";
 import { status } from "../conductor/state.ts";
 import type { Actor } from "../identity/actor.ts";
-import type { KnownHost } from "../scheduler/host-state.ts";
 import type { AppEnv } from "./app-env.ts";
 import { type Feature, has } from "./history.ts";
 import { computeBase, links } from "./resource.ts";
@@ -163,8 +162,8 @@ async function groupsOf(c: Context<AppEnv>, { project_id, server_group }: Server
 /** Of each host: DOWN, MAINTENANCE, UP or UNKNOWN (nova: get_instance_host_status). Asked for only where it is shown. */
 export async function hostStatus(c: Context<AppEnv>): Promise<ReadonlyMap<string, string>> {
   if (!c.var.actor.is_admin || !has(c.var.minor, "server.host-status")) return new Map();
-  const hosts = await c.env.SCHEDULER.getByName("default").hosts();
-  const statusOf = ({ up, enabled, forced_down }: KnownHost) =>
+  const hosts = await c.env.SCHEDULER.getByName("default").services();
+  const statusOf = ({ up, enabled, forced_down }: (typeof hosts)[number]) =>
     forced_down ? "DOWN" : enabled ? (up ? "UP" : "UNKNOWN") : "MAINTENANCE";
   return new Map(hosts.map((host) => [host.host, statusOf(host)]));
 }

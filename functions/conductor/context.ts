@@ -26,6 +26,8 @@ export type Memo = {
   reboot?: "SOFT" | "HARD";
   /** Where the server was when the flow began, and may have to be again. */
   was?: VmState;
+  /** What a rebuild's other image is in the place of. */
+  replaced?: Required<Pick<ServerRecord, "image" | "image_properties">>;
   /** What a rescue boots. */
   image?: ImageRef;
   /** A snapshot under way, or one that this flow has cut off and takes back. */

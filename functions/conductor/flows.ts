@@ -2,10 +2,11 @@
 import { build } from "./build.ts";
 import type { ServerFlow } from "./context.ts";
 import { remove, restore, softDelete } from "./delete.ts";
-import { pause, rebuild, rescue, resume, suspend, unpause, unrescue } from "./guest-flows.ts";
+import { pause, rescue, resume, suspend, unpause, unrescue } from "./guest-flows.ts";
 import { evacuate, liveMigrate, migrate, resize } from "./move.ts";
 import { changePassword } from "./password.ts";
 import { reboot, start, stop } from "./power.ts";
+import { rebuild } from "./rebuild.ts";
 import { reset } from "./reset.ts";
 import { shelve, shelveOffload, unshelve, unshelveOffloaded } from "./shelve.ts";
 import { backup, snapshot } from "./snapshot.ts";

@@ -1,4 +1,4 @@
-/** Pausing, suspending, rescuing and rebuilding a guest where it is (nova: compute/manager.py). */
+/** Pausing, suspending and rescuing a guest where it is (nova: compute/manager.py). */
 import { guestSpecOf } from "./guest-spec.ts";
 import { guestFlow, powerOff } from "./power.ts";
 
@@ -23,15 +23,5 @@ export const unrescue = guestFlow({
   method: "unrescue",
   params: none,
   becomes: "active",
-  breaks: true,
-});
-
-/** The record has the new image and all else that was asked for when the flow begins. */
-export const rebuild = guestFlow({
-  name: "rebuild",
-  method: "rebuild",
-  params: (context, memo) => ({ spec: guestSpecOf(context), start: memo.was !== "stopped" }),
-  becomes: (memo) => (memo.was === "stopped" ? "stopped" : "active"),
-  change: () => ({ launched_at: new Date().toISOString(), progress: 100 }),
   breaks: true,
 });

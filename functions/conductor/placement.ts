@@ -3,7 +3,9 @@ import { resourcesOf } from "../compute/claims.ts";
 import type { CallErrorCode } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import { explain } from "../scheduler/decision.ts";
+import type { RequestSpec } from "../scheduler/host-state.ts";
 import type { CallFailure, Context, Memo } from "./context.ts";
+import type { ServerRecord } from "./record.ts";
 import { requestSpec } from "./request-spec.ts";
 import type { Failure } from "./saga.ts";
 
@@ -14,12 +16,20 @@ export const noValidHost = (details: string): Failure => ({
   details,
 });
 
+/** What the scheduler is asked for the server as it is, but for `change`. */
+export async function specOf(
+  context: Context,
+  tried: string[],
+  change: Partial<ServerRecord> = {},
+): Promise<RequestSpec> {
+  const record = { ...context.record(), ...change };
+  const group = record.server_group ? await context.project().groupPlacement(record.uuid) : null;
+  return requestSpec(record, { group, tried, hostOf: (server) => context.hostOf(server) });
+}
+
 /** Hosts to try, the best first, appended to those that were tried; `at` is the first of them. */
 export async function choose(context: Context, memo: Memo): Promise<Result<Memo, Failure>> {
-  const record = context.record();
-  const group = record.server_group ? await context.project().groupPlacement(record.uuid) : null;
-  const spec = await requestSpec(record, { group, tried: memo.hosts, hostOf: (server) => context.hostOf(server) });
-  const { chosen, decision } = await context.scheduler().select(spec);
+  const { chosen, decision } = await context.scheduler().select(await specOf(context, memo.hosts));
   context.decided(decision);
   if (chosen.length === 0) return err(noValidHost(explain(decision)));
   const hosts = [...memo.hosts, ...chosen.map(({ host }) => host)];

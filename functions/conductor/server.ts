@@ -19,6 +19,7 @@ import { applyDetails, type DetailsChange, type DetailsError } from "./details.t
 import { flowOf } from "./flows.ts";
 import { Keeper } from "./keeper.ts";
 import { type ActionError, type NewServer, type NotFound, type NotReady, notReady, type Order } from "./order.ts";
+import { replacedBy } from "./rebuild.ts";
 import { newRecord, type ServerRecord } from "./record.ts";
 import { type Action, begin, ruleOf, syncPowerState, type VmState } from "./state.ts";
 
@@ -102,7 +103,7 @@ export class Server extends DurableObject<Env> {
     if (secrets) this.#keeper.given.saveSecrets(secrets);
     this.#keeper.note(actor, ruleOf(action).records ?? ruleOf(action).verb);
     const hosts = this.#keeper.touched(before);
-    const full: Memo = { ...memo, hosts, at: 0, was: before.vm_state };
+    const full: Memo = { ...memo, ...replacedBy(change, before), hosts, at: 0, was: before.vm_state };
     const { ended } = await this.#keeper.sagas.begin(flowOf(action, before.vm_state), full, actor.request_id);
     const end = wait ? await ended : null;
     if (end?.state === "done" && end.failure !== null) return err({ kind: "failed", ...end.failure });

@@ -3,6 +3,7 @@
  * A host is in one zone: that of its aggregates' metadata, else the default. It does not change while servers are there.
  */
 import { err, ok, type Result } from "../result.ts";
+import type { HostAggregate } from "./host-state.ts";
 
 export const MIGRATION = `CREATE TABLE aggregate (
   id INTEGER PRIMARY KEY AUTOINCREMENT, uuid TEXT NOT NULL, name TEXT NOT NULL UNIQUE,
@@ -37,7 +38,7 @@ export class Aggregates {
   readonly #busy: (host: string) => boolean | null;
   #all: Aggregate[];
   #zones: ReadonlyMap<string, string>;
-  #ofHost: ReadonlyMap<string, readonly Aggregate[]>;
+  #ofHost: ReadonlyMap<string, readonly HostAggregate[]>;
 
   constructor(sql: SqlStorage, busy: (host: string) => boolean | null) {
     this.#sql = sql;
@@ -57,9 +58,9 @@ export class Aggregates {
     return this.#zones.get(host);
   }
 
-  /** The aggregates that the host is in. */
-  of(host: string): readonly Aggregate[] {
-    return this.#ofHost.get(host) ?? [];
+  /** The aggregates that the host is in: one list for all hosts of the same. */
+  of(host: string): readonly HostAggregate[] {
+    return this.#ofHost.get(host) ?? NONE;
   }
 
   create(name: string, zone: string | null): Result<Aggregate, AggregateRefusal> {
@@ -175,7 +176,21 @@ function zonesOf(all: readonly Aggregate[]): { zones: Map<string, string>; twice
   return { zones, twice };
 }
 
-function byHost(all: readonly Aggregate[]): Map<string, readonly Aggregate[]> {
-  const hosts = new Set(all.flatMap((one) => one.hosts));
-  return new Map([...hosts].map((host) => [host, all.filter((one) => one.hosts.includes(host))]));
+/** The aggregates of each host that is in one. Hosts of the same ones share one list, and decisions reckon with lists. */
+function byHost(all: readonly Aggregate[]): Map<string, readonly HostAggregate[]> {
+  const lists = new Map<string, readonly HostAggregate[]>();
+  const ofHost = new Map<string, readonly HostAggregate[]>();
+  for (const { id, uuid, name, metadata, hosts } of all) {
+    const one = { id, uuid, name, metadata };
+    for (const host of hosts) {
+      const before = ofHost.get(host) ?? NONE;
+      const key = [...before.map((other) => other.id), id].join();
+      const list = lists.get(key) ?? [...before, one];
+      lists.set(key, list);
+      ofHost.set(host, list);
+    }
+  }
+  return ofHost;
 }
+
+const NONE: readonly HostAggregate[] = [];

@@ -2,56 +2,95 @@
 import type { Config } from "../config.ts";
 import type { BoundFilter } from "./bound.ts";
 import { type FilterStep, MAX_REASONS } from "./decision.ts";
-import type { Filter } from "./filters/filter.ts";
+import type { Check, Filter } from "./filters/filter.ts";
 import type { CandidateHost, RequestSpec } from "./host-state.ts";
 import { PLACEMENT } from "./placement-query.ts";
 
 export type AnyFilter = Filter | BoundFilter;
-export type Filtered = { passed: CandidateHost[]; steps: FilterStep[] };
+export type Filtered = { passed: readonly CandidateHost[]; steps: FilterStep[] };
 
 /**
  * The hosts that every filter lets through, each seeing the survivors of the one before. A host by force is asked
- * what Placement stands for and no filter; a requested destination is asked by all of them.
+ * what Placement stands for and no filter; a requested destination is asked by all of them; and the host of a server
+ * that is rebuilt only by those that an image has to do with.
  */
 export async function filterHosts(
-  hosts: Iterable<CandidateHost>,
+  hosts: readonly CandidateHost[],
   filters: readonly AnyFilter[],
   spec: RequestSpec,
   config: Config,
 ): Promise<Filtered> {
-  let passed = [...hosts];
   const steps: FilterStep[] = [];
-  const keep = (name: string, left: CandidateHost[], reasons: FilterStep["reasons"]) => {
-    steps.push({ name, in: passed.length, out: left.length, reasons });
-    passed = left;
-  };
+  let passed = hosts;
   const wanted = spec.requested_host ?? spec.requested_destination;
   if (wanted !== null) {
-    const name = spec.requested_host === null ? "requested destination" : "forced host";
-    const left = passed.filter(({ host }) => host === wanted);
-    keep(name, left, left.length > 0 ? [] : [{ host: wanted, reason: "it is not known" }]);
+    passed = hosts.filter(({ host }) => host === wanted);
+    const reasons = passed.length > 0 ? [] : [{ host: wanted, reason: "it is not known" }];
+    steps.push({ name: wantedAs(spec), in: hosts.length, out: passed.length, reasons });
   }
-  for (const filter of spec.requested_host === null ? [...PLACEMENT, ...filters] : PLACEMENT) {
-    if (passed.length === 0) break;
-    if ("askAll" in filter) {
-      const { left, reasons } = await filter.askAll(passed, spec);
-      keep(filter.name, left, reasons.slice(0, MAX_REASONS));
-    } else {
-      const { left, reasons } = ask(passed, filter, spec, config);
-      keep(filter.name, left, reasons);
+  let plain: Filter[] = [];
+  const siftPlain = () => {
+    passed = sift(passed, plain, spec, config, steps);
+    plain = [];
+  };
+  for (const filter of asked(filters, spec)) {
+    if (!("askAll" in filter)) {
+      plain.push(filter);
+      continue;
     }
+    siftPlain();
+    if (passed.length === 0) break;
+    const { left, reasons } = await filter.askAll(passed, spec);
+    steps.push({ name: filter.name, in: passed.length, out: left.length, reasons: reasons.slice(0, MAX_REASONS) });
+    passed = left;
   }
+  siftPlain();
   return { passed, steps };
 }
 
-function ask(hosts: CandidateHost[], filter: Filter, spec: RequestSpec, config: Config) {
-  const reasons: FilterStep["reasons"] = [];
-  const check = filter.ask(spec, config);
-  if (check === null) return { left: hosts, reasons };
-  const left = hosts.filter((host) => {
-    const reason = check(host);
-    if (reason !== null && reasons.length < MAX_REASONS) reasons.push({ host: host.host, reason });
-    return reason === null;
+function wantedAs({ is_rebuild, requested_host }: RequestSpec): string {
+  if (is_rebuild) return "current host";
+  return requested_host === null ? "requested destination" : "forced host";
+}
+
+/** The filters that a request is for; nova: what takes no new claim asks nothing of Placement. */
+function asked(filters: readonly AnyFilter[], { is_rebuild, requested_host }: RequestSpec): readonly AnyFilter[] {
+  if (is_rebuild) return filters.filter((filter) => "run_on_rebuild" in filter && filter.run_on_rebuild);
+  return requested_host === null ? [...PLACEMENT, ...filters] : PLACEMENT;
+}
+
+/** A filter at work on one request. */
+type Sieve = { name: string; check: Check | null; fell: number; reasons: FilterStep["reasons"] };
+
+/** The hosts that all of `filters` let through; `steps` gets one of each, up to that which leaves none. */
+function sift(
+  hosts: readonly CandidateHost[],
+  filters: readonly Filter[],
+  spec: RequestSpec,
+  config: Config,
+  steps: FilterStep[],
+): readonly CandidateHost[] {
+  const sieves = filters.map((filter): Sieve => {
+    return { name: filter.name, check: filter.ask(spec, config), fell: 0, reasons: [] };
   });
-  return { left, reasons };
+  // Host by host, as a host is far from the next in memory, and all that is asked of it near.
+  const left = hosts.filter((host) => passes(host, sieves));
+  let remain = hosts.length;
+  for (const { name, fell, reasons } of sieves) {
+    if (remain === 0) break;
+    steps.push({ name, in: remain, out: remain - fell, reasons });
+    remain -= fell;
+  }
+  return left;
+}
+
+function passes(host: CandidateHost, sieves: readonly Sieve[]): boolean {
+  for (const sieve of sieves) {
+    const reason = sieve.check?.(host) ?? null;
+    if (reason === null) continue;
+    sieve.fell++;
+    if (sieve.reasons.length < MAX_REASONS) sieve.reasons.push({ host: host.host, reason });
+    return false;
+  }
+  return true;
 }

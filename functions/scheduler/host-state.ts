@@ -54,8 +54,9 @@ export type KnownHost = HostState & { id: number; zone: string };
 
 /** As filters and weighers see it: with the aggregates that it is in. */
 export type CandidateHost = KnownHost & {
-  aggregates: readonly Pick<Aggregate, "id" | "uuid" | "name" | "metadata">[];
+  aggregates: readonly HostAggregate[];
 };
+export type HostAggregate = Pick<Aggregate, "id" | "uuid" | "name" | "metadata">;
 
 /** nova: RequestSpec, as far as it is asked for. */
 export type RequestSpec = Resources & {
@@ -67,6 +68,8 @@ export type RequestSpec = Resources & {
   availability_zone: string | null;
   requested_host: string | null;
   requested_destination: string | null;
+  /** Whether the requested destination is where the server is, and another image all that is new (nova: _nova_check_type). */
+  is_rebuild?: true;
   /** Where the others of the server's group are; null when it has none. */
   group: GroupPlacement | null;
   hints: Record<string, string[]>;

@@ -15,11 +15,13 @@ const CLASSES: readonly (keyof Resources)[] = ["vcpus", "memory_mb", "disk_gb"];
 const Resourceful: Filter = {
   name: "placement: resources",
   ask: (spec) => (host) => {
-    for (const of of CLASSES) {
-      const lack = tooLittle(host, spec, of);
-      if (lack !== null) return lack;
-    }
-    return null;
+    const { capacity, used } = host;
+    // Most hosts have enough, and this is asked of all of them.
+    const fits =
+      spec.vcpus <= capacity.vcpus - used.vcpus &&
+      spec.memory_mb <= capacity.memory_mb - used.memory_mb &&
+      spec.disk_gb <= capacity.disk_gb - used.disk_gb;
+    return fits ? null : (CLASSES.map((of) => tooLittle(host, spec, of)).find((lack) => lack !== null) ?? null);
   },
 };
 

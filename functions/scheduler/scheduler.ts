@@ -13,73 +13,53 @@ import {
   Aggregates,
 } from "./aggregates.ts";
 import { enabledFilters, enabledWeighers } from "./available.ts";
-import { CpuInfos } from "./cpu-infos.ts";
 import type { Decision } from "./decision.ts";
-import type { CandidateHost, HostState, KnownHost, RequestSpec } from "./host-state.ts";
-import { selectHosts } from "./select.ts";
+import type { HostState, KnownHost, RequestSpec } from "./host-state.ts";
+import { Hosts, USAGE_MIGRATION } from "./hosts.ts";
+import { type Plugins, selectHosts } from "./select.ts";
 
 const MIGRATIONS = [
   "CREATE TABLE host (name TEXT PRIMARY KEY, state TEXT NOT NULL) WITHOUT ROWID;",
   `CREATE TABLE host_id (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
    INSERT INTO host_id (name) SELECT name FROM host ORDER BY name;`,
   AGGREGATES,
+  USAGE_MIGRATION,
 ] as const;
-
-/** What a host's word did not hold in earlier versions. */
-const EARLIER = {
-  connected: true,
-  disabled_reason: null,
-  forced_down: false,
-  updated_at: null,
-  io_ops: 0,
-  failed_builds: 0,
-  image_properties: {},
-} as const;
 
 export type Chosen = Pick<KnownHost, "host" | "zone">;
 /** Hosts to try, the best first, and how they were chosen; empty: no valid host was found. */
 export type Selected = { chosen: Chosen[]; decision: Decision };
 
 export class Scheduler extends DurableObject<Env> {
-  /** By id, as they are read so and later ones have greater ids. */
-  readonly #hosts = new Map<string, CandidateHost>();
+  readonly #hosts: Hosts;
   readonly #aggregates: Aggregates;
-  readonly #cpuInfos = new CpuInfos();
-  /** Hosts that were removed, with their last word: one still on its way must not bring them back. */
-  readonly #removed = new Map<string, number>();
-  readonly #plugins: Parameters<typeof selectHosts>[1];
+  readonly #plugins: Plugins;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     const options = config(env);
     this.#plugins = { filters: enabledFilters(options, env), weighers: enabledWeighers(options, env) };
+    const { sql } = ctx.storage;
     migrate(ctx.storage, MIGRATIONS);
-    this.#aggregates = new Aggregates(ctx.storage.sql, (host) => {
+    this.#aggregates = new Aggregates(sql, (host) => {
       const known = this.#hosts.get(host);
       return known ? known.used.instances > 0 : null;
     });
-    const rows = ctx.storage.sql.exec<{ id: number; state: string }>(
-      "SELECT id, state FROM host JOIN host_id USING (name) ORDER BY id",
-    );
-    for (const { id, state } of rows) this.#know({ ...EARLIER, ...JSON.parse(state) }, id);
+    this.#hosts = new Hosts(sql, (host) => ({
+      zone: this.#aggregates.zoneOf(host) ?? options.DEFAULT_AVAILABILITY_ZONE,
+      aggregates: this.#aggregates.of(host),
+    }));
   }
 
   /** Takes a host's word on itself, unless a later one is here. */
   updateHost(state: HostState): void {
-    const known = this.#hosts.get(state.host);
-    if (known && known.seq >= state.seq) return;
-    if ((this.#removed.get(state.host) ?? 0) >= state.seq) return;
-    this.#know({ ...EARLIER, ...state }, known?.id ?? this.#newId(state.host));
-    this.ctx.storage.sql.exec("INSERT OR REPLACE INTO host VALUES (?, ?)", state.host, JSON.stringify(state));
+    this.#hosts.update(state);
   }
 
   /** Forgets a host whose service was deleted; `seq` is its last word. */
   removeHost(host: string, seq: number): void {
-    this.#removed.set(host, seq);
-    this.#hosts.delete(host);
+    this.#hosts.remove(host, seq);
     this.#aggregates.forgetHost(host);
-    this.ctx.storage.sql.exec("DELETE FROM host WHERE name = ?", host);
-    this.ctx.storage.sql.exec("DELETE FROM host_id WHERE name = ?", host);
   }
 
   /** Chooses for a server that is to be placed, and counts on its going there. */
@@ -88,7 +68,7 @@ export class Scheduler extends DurableObject<Env> {
     const { chosen, decision } = selected;
     const passed = decision.filters.at(-1)?.out ?? decision.hosts;
     log("host.selected", { server: spec.server, hosts: decision.hosts, passed, chosen: chosen[0]?.host });
-    if (chosen[0]) this.#expect(chosen[0].host, spec);
+    if (chosen[0]) this.#hosts.expect(chosen[0].host, spec);
     return selected;
   }
 
@@ -96,13 +76,30 @@ export class Scheduler extends DurableObject<Env> {
   async preview(asked: RequestSpec): Promise<Selected> {
     const spec = { ...asked, has_aggregate: tenantsOf(this.#aggregates.list()).includes(asked.project_id) };
     const options = config(this.env);
-    const { chosen, decision } = await selectHosts(this.#hosts, this.#plugins, spec, options, Math.random);
+    const { chosen, decision } = await selectHosts(this.#hosts.all(), this.#plugins, spec, options, Math.random);
     return { chosen: chosen.map(({ host, zone }) => ({ host, zone })), decision };
   }
 
   /** Every host as last heard of, by id. */
   hosts(): KnownHost[] {
-    return [...this.#hosts.values()].map(({ aggregates: _, ...known }) => known);
+    return this.#hosts.all().map(({ aggregates: _, ...known }) => known);
+  }
+
+  /** Of every host what its service is: of ten thousand all is too much for a question about one server. */
+  services(): Pick<KnownHost, "host" | "up" | "enabled" | "forced_down">[] {
+    return this.#hosts.all().map(({ host, up, enabled, forced_down }) => ({ host, up, enabled, forced_down }));
+  }
+
+  /** The host that has the name, or whose node has, or both; null when there is none. */
+  named({ host, node }: { host?: string | undefined; node?: string | undefined }): string | null {
+    const isIt = (one: KnownHost) =>
+      (host === undefined || one.host === host) && (node === undefined || one.inventory.hypervisor_hostname === node);
+    return this.#hosts.all().find(isIt)?.host ?? null;
+  }
+
+  /** Whether a zone is one to ask for: one of its hosts is enabled (nova: get_availability_zones). */
+  isOpen(zone: string): boolean {
+    return this.#hosts.all().some((one) => one.enabled && one.zone === zone);
   }
 
   aggregates(): Aggregate[] {
@@ -115,38 +112,11 @@ export class Scheduler extends DurableObject<Env> {
 
   changeAggregate(id: number, change: AggregateChange): Result<Aggregate, AggregateRefusal> {
     const changed = this.#aggregates.change(id, change);
-    for (const host of this.#hosts.values()) this.#know(host, host.id);
+    this.#hosts.place();
     return changed;
   }
 
   removeAggregate(id: number): Result<undefined, AggregateRefusal> {
     return this.#aggregates.remove(id);
-  }
-
-  #newId(host: string): number {
-    const { sql } = this.ctx.storage;
-    return sql.exec<{ id: number }>("INSERT INTO host_id (name) VALUES (?) RETURNING id", host).one().id;
-  }
-
-  /** Takes a host's state in, with where it belongs. */
-  #know(state: HostState, id: number): void {
-    const { host } = state;
-    const zone = this.#aggregates.zoneOf(host) ?? config(this.env).DEFAULT_AVAILABILITY_ZONE;
-    const aggregates = this.#aggregates.of(host).map(({ id, uuid, name, metadata }) => ({ id, uuid, name, metadata }));
-    const inventory = this.#cpuInfos.sharedIn(state.inventory);
-    this.#hosts.set(host, { ...state, inventory, id, zone, aggregates });
-  }
-
-  /** Counts the choice at once, in memory only, so that the next choice spreads; the host's own word replaces it. */
-  #expect(name: string, spec: RequestSpec): void {
-    const host = this.#hosts.get(name);
-    if (!host) return;
-    const used = {
-      vcpus: host.used.vcpus + spec.vcpus,
-      memory_mb: host.used.memory_mb + spec.memory_mb,
-      disk_gb: host.used.disk_gb + spec.disk_gb,
-      instances: host.used.instances + 1,
-    };
-    this.#hosts.set(name, { ...host, used, io_ops: host.io_ops + 1 });
   }
 }

@@ -1,51 +1,39 @@
 /** Choosing a host: filter, weigh, pick among the best (nova: scheduler/manager.py). */
 import type { Config } from "../config.ts";
-import type { Decision } from "./decision.ts";
+import { type Decision, MAX_BEST } from "./decision.ts";
 import { type AnyFilter, filterHosts } from "./filter-hosts.ts";
 import type { CandidateHost, RequestSpec } from "./host-state.ts";
-import { type AnyWeigher, type Ranked, weighHosts } from "./weigh-hosts.ts";
+import { bestOf, pick, shuffleBest } from "./rank.ts";
+import { type AnyWeigher, tellOf, weighHosts } from "./weigh-hosts.ts";
 import { Unweighable } from "./weighers/weigher.ts";
 
+export type Plugins = { filters: readonly AnyFilter[]; weighers: readonly AnyWeigher[] };
 export type Selection = { chosen: CandidateHost[]; decision: Decision };
 
 /**
- * Hosts to try, the chosen one first, then its alternates: MAX_ATTEMPTS at the most, and how they came to be.
+ * Hosts to try, the chosen one first, then its alternates: MAX_ATTEMPTS at the most, and how they came to be. The choice
+ * is at random among the first HOST_SUBSET_SIZE.
  * @param random 0 ≤ x < 1
  */
 export async function selectHosts(
-  hosts: ReadonlyMap<string, CandidateHost>,
-  { filters, weighers }: { filters: readonly AnyFilter[]; weighers: readonly AnyWeigher[] },
+  hosts: readonly CandidateHost[],
+  { filters, weighers }: Plugins,
   spec: RequestSpec,
   config: Config,
   random: () => number,
 ): Promise<Selection> {
-  const { passed, steps } = await filterHosts(hosts.values(), filters, spec, config);
-  const told = { at: new Date().toISOString(), hosts: hosts.size, filters: steps };
+  const { passed, steps } = await filterHosts(hosts, filters, spec, config);
+  const told = { at: new Date().toISOString(), hosts: hosts.length, filters: steps };
   try {
-    const { ranked, best } = await weighHosts(passed, weighers, spec, config);
-    const order = config.SHUFFLE_BEST_SAME_WEIGHED_HOSTS ? shuffleBest(ranked, random) : ranked;
-    const chosen = pick(order, config.HOST_SUBSET_SIZE, config.MAX_ATTEMPTS, random).map(({ host }) => host);
+    const weights = await weighHosts(passed, weighers, spec, config);
+    const drawn = Math.floor(random() * Math.min(config.HOST_SUBSET_SIZE, passed.length));
+    const ranked = bestOf(weights.totals, Math.max(MAX_BEST, config.MAX_ATTEMPTS, drawn + 1));
+    const best = tellOf(passed, weights, ranked.slice(0, MAX_BEST));
+    const order = config.SHUFFLE_BEST_SAME_WEIGHED_HOSTS ? shuffleBest(ranked, weights.totals, random) : ranked;
+    const chosen = pick(order, drawn, config.MAX_ATTEMPTS).flatMap((at) => passed[at] ?? []);
     return { chosen, decision: { ...told, best, chosen: chosen.map(({ host }) => host), trouble: null } };
   } catch (error) {
     if (!(error instanceof Unweighable)) throw error;
     return { chosen: [], decision: { ...told, best: [], chosen: [], trouble: error.message } };
   }
-}
-
-/** Those that weigh as much as the best, in any order (nova: shuffle_best_same_weighed_hosts). */
-export function shuffleBest(ranked: readonly Ranked[], random: () => number): Ranked[] {
-  const alike = ranked.filter(({ weight }) => weight === ranked[0]?.weight);
-  const drawn = alike.map((one) => ({ one, at: random() })).sort((a, b) => a.at - b.at);
-  return [...drawn.map(({ one }) => one), ...ranked.slice(alike.length)];
-}
-
-/**
- * One of the first `subset` at random, then the others in their order, `attempts` in all.
- * @param random 0 ≤ x < 1
- */
-export function pick<T>(ranked: readonly T[], subset: number, attempts: number, random: () => number): T[] {
-  const at = Math.floor(random() * Math.min(subset, ranked.length));
-  const chosen = ranked[at];
-  if (chosen === undefined) return [];
-  return [chosen, ...ranked.slice(0, at), ...ranked.slice(at + 1, attempts)].slice(0, attempts);
 }

@@ -1,62 +1,108 @@
-/** Putting the hosts in order (nova: weights.py BaseWeightHandler), with a record of what each measure said. */
+/** Weighing the hosts (nova: weights.py BaseWeightHandler), with what each measure said at hand. */
 import type { Config } from "../config.ts";
 import { leastOf } from "./aggregate-values.ts";
 import type { BoundWeigher } from "./bound.ts";
-import { MAX_BEST, type Weighed } from "./decision.ts";
+import type { Weighed } from "./decision.ts";
 import type { CandidateHost, RequestSpec } from "./host-state.ts";
-import type { Weigher } from "./weighers/weigher.ts";
+import type { Measure, Weigher } from "./weighers/weigher.ts";
 
 export type AnyWeigher = Weigher | BoundWeigher;
-type Column = { name: string; raw: readonly number[]; weighted: readonly number[] };
-export type Ranked = { host: CandidateHost; weight: number };
+/** By the place of a host among those that were weighed: what its measure was, and what that counts. */
+type Column = { name: string; raw(at: number): number; weighted(at: number): number };
+/** `totals`: the weight of each host, in their order. */
+export type Weights = { totals: Float64Array; columns: Column[] };
 
 /**
- * Best first; `best` tells of the first ten. Each weigher's values are scaled to 0 … 1 over these hosts, times its
- * multiplier, which an aggregate may set for its hosts, and summed. One host alone is not weighed.
+ * Each weigher's values are scaled to 0 … 1 over these hosts, times its multiplier, which an aggregate may set for its
+ * hosts, and summed. One host alone is not weighed.
  */
 export async function weighHosts(
   hosts: readonly CandidateHost[],
   weighers: readonly AnyWeigher[],
   spec: RequestSpec,
   config: Config,
-): Promise<{ ranked: Ranked[]; best: Weighed[] }> {
-  const totals = hosts.map(() => 0);
+): Promise<Weights> {
+  const asked = hosts.length > 1 ? weighers : [];
+  const raws = await rawOf(hosts, asked, spec, config);
+  const multiplier = multipliersOf(hosts, config);
+  const totals = new Float64Array(hosts.length);
   const columns: Column[] = [];
-  for (const weigher of hosts.length > 1 ? weighers : []) {
-    const raw = await measured(hosts, weigher, spec, config);
-    if (raw === null) continue;
-    const otherwise = weigher.multiplier(config);
-    const scaled = normalize(raw, weigher);
-    const weighted = hosts.map((host, at) => leastOf(host, weigher.option, otherwise) * (scaled[at] ?? 0));
-    for (const [at, value] of weighted.entries()) totals[at] = (totals[at] ?? 0) + value;
-    columns.push({ name: weigher.name, raw, weighted });
+  for (const [index, weigher] of asked.entries()) {
+    const values = raws[index];
+    if (!values) continue;
+    const [scale, times] = [scaleOf(values, weigher), multiplier(weigher)];
+    const weighted = (at: number) => times(at) * scale(values[at] ?? 0);
+    for (let at = 0; at < totals.length; at++) totals[at] = (totals[at] ?? 0) + weighted(at);
+    columns.push({ name: weigher.name, raw: (at) => values[at] ?? 0, weighted });
   }
-  const order = hosts.map((host, at) => ({ host, at, weight: totals[at] ?? 0 })).sort((a, b) => b.weight - a.weight);
-  const best = order.slice(0, MAX_BEST).map(({ host, at, weight }) => {
-    const of = ({ name, raw, weighted }: Column) => ({ name, raw: raw[at] ?? 0, weighted: weighted[at] ?? 0 });
-    return { host: host.host, weight, weighers: columns.map(of) };
-  });
-  return { ranked: order, best };
+  return { totals, columns };
 }
 
-async function measured(
+/** What is told of the hosts at these places. */
+export function tellOf(hosts: readonly CandidateHost[], { totals, columns }: Weights, places: number[]): Weighed[] {
+  return places.map((at) => ({
+    host: hosts[at]?.host ?? "",
+    weight: totals[at] ?? 0,
+    weighers: columns.map(({ name, raw, weighted }) => ({ name, raw: raw(at), weighted: weighted(at) })),
+  }));
+}
+
+/** The values of each weigher; null for one that weighs all alike. */
+async function rawOf(
   hosts: readonly CandidateHost[],
-  weigher: AnyWeigher,
+  weighers: readonly AnyWeigher[],
   spec: RequestSpec,
   config: Config,
-): Promise<readonly number[] | null> {
-  if ("askAll" in weigher) return weigher.askAll(hosts, spec);
-  const measure = weigher.ask(spec, config);
-  return measure && hosts.map(measure);
+): Promise<(ArrayLike<number> | null)[]> {
+  const raws: (ArrayLike<number> | null)[] = [];
+  const measures: { measure: Measure; values: Float64Array }[] = [];
+  for (const weigher of weighers) {
+    if ("askAll" in weigher) raws.push(await weigher.askAll(hosts, spec));
+    else {
+      const measure = weigher.ask(spec, config);
+      const values = measure && new Float64Array(hosts.length);
+      if (measure && values) measures.push({ measure, values });
+      raws.push(values);
+    }
+  }
+  // Host by host, as a host is far from the next in memory, and all that is asked of it near.
+  let at = 0;
+  for (const host of hosts) {
+    for (const { measure, values } of measures) values[at] = measure(host);
+    at++;
+  }
+  return raws;
 }
 
-/** Scales values to 0 … 1 between the ends, each the weigher's own or that of the values; all alike: 0 (nova: normalize). */
-export function normalize(
-  values: readonly number[],
+/** The multiplier that a weigher has for each host. Hosts of the same aggregates share one list of them. */
+function multipliersOf(hosts: readonly CandidateHost[], config: Config) {
+  const hasAggregates = hosts.some(({ aggregates }) => aggregates.length > 0);
+  return (weigher: AnyWeigher): ((at: number) => number) => {
+    const otherwise = weigher.multiplier(config);
+    if (!hasAggregates) return () => otherwise;
+    const known = new Map<CandidateHost["aggregates"] | undefined, number>();
+    return (at) => {
+      const host = hosts[at];
+      const own = known.get(host?.aggregates) ?? (host ? leastOf(host, weigher.option, otherwise) : otherwise);
+      known.set(host?.aggregates, own);
+      return own;
+    };
+  };
+}
+
+/**
+ * Scales values to 0 … 1 between the ends, each the weigher's own or that of the values; all alike: 0 (nova: normalize).
+ */
+export function scaleOf(
+  values: ArrayLike<number>,
   { minval, maxval }: { minval?: number | undefined; maxval?: number | undefined },
-): readonly number[] {
-  // No spread into Math.min: thousands of arguments would overflow the stack.
-  const low = minval ?? values.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-  const high = maxval ?? values.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
-  return values.map((value) => (high === low ? 0 : (value - low) / (high - low)));
+): (value: number) => number {
+  let low = minval ?? Number.POSITIVE_INFINITY;
+  let high = maxval ?? Number.NEGATIVE_INFINITY;
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at] ?? 0;
+    if (minval === undefined) low = Math.min(low, value);
+    if (maxval === undefined) high = Math.max(high, value);
+  }
+  return high === low ? () => 0 : (value) => (value - low) / (high - low);
 }

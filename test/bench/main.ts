@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: this project's console path beside Debian's websockify, on this machine and in the same run, and the
- * API beside Nova's figures, with what each of its operations costs. It measures and never judges. Exit codes: 0 it ran, 1 it could not, 2 bad usage, 130 Ctrl-C.
+ * API and the scheduler beside Nova's figures, with what each operation costs. It measures and never judges. Exit codes: 0 it ran, 1 it could not, 2 bad usage, 130 Ctrl-C.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -15,6 +15,7 @@ import { echo } from "./echo.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { open } from "./open.ts";
 import { reconnect } from "./reconnect.ts";
+import { scheduler } from "./scheduler.ts";
 import { stalled } from "./stalled.ts";
 import { number, table } from "./table.ts";
 import {
@@ -32,7 +33,9 @@ import { bundleWorker } from "./worker-bundle.ts";
 
 /** Memory first: a quick run has one start for all. */
 const BENCHES: readonly Bench[] = [idleMemory, stalled, open, echo, throughput];
-const NAMES = [...BENCHES.map(({ name }) => name), api.name, reconnect.name];
+/** Those that have tables of their own. */
+const TABLES = [api, scheduler, reconnect];
+const NAMES = [...BENCHES, ...TABLES].map(({ name }) => name);
 const USAGE = `usage: npm run bench -- [--only ${NAMES.join("|")}] [--quick]`;
 
 type Options = { only: string | null; quick: boolean };
@@ -77,13 +80,9 @@ async function main({ only, quick }: Options): Promise<void> {
   }
   for (const target of kept.values()) await target.stop();
   if (rows.length > 1) say([table(rows), ...notes.map((note) => `* ${note}`), ""].join("\n"));
-  if (chosen(api.name)) {
-    progress(`${api.name}: ${api.about(quick)}`);
-    for (const rows of await api.run(ground, quick)) say(`${table(rows)}\n`);
-  }
-  if (chosen(reconnect.name)) {
-    progress(`${reconnect.name}: ${reconnect.about(quick)}`);
-    say(`${table(await reconnect.run(quick))}\n`);
+  for (const { name, about, run } of TABLES.filter(({ name }) => chosen(name))) {
+    progress(`${name}: ${about(quick)}`);
+    for (const rows of await run(ground, quick)) say(`${table(rows)}\n`);
   }
   await ground.screen.stop();
   say(`${Math.round((performance.now() - startedMs) / 1000)} s${quick ? "; --quick: too short to quote" : ""}`);

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Fleet } from "../fleet.ts";
 import { KillableEdge } from "../killable-edge.ts";
 import { number } from "./table.ts";
+import type { Ground } from "./target.ts";
 
 /** Long enough for the agents to be at their longest waits. */
 const OUTAGE_MS = 45_000;
@@ -15,8 +16,7 @@ export const reconnect = {
   name: "reconnect",
   about: (quick: boolean) =>
     `${agents(quick)} agents in this process; the edge killed with SIGKILL for ${OUTAGE_MS / 1000} s`,
-  /** One table, its head first. */
-  async run(quick: boolean): Promise<string[][]> {
+  async run(_: Ground, quick: boolean): Promise<string[][][]> {
     const edge = new KillableEdge();
     let fleet: Fleet | undefined;
     try {
@@ -38,7 +38,7 @@ export const reconnect = {
       const seconds = after.map(Math.floor);
       const peak = Math.max(...seconds.map((second) => seconds.filter((other) => other === second).length));
       const down = [...(await edge.services()).values()].filter((state) => state === "down").length;
-      return [
+      const table = [
         ["agents", "half back, s", "all back, s", "peak, 1/s", "refused", "hosts down", "log lines a minute and agent"],
         [
           ...[count, after[count >> 1] ?? Number.NaN, after.at(-1) ?? Number.NaN, peak].map(number),
@@ -47,6 +47,7 @@ export const reconnect = {
           number(lines),
         ],
       ];
+      return [table];
     } finally {
       await fleet?.stop();
       await edge.close();

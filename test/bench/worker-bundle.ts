@@ -7,6 +7,9 @@ import { ROOT } from "../../agent/up/edge.ts";
 /** The entry that counts what the Worker does, in the place of its own. */
 export const COUNTED = join(ROOT, "test/workerd/counted-worker.ts");
 
+/** As well, the entry with a scheduler that can be filled at once. */
+export const FLEET = join(ROOT, "test/workerd/fleet-worker.ts");
+
 /** Builds into `outdir`, from another entry if one is given. */
 export async function bundleWorker(outdir: string, entry?: string): Promise<void> {
   const wrangler = join(ROOT, "node_modules/wrangler/bin/wrangler.js");

@@ -100,6 +100,60 @@ it("a server that was stopped is stopped again after a rebuild, and was not star
   expect(agent.calls.at(-1)?.params).toMatchObject({ start: false });
 });
 
+describe("a rebuild from another image", () => {
+  const other = { id: crypto.randomUUID(), disk_format: "raw" as const, size: 1, sha512: "b".repeat(128) };
+  const from = (uuid: string, image_properties: Record<string, string>) =>
+    act(uuid, "rebuild", { change: { image: other, image_properties } });
+  const decided = async (uuid: string) =>
+    (await server(uuid).decisions(actor()))?.find(({ request_id }) => request_id === "req-rebuild");
+
+  it("asks the host's filters for images, and tells how they chose", async () => {
+    const uuid = await create();
+    expect(await from(uuid, { hw_machine_type: "q35" })).toMatchObject({
+      vm_state: "active",
+      image: other,
+      fault: null,
+    });
+    expect(agent.calls.at(-1)).toMatchObject({ method: "rebuild", params: { spec: { image: { id: other.id } } } });
+    expect(await decided(uuid)).toMatchObject({
+      chosen: [agent.host],
+      filters: [{ name: "current host" }, { out: 1 }],
+    });
+  });
+
+  it("that is not for its host is an error, its image is the old one, and its guest is left alone", async () => {
+    const uuid = await create();
+    const before = (await show(uuid))?.image;
+    agent.calls.length = 0;
+    expect(await from(uuid, { hw_architecture: "aarch64" })).toMatchObject({
+      vm_state: "error",
+      task_state: null,
+      image: before,
+      host: agent.host,
+    });
+    const record = await show(uuid);
+    expect(record?.image_properties).toEqual({});
+    expect(record?.fault).toMatchObject({
+      code: 500,
+      message: "No valid host was found. There are not enough hosts available.",
+      details: expect.stringContaining("ImagePropertiesFilter let 0 of 1 through"),
+    });
+    expect(agent.calls).toEqual([]);
+    expect(await decided(uuid)).toMatchObject({ chosen: [], filters: [{ name: "current host" }, { out: 0 }] });
+    const done = await server(uuid).action(actor(), "req-rebuild");
+    expect(done?.action.message).toBe("Error");
+  });
+
+  it("asks nobody when the image is its own", async () => {
+    const uuid = await create();
+    const image = (await show(uuid))!.image;
+    expect(
+      await act(uuid, "rebuild", { change: { image, image_properties: { hw_architecture: "aarch64" } } }),
+    ).toMatchObject({ vm_state: "active" });
+    expect(await decided(uuid)).toBeUndefined();
+  });
+});
+
 it("a rescue boots the image that it is given, and its own without one", async () => {
   const uuid = await create();
   const other = { id: crypto.randomUUID(), disk_format: "raw" as const, size: 1, sha512: "a".repeat(128) };

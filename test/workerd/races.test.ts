@@ -126,11 +126,13 @@ describe("claims are what the servers that live have", () => {
           await link(hosts, SMALL);
           const scripted = hosts.map((name) => agents.find(({ host }) => host === name)!);
           const made: string[] = [];
+          const sizes = new Map<string, number>();
           const links = new Map<number, Promise<void>>();
           const doing = {
             async create(vcpus: number) {
               const spec = specOf({ project_id: project });
               const flavor = { ...spec.flavor, vcpus, ram: vcpus * 512, disk: vcpus };
+              sizes.set(spec.uuid, vcpus);
               made.push(...(await create(project, [{ ...spec, flavor }])));
             },
             async delete(n: number) {
@@ -153,16 +155,42 @@ describe("claims are what the servers that live have", () => {
               return relinked;
             },
           } as const;
+          // At any moment: what is claimed fits, and each claim is one server's, of that server's size, which is there or
+          // on its way; and no server that runs is without its own.
           const checkClaims = async () => {
             for (const host of hosts) {
+              const before = await Promise.all(made.map((uuid) => show(project, uuid)));
               const claims = await claimsOf(host);
-              const sum = claims.reduce((all, one) => all + one.vcpus, 0);
-              expect(sum).toBeLessThanOrEqual(8);
+              expect(claims.reduce((all, one) => all + one.vcpus, 0)).toBeLessThanOrEqual(8);
               expect(claims.reduce((all, one) => all + one.memory_mb, 0)).toBeLessThanOrEqual(4096);
+              for (const { server, vcpus, memory_mb, disk_gb } of claims) {
+                const size = sizes.get(server);
+                expect({ vcpus, memory_mb, disk_gb }).toEqual({
+                  vcpus: size,
+                  memory_mb: (size ?? 0) * 512,
+                  disk_gb: size,
+                });
+              }
+              const claimed = new Set(claims.map(({ server }) => server));
+              const runs = (record: Awaited<ReturnType<typeof show>> | undefined) =>
+                record?.host === host && record.vm_state === "active" && record.task_state === null;
+              for (const [at, uuid] of made.slice(0, before.length).entries()) {
+                // It ran before and runs after, so it ran all the time.
+                if (runs(before[at]) && runs(await show(project, uuid))) expect([...claimed]).toContain(uuid);
+              }
             }
           };
           for (const burst of bursts) {
-            await Promise.all(burst.map((one) => doing[one.do as keyof typeof doing](one.vcpus, one.at)));
+            let isOver = false;
+            const watching = (async () => {
+              while (!isOver) await checkClaims();
+            })();
+            await Promise.all(burst.map((one) => doing[one.do as keyof typeof doing](one.vcpus, one.at))).finally(
+              () => {
+                isOver = true;
+              },
+            );
+            await watching;
             await checkClaims();
           }
           const records = await Promise.all(made.map((uuid) => rest(project, uuid)));

@@ -1,15 +1,18 @@
 import { env } from "cloudflare:test";
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { config } from "../../functions/config.ts";
 import { explain } from "../../functions/scheduler/decision.ts";
 import { filterHosts } from "../../functions/scheduler/filter-hosts.ts";
 import { ALL_FILTERS } from "../../functions/scheduler/filters/all.ts";
 import type { CandidateHost, RequestSpec } from "../../functions/scheduler/host-state.ts";
-import { pick, selectHosts, shuffleBest } from "../../functions/scheduler/select.ts";
-import { normalize, weighHosts } from "../../functions/scheduler/weigh-hosts.ts";
+import { bestOf, pick, shuffleBest } from "../../functions/scheduler/rank.ts";
+import { selectHosts } from "../../functions/scheduler/select.ts";
+import { scaleOf, tellOf, weighHosts } from "../../functions/scheduler/weigh-hosts.ts";
 import { ALL_WEIGHERS } from "../../functions/scheduler/weighers/all.ts";
 import type { Weigher } from "../../functions/scheduler/weighers/weigher.ts";
 import { candidate, inAggregate, requestOf } from "./candidates.ts";
+import { INVENTORY } from "./scripted-agent.ts";
 
 const options = config(env);
 
@@ -20,8 +23,11 @@ const spec = requestOf;
 const names = (hosts: readonly { host: string }[]) => hosts.map((one) => one.host);
 const filtered = async (hosts: CandidateHost[], asked: RequestSpec) =>
   names((await filterHosts(hosts, ALL_FILTERS, asked, options)).passed);
-const ranked = async (hosts: CandidateHost[], weighers: readonly Weigher[], asked: RequestSpec, change = {}) =>
-  names((await weighHosts(hosts, weighers, asked, { ...options, ...change })).ranked.map((one) => one.host));
+const weighed = async (hosts: CandidateHost[], weighers: readonly Weigher[], asked: RequestSpec, change = {}) => {
+  const weights = await weighHosts(hosts, weighers, asked, { ...options, ...change });
+  return tellOf(hosts, weights, bestOf(weights.totals, hosts.length));
+};
+const ranked = async (...args: Parameters<typeof weighed>) => names(await weighed(...args));
 
 describe("filters", () => {
   it("let through hosts that are up, enabled and have the memory", async () => {
@@ -77,6 +83,23 @@ describe("filters", () => {
     expect(await filtered(hosts, spec({ requested_host: "c" }))).toEqual(["c"]);
   });
 
+  it("that an image has to do with are all that the host of a server that is rebuilt is asked", async () => {
+    const supported_instances = [{ arch: "x86_64", hv_type: "kvm", vm_mode: "hvm" }];
+    const there = { inventory: { ...INVENTORY, supported_instances }, up: false, enabled: false, free: 0 };
+    const hosts = [host("a", { ...there, ...inAggregate({ hw_machine_type: "q35" }) }), host("b", there)];
+    const rebuilt = async (properties: Record<string, string>, change = {}) => {
+      const asked = spec({ requested_destination: "a", is_rebuild: true, image: { id: "other", properties } });
+      const { steps, passed } = await filterHosts(hosts, ALL_FILTERS, asked, { ...options, ...change });
+      return [names(passed), steps.map(({ name }) => name)];
+    };
+    const asked = ["current host", "ImagePropertiesFilter", "AggregateImagePropertiesIsolation", "IsolatedHostsFilter"];
+    expect(await rebuilt({ hw_architecture: "x86_64", hw_machine_type: "q35" })).toEqual([["a"], asked]);
+    expect(await rebuilt({ hw_architecture: "aarch64" })).toEqual([[], asked.slice(0, 2)]);
+    expect(await rebuilt({ hw_machine_type: "pc" })).toEqual([[], asked.slice(0, 3)]);
+    expect(await rebuilt({}, { ISOLATED_HOSTS: ["a"] })).toEqual([[], asked]);
+    expect(await rebuilt({}, { ISOLATED_HOSTS: ["a"], ISOLATED_IMAGES: ["other"] })).toEqual([["a"], asked]);
+  });
+
   it("hold for resources whatever is enabled", async () => {
     const hosts = [host("a"), host("ram", { free: 0 }), host("cpu", { capacity: NOTHING }), host("b")];
     const { passed } = await filterHosts(hosts, [], spec(), options);
@@ -124,6 +147,8 @@ describe("weighers", () => {
   });
 
   it("scale from their own low end where they have one", () => {
+    const normalize = (values: number[], ends: { minval?: number; maxval?: number }) =>
+      values.map(scaleOf(values, ends));
     expect(normalize([1, 2, 3], {})).toEqual([0, 0.5, 1]);
     expect(normalize([1, 2, 4], { minval: 0 })).toEqual([0.25, 0.5, 1]);
     expect(normalize([5, 5], { minval: 0 })).toEqual([1, 1]);
@@ -134,11 +159,10 @@ describe("weighers", () => {
     expect(normalize([], {})).toEqual([]);
   });
 
-  it("tell of the best ten: raw, scaled and multiplied", async () => {
+  it("tell of a host: raw, scaled and multiplied", async () => {
     const many = Array.from({ length: 12 }, (_, at) => host(`h${at}`, { free: at * 512 }));
-    const { best } = await weighHosts(many, [ALL_WEIGHERS[0]!], spec(), { ...options, RAM_WEIGHT_MULTIPLIER: 2 });
-    expect(best).toHaveLength(10);
-    expect(best[0]).toEqual({ host: "h11", weight: 2, weighers: [{ name: "RAMWeigher", raw: 5632, weighted: 2 }] });
+    const [best] = await weighed(many, [ALL_WEIGHERS[0]!], spec(), { RAM_WEIGHT_MULTIPLIER: 2 });
+    expect(best).toEqual({ host: "h11", weight: 2, weighers: [{ name: "RAMWeigher", raw: 5632, weighted: 2 }] });
   });
 
   it("take the multiplier of a host's aggregates, the least of several, and none that is no number", async () => {
@@ -146,8 +170,7 @@ describe("weighers", () => {
     const key = "ram_weight_multiplier";
     const weights = async (...metadata: Record<string, string>[]) => {
       const pair = [host("plain", { free: 4096 }), host("special", { free: 8192, ...inAggregate(...metadata) })];
-      const { best } = await weighHosts(pair, ram, spec(), options);
-      return best.find((one) => one.host === "special")?.weight;
+      return (await weighed(pair, ram, spec())).find((one) => one.host === "special")?.weight;
     };
     expect(await weights()).toBe(1);
     expect(await weights({ [key]: "-3" })).toBe(-3);
@@ -156,13 +179,12 @@ describe("weighers", () => {
   });
 
   it("are not asked of one host alone", async () => {
-    const { best } = await weighHosts([host("a")], ALL_WEIGHERS, spec(), options);
-    expect(best).toEqual([{ host: "a", weight: 0, weighers: [] }]);
+    expect(await weighed([host("a")], ALL_WEIGHERS, spec())).toEqual([{ host: "a", weight: 0, weighers: [] }]);
   });
 });
 
 describe("a selection", () => {
-  const hosts = (...all: CandidateHost[]) => new Map(all.map((one) => [one.host, one]));
+  const hosts = (...all: CandidateHost[]) => all;
   const plugins = { filters: ALL_FILTERS, weighers: ALL_WEIGHERS };
 
   it("tells what was chosen, and of what", async () => {
@@ -199,26 +221,58 @@ describe("a selection", () => {
     expect(lax.chosen).toHaveLength(2);
   });
 
-  it("draws among the best of one weight when told to", () => {
-    const order = [3, 3, 3, 1].map((weight, at) => ({ host: host(`h${at}`), weight }));
-    const draws = [0.9, 0.5, 0.1];
-    const drawn = shuffleBest(order, () => draws.shift() ?? 0);
-    expect(names(drawn.map((one) => one.host))).toEqual(["h2", "h1", "h0", "h3"]);
+  it("draws among the best of one weight when told to, of however many", async () => {
+    const alike = Array.from({ length: 200 }, (_, at) => host(`h${at}`));
+    const shuffling = { ...options, SHUFFLE_BEST_SAME_WEIGHED_HOSTS: true };
+    const drawn = async (change: typeof options, random: number) =>
+      (await selectHosts(alike, plugins, spec(), change, () => random)).decision.chosen[0];
+    expect(await drawn(options, 0.99)).toBe("h0");
+    expect(await drawn(shuffling, 0.99)).toBe("h198");
+    expect(await drawn(shuffling, 0.5)).toBe("h100");
+  });
+
+  it("is at random among the first of the subset, beyond those that are told of", async () => {
+    const many = Array.from({ length: 50 }, (_, at) => host(`h${at}`, { free: 8000 - at }));
+    const drawn = async (random: number, HOST_SUBSET_SIZE: number) =>
+      (await selectHosts(many, plugins, spec(), { ...options, HOST_SUBSET_SIZE }, () => random)).decision;
+    expect((await drawn(0.99, 30)).chosen).toEqual(["h29", "h0", "h1"]);
+    expect((await drawn(0.99, 1000)).chosen).toEqual(["h49", "h0", "h1"]);
+    expect((await drawn(0.99, 30)).best).toHaveLength(10);
+    expect((await drawn(0.99, 1)).chosen).toEqual(["h0", "h1", "h2"]);
+  });
+});
+
+describe("the best of many", () => {
+  it("are those that sorting all would put first, equal ones in their order", () => {
+    const weight = fc.integer({ min: -3, max: 3 });
+    fc.assert(
+      fc.property(fc.array(weight, { maxLength: 40 }), fc.nat({ max: 45 }), (weights, count) => {
+        const sorted = weights.map((_, at) => at).sort((a, b) => weights[b]! - weights[a]!);
+        expect(bestOf(Float64Array.from(weights), count)).toEqual(sorted.slice(0, count));
+      }),
+    );
+  });
+
+  it("are drawn from all that weigh as much, and the others keep their order", () => {
+    const weights = Float64Array.of(3, 1, 3, 2, 3);
+    const ranked = bestOf(weights, 4);
+    expect(ranked).toEqual([0, 2, 4, 3]);
+    expect(shuffleBest(ranked, weights, () => 0.99)).toEqual([4, 2, 0, 3]);
+    expect(shuffleBest(ranked.slice(0, 1), weights, () => 0.5)).toEqual([2]);
+    expect(shuffleBest([], new Float64Array(0), () => 0)).toEqual([]);
   });
 });
 
 describe("pick", () => {
-  const ranked = ["a", "b", "c", "d"].map((name) => host(name));
+  const order = ["a", "b", "c", "d"];
 
-  it("takes the best, and the next as alternates", () => {
-    expect(names(pick(ranked, 1, 3, () => 0.99))).toEqual(["a", "b", "c"]);
-  });
-  it("takes one of the first subset at random, and keeps the order of the rest", () => {
-    expect(names(pick(ranked, 3, 3, () => 0.99))).toEqual(["c", "a", "b"]);
-    expect(names(pick(ranked, 3, 3, () => 0.34))).toEqual(["b", "a", "c"]);
-    expect(names(pick(ranked, 99, 9, () => 0.99))).toEqual(["d", "a", "b", "c"]);
+  it("takes the one that was drawn, and the first of the rest as alternates", () => {
+    expect(pick(order, 0, 3)).toEqual(["a", "b", "c"]);
+    expect(pick(order, 2, 3)).toEqual(["c", "a", "b"]);
+    expect(pick(order, 1, 3)).toEqual(["b", "a", "c"]);
+    expect(pick(order, 3, 9)).toEqual(["d", "a", "b", "c"]);
   });
   it("takes none of none", () => {
-    expect(pick([], 1, 3, () => 0)).toEqual([]);
+    expect(pick([], 0, 3)).toEqual([]);
   });
 });

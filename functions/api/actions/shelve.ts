@@ -55,11 +55,11 @@ async function destination(c: Context<AppEnv>, { availability_zone, host }: NonN
       `Specifying a destination for unshelve is only allowed for offloaded servers: instance ${record.uuid} is in vm_state ${record.vm_state}`,
     );
   }
-  const hosts = await c.env.SCHEDULER.getByName("default").hosts();
-  if (host !== undefined && !hosts.some((one) => one.host === host)) {
+  const scheduler = c.env.SCHEDULER.getByName("default");
+  if (host !== undefined && (await scheduler.named({ host })) === null) {
     throw badRequest(`Compute host ${host} could not be found.`);
   }
-  if (availability_zone && !hosts.some((one) => one.zone === availability_zone && one.enabled)) {
+  if (availability_zone && !(await scheduler.isOpen(availability_zone))) {
     throw badRequest("The requested availability zone is not available");
   }
   return {

@@ -25,6 +25,7 @@ export const AggregateInstanceExtraSpecsFilter: Filter = {
 /** Each key of its aggregates that the image has as a property has the image's value (nova/scheduler/filters/aggregate_image_properties_isolation.py). */
 export const AggregateImagePropertiesIsolation: Filter = {
   name: "AggregateImagePropertiesIsolation",
+  run_on_rebuild: true,
   ask({ image }, config) {
     const prefix = config.AGGREGATE_IMAGE_PROPERTIES_ISOLATION_NAMESPACE;
     const begins = prefix === "" ? "" : prefix + config.AGGREGATE_IMAGE_PROPERTIES_ISOLATION_SEPARATOR;

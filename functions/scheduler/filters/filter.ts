@@ -8,6 +8,8 @@ export type Check = (host: CandidateHost) => string | null;
 export interface Filter {
   /** The name that SCHEDULER_ENABLED_FILTERS uses. */
   readonly name: string;
+  /** Whether a server that is rebuilt from another image asks it of its host (nova: RUN_ON_REBUILD). */
+  readonly run_on_rebuild?: true;
   /** Read once for a request, then asked of each host; null when the request raises no question, and all pass. */
   ask(spec: RequestSpec, config: Config): Check | null;
 }

@@ -24,6 +24,7 @@ const SAME: Readonly<Record<string, string>> = {
 /** The host runs guests of the image's architecture, hypervisor, its version, and mode (nova/scheduler/filters/image_props_filter.py). */
 export const ImagePropertiesFilter: Filter = {
   name: "ImagePropertiesFilter",
+  run_on_rebuild: true,
   ask({ image }, { IMAGE_PROPERTIES_DEFAULT_ARCHITECTURE }) {
     const property = (of: keyof typeof NAMES) => {
       const name = NAMES[of].find((one) => Object.hasOwn(image.properties, one));
