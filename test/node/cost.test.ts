@@ -87,7 +87,7 @@ it("takes an agent back with two rows at the most, and without a word to Identit
   await again();
   const cost = await costOf(edge.url, again);
   expect(cost).toMatchObject({ requests: 1, made: {} });
-  expect(cost.calls).toEqual({ "HOST.agentKey": 1 });
+  expect(cost.calls).toEqual({ "HOST.agentKey": 1, "HOST.fetch": 1 });
   // Its link's end, and its hello; when the old link ends after the new one has come, neither.
   expect(cost.rowsWritten).toBeLessThanOrEqual(2);
   expect(cost.alarmsSet).toBeLessThanOrEqual(1);
