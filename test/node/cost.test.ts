@@ -76,18 +76,21 @@ it("lists a project's servers with one call, a row for each, and wakes none of t
   });
 });
 
-it("takes an agent back with two rows, and without a word to Identity or to the scheduler", async () => {
+it("takes an agent back with two rows at the most, and without a word to Identity or to the scheduler", async () => {
   const host = await rawHost(edge, "back");
   const again = async () => {
-    link.ws.close(1001);
-    await link.end();
+    link.ws.terminate();
     link = await host.link();
   };
   let link = await host.link();
   // From its second dial on the host knows its agent's key.
   await again();
   const cost = await costOf(edge.url, again);
-  expect(cost).toMatchObject({ requests: 1, calls: { "HOST.agentKey": 1 }, rowsWritten: 2, alarmsSet: 1 });
+  expect(cost).toMatchObject({ requests: 1, made: {} });
+  expect(cost.calls).toEqual({ "HOST.agentKey": 1, "HOST.fetch": 1 });
+  // Its link's end, and its hello; when the old link ends after the new one has come, neither.
+  expect(cost.rowsWritten).toBeLessThanOrEqual(2);
+  expect(cost.alarmsSet).toBeLessThanOrEqual(1);
   host.close();
 });
 
