@@ -20,6 +20,13 @@ const LARGEST = JSON.stringify({
   fields: fieldsOf(64),
 });
 
+const SIZE = { hypervisor_type: "raw", hypervisor_version: 1, vcpus: 4, memory_mb: 4096, local_gb: 100 };
+const told = (change: object) =>
+  JSON.stringify({ t: "inventory", inventory: { hypervisor_hostname: "evil", ...SIZE, ...change } });
+const THOUSAND = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`m${i}`, i]));
+const FEATURES = Array.from({ length: 1025 }, (_, i) => `${"f".repeat(60)}${i}`);
+const CPU = { vendor: "", model: "", arch: "x", topology: { cells: 1, sockets: 1, cores: 1, threads: 1 } };
+
 let edge: TestEdge;
 let image: string;
 let honest: TestAgent;
@@ -147,6 +154,18 @@ describe("on a good link", () => {
     ["the largest value that may be, of no call", result(LARGEST), 0],
     ["guests of no project", `{"t":"report","guests":[{"server":"${SERVER}","generation":9,"power_state":1}]}`, 0],
     ["a negative inventory", '{"t":"inventory","inventory":{"vcpus":-1}}', CLOSE.BAD_FRAME],
+    ["a memory beyond all numbers", told({ memory_mb: 1e308 }), CLOSE.BAD_FRAME],
+    ["a metric beyond all sums", told({ metrics: { "cpu.percent": 1e308 } }), CLOSE.BAD_FRAME],
+    ["a metric that is a text", told({ metrics: { "cpu.percent": "99" } }), CLOSE.BAD_FRAME],
+    ["a thousand metrics", told({ metrics: THOUSAND }), CLOSE.BAD_FRAME],
+    ["a ratio of nothing", told({ options: { cpu_allocation_ratio: 0 } }), CLOSE.BAD_FRAME],
+    ["a reservation below nothing", told({ options: { reserved_host_memory_mb: -5 } }), CLOSE.BAD_FRAME],
+    [
+      "a processor of more features than there are",
+      told({ cpu_info: { ...CPU, features: FEATURES } }),
+      CLOSE.BAD_FRAME,
+    ],
+    ["the largest cpu_info that may be", told({ cpu_info: { ...CPU, features: FEATURES.slice(1) } }), 0],
   ])("%s is ignored or ends it", async (_what, frame, code) => {
     const link = await evil.link();
     link.send(frame);

@@ -100,6 +100,12 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
     expect(host.hypervisor_version).toBeGreaterThan(1_000_000);
     for (const count of [host.vcpus, host.memory_mb, host.local_gb]) expect(count).toBeGreaterThan(0);
     expect(host.hypervisor_hostname).toBe((await libvirtd.virsh("hostname")).trim());
+    const { model, arch, features = [], topology } = host.cpu_info ?? {};
+    const told = await libvirtd.virsh("capabilities");
+    expect(told).toContain(`<arch>${arch}</arch>`);
+    expect(told).toContain(`<model>${model}</model>`);
+    for (const name of features) expect(told).toContain(`<feature name='${name}'/>`);
+    expect(topology?.cells).toBeGreaterThan(0);
   });
 
   it("builds, stops, starts and destroys a guest, each twice", { timeout: TIMEOUT_MS }, async () => {
