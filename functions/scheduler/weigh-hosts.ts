@@ -31,7 +31,8 @@ export async function weighHosts(
     const values = raws[index];
     if (!values) continue;
     const [scale, times] = [scaleOf(values, weigher), multiplier(weigher)];
-    const weighted = (at: number) => times(at) * scale(values[at] ?? 0);
+    const weighted = (at: number) =>
+      (typeof times === "number" ? times : (times[at] ?? 0)) * scaled(values[at] ?? 0, scale);
     for (let at = 0; at < totals.length; at++) totals[at] = (totals[at] ?? 0) + weighted(at);
     columns.push({ name: weigher.name, raw: (at) => values[at] ?? 0, weighted });
   }
@@ -74,35 +75,39 @@ async function rawOf(
   return raws;
 }
 
-/** The multiplier that a weigher has for each host. Hosts of the same aggregates share one list of them. */
+/** A weigher's multiplier, or one for each host where there are aggregates. Hosts of the same ones share one list of them. */
 function multipliersOf(hosts: readonly CandidateHost[], config: Config) {
   const hasAggregates = hosts.some(({ aggregates }) => aggregates.length > 0);
-  return (weigher: AnyWeigher): ((at: number) => number) => {
+  return (weigher: AnyWeigher): number | Float64Array => {
     const otherwise = weigher.multiplier(config);
-    if (!hasAggregates) return () => otherwise;
-    const known = new Map<CandidateHost["aggregates"] | undefined, number>();
-    return (at) => {
-      const host = hosts[at];
-      const own = known.get(host?.aggregates) ?? (host ? leastOf(host, weigher.option, otherwise) : otherwise);
-      known.set(host?.aggregates, own);
+    if (!hasAggregates) return otherwise;
+    const known = new Map<CandidateHost["aggregates"], number>();
+    return Float64Array.from(hosts, (host) => {
+      const own = known.get(host.aggregates) ?? leastOf(host, weigher.option, otherwise);
+      known.set(host.aggregates, own);
       return own;
-    };
+    });
   };
 }
 
-/**
- * Scales values to 0 … 1 between the ends, each the weigher's own or that of the values; all alike: 0 (nova: normalize).
- */
+type Scale = { low: number; high: number };
+
+/** The ends of a scale: each the weigher's own, or that of the values. */
 export function scaleOf(
   values: ArrayLike<number>,
   { minval, maxval }: { minval?: number | undefined; maxval?: number | undefined },
-): (value: number) => number {
-  let low = minval ?? Number.POSITIVE_INFINITY;
-  let high = maxval ?? Number.NEGATIVE_INFINITY;
+): Scale {
+  let low = Number.POSITIVE_INFINITY;
+  let high = Number.NEGATIVE_INFINITY;
   for (let at = 0; at < values.length; at++) {
     const value = values[at] ?? 0;
-    if (minval === undefined) low = Math.min(low, value);
-    if (maxval === undefined) high = Math.max(high, value);
+    if (value < low) low = value;
+    if (value > high) high = value;
   }
-  return high === low ? () => 0 : (value) => (value - low) / (high - low);
+  return { low: minval ?? low, high: maxval ?? high };
+}
+
+/** 0 … 1 between the ends; 0 where all are alike (nova: normalize). */
+export function scaled(value: number, { low, high }: Scale): number {
+  return high === low ? 0 : (value - low) / (high - low);
 }

@@ -51,7 +51,7 @@ it("boots a server with eleven calls, and makes one object", async () => {
 
 it("shows a server to an admin with one call to it, and one for its host's state", async () => {
   const cost = await costOf(edge.url, () => api.call("GET", `/servers/${server}`));
-  expect(cost).toMatchObject({ requests: 1, calls: { "SERVER.showWith": 1, "SCHEDULER.hosts": 1 }, rowsWritten: 0 });
+  expect(cost).toMatchObject({ requests: 1, calls: { "SERVER.showWith": 1, "SCHEDULER.services": 1 }, rowsWritten: 0 });
   expect(cost.made).toEqual({});
 });
 

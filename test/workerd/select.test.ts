@@ -8,7 +8,7 @@ import { ALL_FILTERS } from "../../functions/scheduler/filters/all.ts";
 import type { CandidateHost, RequestSpec } from "../../functions/scheduler/host-state.ts";
 import { bestOf, pick, shuffleBest } from "../../functions/scheduler/rank.ts";
 import { selectHosts } from "../../functions/scheduler/select.ts";
-import { scaleOf, tellOf, weighHosts } from "../../functions/scheduler/weigh-hosts.ts";
+import { scaled, scaleOf, tellOf, weighHosts } from "../../functions/scheduler/weigh-hosts.ts";
 import { ALL_WEIGHERS } from "../../functions/scheduler/weighers/all.ts";
 import type { Weigher } from "../../functions/scheduler/weighers/weigher.ts";
 import { candidate, inAggregate, requestOf } from "./candidates.ts";
@@ -148,7 +148,7 @@ describe("weighers", () => {
 
   it("scale from their own low end where they have one", () => {
     const normalize = (values: number[], ends: { minval?: number; maxval?: number }) =>
-      values.map(scaleOf(values, ends));
+      values.map((value) => scaled(value, scaleOf(values, ends)));
     expect(normalize([1, 2, 3], {})).toEqual([0, 0.5, 1]);
     expect(normalize([1, 2, 4], { minval: 0 })).toEqual([0.25, 0.5, 1]);
     expect(normalize([5, 5], { minval: 0 })).toEqual([1, 1]);
