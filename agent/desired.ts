@@ -67,7 +67,8 @@ export class DesiredStates {
   }
 
   shouldRun(server: string): boolean {
-    return this.#rows().some(([uuid, , should_run]) => uuid === server && should_run === 1);
+    const row = this.#parts.db.prepare("SELECT should_run FROM desired WHERE server = ?").get(server);
+    return row?.should_run === 1;
   }
 
   /** Takes note of a guest. Part of a transaction of the journal's. */

@@ -26,14 +26,17 @@ export type ReconcileOptions = {
   resuming(): ReadonlySet<string>;
   /** nova: handle_virt_lifecycle_events. */
   events: boolean;
-  /** How long a guest that went off by itself may take to come back before it counts as switched off, ms. */
-  offAfterMs?: number;
+  /** How long after a guest went off it is looked at again: before that is told, and before it is to stay off. */
+  offMs?: { told: number; kept: number };
   /** Sends a frame when the link is up; false when it is not. */
   send(frame: FromAgent): boolean;
 };
 
-/** As long as Nova holds a STOPPED back (nova/virt/libvirt/host.py: _delay_lifecycle). */
-const OFF_AFTER_MS = 15_000;
+/**
+ * Guests also go off because their host does, and are to run again: an agent that is told to stop in this time says
+ * nothing of it. `kept` is as long as Nova holds a STOPPED back (nova/virt/libvirt/host.py: _delay_lifecycle).
+ */
+const OFF_MS = { told: 1000, kept: 15_000 };
 
 export class Reconcile {
   readonly #options: ReconcileOptions;
@@ -56,13 +59,13 @@ export class Reconcile {
   async hello(): Promise<Hello> {
     // Cleared before the list is read: a change that comes during the reading may be in neither.
     this.#unsent.clear();
+    const resuming = new Set(this.#options.resuming());
     const inventory = await this.#resources();
     const listed = await this.#options.driver.listGuests();
     this.#known = new Set(listed.map((guest) => guest.uuid));
     this.#inventory = JSON.stringify(inventory);
     this.#adopt(listed);
     const { host, version } = this.#options;
-    const resuming = this.#options.resuming();
     const guests = listed.filter(({ uuid }) => !resuming.has(uuid));
     return {
       t: "hello",
@@ -92,6 +95,7 @@ export class Reconcile {
   /** nova: _sync_power_states. Tells all power states again, but none that a call was about to change. */
   async syncPowerStates(): Promise<void> {
     const { calls, driver, journal } = this.#options;
+    const resuming = new Set(this.#options.resuming());
     const watch = calls.watch();
     let listed: GuestInfo[];
     let touched: ReadonlySet<string>;
@@ -103,7 +107,6 @@ export class Reconcile {
     const now = new Set(listed.map((guest) => guest.uuid));
     const vanished = [...this.#known].filter((uuid) => !now.has(uuid) && !this.#isDestroyed(uuid));
     this.#known = now;
-    const resuming = this.#options.resuming();
     const guests = [...listed, ...vanished.map((uuid) => ({ uuid, power_state: POWER_STATE.NOSTATE }))].filter(
       ({ uuid }) => !touched.has(uuid) && !resuming.has(uuid),
     );
@@ -141,12 +144,13 @@ export class Reconcile {
 
   /** Its server will be stopped on this word: looks again before it gives it (nova: _sync_instance_power_state). */
   async #wentOff(uuid: string): Promise<void> {
-    const { log, journal } = this.#options;
+    const { log, journal, offMs = OFF_MS } = this.#options;
+    const wait = (ms: number) => sleep(ms, undefined, { signal: this.#stopping.signal, ref: false });
     try {
+      await wait(offMs.told);
       const guest = await this.#lookAgain(uuid);
       if (guest !== null) this.#tell(guest);
-      // Guests also go off when their host does, and then are to run again: by this time it would have gone.
-      await sleep(this.#options.offAfterMs ?? OFF_AFTER_MS, undefined, { signal: this.#stopping.signal, ref: false });
+      await wait(offMs.kept);
       const later = await this.#lookAgain(uuid);
       const generation = journal.guest(uuid)?.generation;
       if (later === null || !isOff(later.power_state) || generation === undefined) return;
@@ -156,7 +160,7 @@ export class Reconcile {
     }
   }
 
-  /** How a guest is; null while a call is at work on it, whose outcome will tell. */
+  /** How a guest is; null when a call is at work on it, whose outcome will tell, or has destroyed it. */
   async #lookAgain(uuid: string): Promise<GuestInfo | null> {
     const watch = this.#options.calls.watch();
     let touched: ReadonlySet<string>;
@@ -166,7 +170,8 @@ export class Reconcile {
     } finally {
       touched = watch.end();
     }
-    return touched.has(uuid) ? null : (guest ?? { uuid, power_state: POWER_STATE.NOSTATE });
+    if (touched.has(uuid) || (guest === null && this.#isDestroyed(uuid))) return null;
+    return guest ?? { uuid, power_state: POWER_STATE.NOSTATE };
   }
 
   #tell({ uuid, power_state }: GuestInfo): void {

@@ -32,7 +32,7 @@ beforeEach(() => {
   resuming = new Set();
   const given = { driver, journal, calls, log, host: "hv1", version: "0", send, resuming: () => resuming };
   make = (change) => {
-    reconcile = new Reconcile({ ...given, events: true, offAfterMs: 1, ...change });
+    reconcile = new Reconcile({ ...given, events: true, offMs: { told: 1, kept: 1 }, ...change });
     return reconcile;
   };
   make();
@@ -79,6 +79,34 @@ it("looks again before it says that a guest went off, and says what it is then",
   expect(sent).toEqual([{ t: "report", guests: [{ server: SERVER, generation: 1, power_state: 1 }] }]);
 });
 
+it("says nothing of guests that go off as their host goes down, and the agent with it", async () => {
+  await calls.handle(call("a", "spawn"));
+  reconcile.stop();
+  make({ offMs: { told: 1_000_000, kept: 1 } });
+  driver.emit({ uuid: SERVER, power_state: 4 });
+  reconcile.stop();
+  await new Promise(setImmediate);
+  expect([sent, journal.desired.running()]).toEqual([[], [SERVER]]);
+});
+
+it("leaves out of a hello what is started while the guests are listed, and tells of it after", async () => {
+  await calls.handle(call("a", "spawn"));
+  driver.guests.set(SERVER, 4);
+  resuming.add(SERVER);
+  const list = gate();
+  driver.listing = () => list.opened;
+  const hello = reconcile.hello();
+  up = false;
+  driver.guests.set(SERVER, 1);
+  resuming.clear();
+  await reconcile.resumed(SERVER);
+  list.open();
+  expect(await hello).toMatchObject({ guests: [], resuming: [SERVER] });
+  up = true;
+  reconcile.linked();
+  expect(sent).toMatchObject([{ guests: [{ server: SERVER, power_state: 1 }] }]);
+});
+
 it("says nothing of a guest that goes off while a call is at work on it: that tells", async () => {
   await calls.handle(call("a", "spawn"));
   const stop = gate();
@@ -98,7 +126,7 @@ it("keeps off after a restart of the host what went off by itself, and stayed so
   driver.emit({ uuid: SERVER, power_state: 4 });
   await until(() => !journal.desired.shouldRun(SERVER), "it is to stay off");
   reconcile.stop();
-  make({ offAfterMs: 1_000_000 });
+  make({ offMs: { told: 1, kept: 1_000_000 } });
   driver.emit({ uuid: OTHER, power_state: 4 });
   await until(() => sent.length > 1, "it is told");
   // The host may be going down with it.
