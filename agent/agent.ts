@@ -5,7 +5,9 @@ import type { FromAgent } from "../functions/protocol/frames.ts";
 import { Calls } from "./calls.ts";
 import type { AgentConfig } from "./config.ts";
 import { Consoles } from "./console/consoles.ts";
+import { DeletedGuests } from "./deleted-guests.ts";
 import type { Driver, DriverContext } from "./drivers/driver.ts";
+import { checkHost } from "./host-check.ts";
 import type { Identity } from "./identity.ts";
 import { ImageCache } from "./images.ts";
 import { Journal } from "./journal.ts";
@@ -13,14 +15,13 @@ import { Link } from "./link.ts";
 import type { Log } from "./log.ts";
 import { loadMonitors } from "./monitors/load.ts";
 import { Measuring } from "./monitors/measuring.ts";
-import { every } from "./periodic.ts";
 import { Reconcile } from "./reconcile.ts";
 import { ResourceTracker } from "./resource-tracker.ts";
+import { Resume } from "./resume.ts";
 import { Snapshots } from "./snapshots.ts";
 import { makeSharedDir } from "./state-dir.ts";
+import { startTasks } from "./tasks.ts";
 
-const PRUNE_JOURNAL_MS = 24 * 60 * 60 * 1000;
-const PRUNE_SNAPSHOTS_MS = 60 * 60 * 1000;
 /** How long a stop waits for the calls that run, and for the hypervisor to let go. All of a stop has 3 s. */
 const DRAIN_MS = 500;
 const DRIVER_CLOSE_MS = 500;
@@ -44,16 +45,19 @@ export type RunningAgent = { stop(): Promise<void> };
  * Rejects with `Failure`, or with the driver's `DriverError`.
  */
 export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
-  const journal = new Journal(join(options.stateDir, "journal.db"));
+  const journal = new Journal(join(options.stateDir, "journal.db"), options.identity.signer);
   const { stateDir, identity, log } = options;
+  let driver: Driver | undefined;
   try {
     const measuring = new Measuring(await loadMonitors(options.config), log);
     const images = new ImageCache({ dir: makeSharedDir(stateDir, "images"), identity, log });
-    const driver = await startDriver(options, images);
+    driver = await startDriver(options, images);
     const snapshots = new Snapshots({ dir: join(stateDir, "snapshots"), identity, driver, log });
+    await checkHost({ journal, driver }, identity.host);
     await snapshots.init();
-    return assemble(options, { journal, images, driver, snapshots, measuring });
+    return await assemble(options, { journal, images, driver, snapshots, measuring });
   } catch (error) {
+    await driver?.close();
     journal.close();
     throw error;
   }
@@ -72,7 +76,8 @@ async function startDriver(options: AgentOptions, images: ImageCache): Promise<D
 
 type Parts = { journal: Journal; images: ImageCache; driver: Driver; snapshots: Snapshots; measuring: Measuring };
 
-function assemble(options: AgentOptions, { journal, images, driver, snapshots, measuring }: Parts): RunningAgent {
+async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAgent> {
+  const { journal, images, driver, snapshots, measuring } = parts;
   const { identity, config, version, log } = options;
   const consoles = new Consoles({ driver, edge: identity.edge, log });
   const calls = new Calls({
@@ -87,6 +92,8 @@ function assemble(options: AgentOptions, { journal, images, driver, snapshots, m
   });
   const send = (frame: FromAgent) => link.send(frame);
   const tracker = new ResourceTracker({ driver, measuring, config, send });
+  const resume = new Resume({ driver, journal, calls, log, enabled: config.resume_guests_state_on_host_boot });
+  const deleted = new DeletedGuests({ driver, journal, calls, log, config });
   const reconcile = new Reconcile({
     driver,
     tracker,
@@ -95,6 +102,8 @@ function assemble(options: AgentOptions, { journal, images, driver, snapshots, m
     log,
     host: identity.host,
     version,
+    resuming: () => resume.pending,
+    events: config.workarounds.handle_virt_lifecycle_events,
     send,
   });
   const link = new Link({
@@ -102,33 +111,24 @@ function assemble(options: AgentOptions, { journal, images, driver, snapshots, m
     hello: () => reconcile.hello(),
     onCall: (call) => calls.handle(call),
     onAck: (call) => calls.ack(call),
+    onDeleted: (guests) => deleted.told(guests),
     onWelcome: () => reconcile.linked(),
     log,
   });
-  const periodic = [
-    every({
-      name: "sync_power_states",
-      intervalMs: config.sync_power_state_interval * 1000,
-      run: () => reconcile.syncPowerStates(),
-      log,
-    }),
-    every({
-      name: "update_resources",
-      intervalMs: config.update_resources_interval * 1000,
-      run: () => tracker.update(),
-      log,
-    }),
-    every({ name: "prune_snapshots", intervalMs: PRUNE_SNAPSHOTS_MS, run: () => snapshots.prune(), log }),
-    every({ name: "prune_journal", intervalMs: PRUNE_JOURNAL_MS, run: () => journal.prune(), log }),
-  ];
+  // Before the first hello: a guest that is to be started must not be told as one that is off.
+  const { ended: resumed } = await resume.begin(
+    (uuid, fault) => void reconcile.resumed(uuid, fault).catch(() => undefined),
+  );
+  const stopTasks = startTasks({ config, reconcile, tracker, deleted, snapshots, journal, log });
   void link.run();
 
   const stop = async () => {
-    for (const end of periodic) end();
+    stopTasks();
+    resume.stop();
     images.close();
     // The link first, so that nothing new comes in; a call that ends now is answered from the journal later.
     await Promise.all([link.stop(), consoles.stop()]);
-    await Promise.race([calls.idle(), sleep(DRAIN_MS)]);
+    await Promise.race([Promise.all([resumed, calls.idle()]), sleep(DRAIN_MS)]);
     calls.stop();
     snapshots.stop();
     reconcile.stop();

@@ -94,6 +94,12 @@ export class Calls {
     };
   }
 
+  /** Runs work of the agent's own on a guest, in its turn; what a driver said of it meanwhile is out of date. */
+  alone<T>(server: string, work: () => Promise<T>): Promise<T> {
+    for (const touched of this.#watches) touched.add(server);
+    return this.#turns.run(server, work);
+  }
+
   /** Resolves when no durable call runs or waits. */
   idle(): Promise<void> {
     return this.#turns.idle();

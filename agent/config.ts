@@ -41,6 +41,14 @@ const fake = z.strictObject({
   local_gb: z.int().min(1).max(MAX_INT).default(500),
 });
 
+/** What becomes of guests whose servers are deleted (nova: compute/manager.py, _cleanup_running_deleted_instances). */
+const RUNNING_DELETED_ACTIONS = ["noop", "log", "shutdown", "reap"] as const;
+
+const workarounds = z.strictObject({
+  /** Whether what happens to a guest by itself is told at once; else sync_power_state_interval is when it is seen. */
+  handle_virt_lifecycle_events: z.boolean().default(true),
+});
+
 const schema = z.strictObject({
   /** Guests that are built at a time. */
   max_concurrent_builds: z.int().min(1).max(1000).default(10),
@@ -52,6 +60,17 @@ const schema = z.strictObject({
   compute_monitors_path: z.string().max(4096).default(""),
   // What is not said here is as the edge's [vars] have it.
   ...resourceOptions.shape,
+  running_deleted_instance_action: z.enum(RUNNING_DELETED_ACTIONS).default("reap"),
+  /** How long its server must have been deleted, seconds. */
+  running_deleted_instance_timeout: z.number().min(0).max(MAX_INTERVAL_S).default(0),
+  /** Below 0 such guests are left alone. */
+  running_deleted_instance_poll_interval: interval(1800),
+  /** Between looks for files that deleted guests left, seconds. */
+  instance_delete_interval: interval(300),
+  maximum_instance_delete_attempts: z.int().min(1).max(1000).default(5),
+  /** Whether guests that ran are started after the host was; else their servers become stopped. */
+  resume_guests_state_on_host_boot: z.boolean().default(false),
+  workarounds: workarounds.prefault({}),
   libvirt: libvirt.prefault({}),
   fake: fake.prefault({}),
 });

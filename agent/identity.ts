@@ -1,4 +1,5 @@
 /** Who this agent is: its host's name, its edge, and the key that never leaves the machine. */
+import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { exportJWK, generateKeyPair, importJWK, SignJWT } from "jose";
@@ -19,7 +20,11 @@ const enrolment = z.object({ edge: z.string(), host: z.string().min(1).max(255) 
 export type PublicKey = z.infer<typeof publicKey>;
 export type Enrolment = z.infer<typeof enrolment>;
 
+/** Signs what this host keeps for itself, with the same key. */
+export type Signer = { sign(text: string): Uint8Array; verify(text: string, signature: Uint8Array): boolean };
+
 export type Identity = Enrolment & {
+  signer: Signer;
   /** A JWT that proves to the edge, for the next 60 s, that this is the host. `nowMs` is the Unix time in ms. */
   assertion(nowMs?: number): Promise<string>;
 };
@@ -59,9 +64,11 @@ export async function loadIdentity(stateDir: string): Promise<Identity> {
   if (enrolled === null) {
     throw new Failure(`this host is not enrolled (no host.json in ${stateDir}): run "edgenova-agent enroll" first`);
   }
-  const key = await importJWK(readKey(join(stateDir, "key.json")), "EdDSA");
+  const jwk = readKey(join(stateDir, "key.json"));
+  const key = await importJWK(jwk, "EdDSA");
   return {
     ...enrolled,
+    signer: signerOf(createPrivateKey({ key: jwk, format: "jwk" })),
     assertion: (nowMs = Date.now()) => {
       const iat = Math.floor(nowMs / 1000);
       return new SignJWT()
@@ -72,6 +79,15 @@ export async function loadIdentity(stateDir: string): Promise<Identity> {
         .setExpirationTime(iat + ASSERTION_LIFE_S)
         .sign(key);
     },
+  };
+}
+
+/** `key` is of Ed25519. */
+export function signerOf(key: KeyObject): Signer {
+  const half = createPublicKey(key);
+  return {
+    sign: (text) => sign(null, Buffer.from(text), key),
+    verify: (text, signature) => verify(null, Buffer.from(text), half, signature),
   };
 }
 

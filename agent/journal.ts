@@ -16,7 +16,9 @@ import { closeSync, openSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { type CallFrame, type Outcome, outcome as outcomeSchema } from "../functions/protocol/frames.ts";
 import type { Method } from "../functions/protocol/methods.ts";
+import { DESIRED_TABLES, DesiredStates, wanted } from "./desired.ts";
 import { describe, Failure } from "./failure.ts";
+import type { Signer } from "./identity.ts";
 
 /** How long a tombstone, or a call that the edge never came back to, is kept. Far above any delay of a frame. */
 export const KEEP_MS = 7 * 24 * 60 * 60 * 1000;
@@ -30,8 +32,12 @@ const MIGRATIONS: readonly string[] = [
    CREATE TABLE guests (
      server TEXT PRIMARY KEY, generation INTEGER NOT NULL, destroyed_ms INTEGER
    ) STRICT;`,
+  `CREATE TABLE host (id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL, node TEXT NOT NULL) STRICT;
+   ${DESIRED_TABLES}`,
 ];
 
+/** Whose journal this is: the host's name at the edge, and its hypervisor's own. */
+export type JournalHost = { name: string; node: string };
 export type Guest = { generation: number; destroyed: boolean };
 /** The part of a call that the journal keeps. */
 export type CallKey = Pick<CallFrame, "id" | "server" | "generation" | "method">;
@@ -55,8 +61,10 @@ export class Journal {
   readonly #now: () => number;
   readonly #statements = new Map<string, StatementSync>();
 
+  readonly desired: DesiredStates;
+
   /** Opens or makes the journal. Throws `Failure`, also when another agent has it open. `now` is the Unix time in ms. */
-  constructor(path: string, now: () => number = Date.now) {
+  constructor(path: string, signer: Signer, now: () => number = Date.now) {
     this.#now = now;
     this.#db = new DatabaseSync(path, { open: false });
     try {
@@ -66,6 +74,8 @@ export class Journal {
       // EXCLUSIVE: two agents on one journal would run each other's calls. NORMAL: what is written survives a crash.
       this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
       this.#migrate();
+      const onDisk = (work: () => void) => this.#onDisk(work);
+      this.desired = new DesiredStates({ db: this.#db, signer, now, onDisk });
     } catch (error) {
       if (this.#db.isOpen) this.#db.close();
       const busy = error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY;
@@ -106,6 +116,7 @@ export class Journal {
         this.#now(),
         id,
       );
+      this.#learn(id, outcome);
       if (!outcome.ok) return;
       // After a lost journal, a guest that obeys a call is known again by that call's generation.
       this.#sql(
@@ -125,6 +136,33 @@ export class Journal {
     this.#sql(`DELETE FROM calls WHERE id = ? AND status = 'finished'`).run(id);
   }
 
+  /** Null before an agent first started with it. */
+  host(): JournalHost | null {
+    const row = this.#sql(`SELECT name, node FROM host`).get();
+    return row === undefined ? null : { name: String(row.name), node: String(row.node) };
+  }
+
+  setHost({ name, node }: JournalHost): void {
+    this.#sql(`INSERT OR REPLACE INTO host (id, name, node) VALUES (1, ?, ?)`).run(name, node);
+  }
+
+  /** How many guests there should be. */
+  liveGuests(): number {
+    return Number(this.#sql(`SELECT count(*) AS count FROM guests WHERE destroyed_ms IS NULL`).get()?.count);
+  }
+
+  /** The guests that were destroyed, as far as is remembered. */
+  destroyedGuests(): { server: string; generation: number }[] {
+    const rows = this.#sql(`SELECT server, generation FROM guests WHERE destroyed_ms IS NOT NULL`).all();
+    return rows.map((row) => ({ server: String(row.server), generation: Number(row.generation) }));
+  }
+
+  /** Whether no call ever came. */
+  isNew(): boolean {
+    const row = this.#sql(`SELECT EXISTS (SELECT 1 FROM guests) OR EXISTS (SELECT 1 FROM calls) AS used`).get();
+    return row?.used === 0;
+  }
+
   guest(server: string): Guest | null {
     const row = this.#sql(`SELECT generation, destroyed_ms FROM guests WHERE server = ?`).get(server);
     return row === undefined ? null : { generation: Number(row.generation), destroyed: row.destroyed_ms !== null };
@@ -139,6 +177,17 @@ export class Journal {
 
   close(): void {
     this.#db.close();
+  }
+
+  /** What a call's outcome says of whether its guest should run. */
+  #learn(id: string, outcome: Outcome): void {
+    const call = this.#sql(`SELECT server, generation, method FROM calls WHERE id = ?`).get(id);
+    if (call === undefined) return;
+    const server = String(call.server);
+    const want = wanted(call.method as Method, outcome);
+    // A build that failed makes no guest known.
+    if (want === null || (want === false && !outcome.ok && !this.desired.knows(server))) return;
+    this.desired.note(server, Number(call.generation), want);
   }
 
   #migrate(): void {

@@ -3,6 +3,7 @@ import { WebSocket } from "ws";
 import {
   type CallFrame,
   CLOSE,
+  type DeletedGuest,
   decodeToAgent,
   encode,
   type FromAgent,
@@ -42,6 +43,7 @@ export type SessionOptions = {
   hello: FromAgent;
   onCall(call: CallFrame): Promise<Outcome>;
   onAck(call: string): void;
+  onDeleted(guests: readonly DeletedGuest[]): void;
   onWelcome(): void;
   log: Log;
 };
@@ -120,6 +122,9 @@ export class LinkSession {
         break;
       case "ack":
         this.#options.onAck(frame.call);
+        break;
+      case "deleted":
+        this.#options.onDeleted(frame.guests);
         break;
       default:
         frame satisfies never;

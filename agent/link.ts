@@ -1,6 +1,6 @@
 /** Keeps the control link up: dials, dials again, and never gives up. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { CallFrame, FromAgent, Outcome } from "../functions/protocol/frames.ts";
+import type { CallFrame, DeletedGuest, FromAgent, Outcome } from "../functions/protocol/frames.ts";
 import { type BackoffOptions, backoff } from "./backoff.ts";
 import { socketUrl } from "./edge.ts";
 import { Failure, networkReason } from "./failure.ts";
@@ -23,11 +23,13 @@ const LASTING_FLOOR_MS = 5000;
 const LASTING_BACKOFF: BackoffOptions = { baseMs: 30_000, capMs: 300_000 };
 
 export type LinkOptions = {
-  identity: Identity;
+  identity: Pick<Identity, "edge" | "host" | "assertion">;
   /** Puts the hello of the next link together. */
   hello(): Promise<FromAgent>;
   onCall(call: CallFrame): Promise<Outcome>;
   onAck(call: string): void;
+  /** Guests on this host that should be gone, as the edge knows. */
+  onDeleted(guests: readonly DeletedGuest[]): void;
   /** The link is up: from now on `send` sends. */
   onWelcome(): void;
   log: Log;
@@ -91,6 +93,7 @@ export class Link {
         hello,
         onCall: (call) => this.#options.onCall(call),
         onAck: (call) => this.#options.onAck(call),
+        onDeleted: (guests) => this.#options.onDeleted(guests),
         onWelcome: () => {
           log("link.up", { message: `connected to ${identity.edge} as ${identity.host}` });
           this.#options.onWelcome();

@@ -89,6 +89,10 @@ const options = z.object({
   INSTANCE_BUILD_TIMEOUT: seconds(0),
   /** Seconds that a guest may take to shut down by itself before it is switched off. */
   SHUTDOWN_TIMEOUT: count(0, 3600),
+  /** Seconds that a soft reboot may take before it becomes a hard one; 0: as long as it takes. */
+  REBOOT_TIMEOUT: seconds(0),
+  /** Seconds after which a rescued server is unrescued; 0: when somebody asks for it. */
+  RESCUE_TIMEOUT: seconds(0),
   /** Seconds after which a shelved server leaves its host; 0: at once, -1: never by itself. */
   SHELVED_OFFLOAD_TIME: z.coerce.number().int().min(-1).max(31_536_000),
   /** Seconds that a deleted server can be restored in; 0: it goes at once. */

@@ -61,6 +61,7 @@ export class Fleet {
       identity,
       hello: async () => hello(host),
       onCall: () => Promise.reject(new Error("a light agent is not called")),
+      onDeleted: () => undefined,
       onAck: () => undefined,
       onWelcome: () => undefined,
       log: (event, { message }: { message?: unknown } = {}) => this.#logged(host, event, String(message)),

@@ -36,6 +36,13 @@ export interface Driver {
   getAvailableResource(): Promise<Inventory>;
   /** nova: list_instances, with get_info of each. Only guests that this driver made. */
   listGuests(): Promise<GuestInfo[]>;
+  /**
+   * Names the run of the machine under the hypervisor since it was switched on: guests that ran in another do not run in
+   * this one. Null when the driver cannot tell.
+   */
+  bootId(): Promise<string | null>;
+  /** The servers that have files here and no guest: `destroy` removes them. */
+  listLeftovers(): Promise<string[]>;
   /** nova: get_info. Null when there is no such guest. */
   getInfo(uuid: string): Promise<GuestInfo | null>;
   /**

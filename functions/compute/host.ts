@@ -16,7 +16,7 @@ import {
   PONG,
   VERSIONS,
 } from "../protocol/frames.ts";
-import { type GuestReport, POWER_STATE, powerState, type VncAddress, vncAddress } from "../protocol/guest.ts";
+import { powerState, type VncAddress, vncAddress } from "../protocol/guest.ts";
 import type { Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import { gist, type HostState, type ServiceStatus } from "../scheduler/host-state.ts";
@@ -24,6 +24,7 @@ import { migrate, migrateExisting } from "../store/migrate.ts";
 import type { CallReply, CallRequest } from "./call.ts";
 import { Calls, type Settled } from "./calls.ts";
 import { lacking, type Resources } from "./claims.ts";
+import { Guests } from "./guests.ts";
 import { HostStore, MIGRATIONS } from "./host-store.ts";
 import { Link, send } from "./link.ts";
 import { roomOf } from "./service.ts";
@@ -54,6 +55,7 @@ export class Host extends DurableObject<Env> {
   readonly #link: Link;
   readonly #calls: Calls;
   readonly #watch: Watch;
+  readonly #guests: Guests;
   #lastSeq = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -66,6 +68,14 @@ export class Host extends DurableObject<Env> {
     this.#link = new Link(ctx, times.downMs);
     this.#watch = new Watch(ctx.storage, this.#link, times);
     this.#calls = new Calls(this.#store, this.#link, RPC_RESPONSE_TIMEOUT * 1000);
+    this.#guests = new Guests({
+      store: this.#store,
+      link: this.#link,
+      calls: this.#calls,
+      env,
+      host: this.#name(),
+      later: (work) => this.#later(work),
+    });
     // What an idle fleet costs: this line, counted.
     log("host.woken", { host: this.#name() });
   }
@@ -225,7 +235,7 @@ export class Host extends DurableObject<Env> {
     else if (frame.t === "result") {
       const settled = this.#calls.result(ws, frame.call, frame.outcome);
       if (settled) this.#settled(settled);
-    } else if (frame.t === "report") this.#compare(frame.guests);
+    } else if (frame.t === "report") this.#guests.compare(frame.guests);
     else {
       this.#service.saveInventory(frame.inventory, config(this.env));
       this.#link.keepMetrics(ws, frame.inventory.metrics);
@@ -265,15 +275,15 @@ export class Host extends DurableObject<Env> {
 
   #welcome(ws: WebSocket, frame: Hello, version: number): void {
     this.#service.saveInventory(frame.inventory, config(this.env));
-    this.#link.makeReady(ws);
+    this.#link.makeReady(ws, frame.capabilities);
     this.#watch.linked();
     this.#link.keepMetrics(ws, frame.inventory.metrics);
     send(ws, { t: "welcome", version, report_interval: config(this.env).REPORT_INTERVAL });
     log("host.linked", { host: frame.host, agent: frame.agent, version, guests: frame.guests.length });
     this.#calls.resume(ws);
     this.#later(this.#publishNews());
-    this.#compare(frame.guests);
-    this.#findMissing(frame.guests);
+    this.#guests.compare(frame.guests);
+    this.#guests.findMissing(frame.guests, frame.resuming ?? []);
   }
 
   /** What a call that was just settled means for the claim, and for the saga that it belongs to. */
@@ -290,43 +300,9 @@ export class Host extends DurableObject<Env> {
     if (!waited) this.#later(this.env.SERVER.getByName(call.server).settled());
   }
 
-  /** Tells the servers what changed since they were last told, and ends guests whose servers know that they are gone. */
-  #compare(guests: readonly GuestReport[]): void {
-    for (const guest of guests) {
-      const allocation = this.#store.allocation(guest.server);
-      if (allocation === null) this.#later(this.#strange(guest));
-      else if (allocation.leaving) this.#later(this.#calls.destroy(guest.server, allocation.generation));
-      else if (allocation.power_state !== guest.power_state) this.#later(this.#tell(guest));
-    }
-  }
-
-  /** Claims whose guest was not reported, and is not being made: the guest vanished. */
-  #findMissing(guests: readonly GuestReport[]): void {
-    const reported = new Set(guests.map((guest) => guest.server));
-    for (const { server, generation, leaving, power_state } of this.#store.allocations()) {
-      if (reported.has(server)) continue;
-      if (leaving) this.#later(this.#calls.destroy(server, generation));
-      if (leaving || power_state === POWER_STATE.NOSTATE || this.#store.openCallsOf(server).length > 0) continue;
-      this.#later(this.#tell({ server, generation, power_state: POWER_STATE.NOSTATE }));
-    }
-  }
-
   /** Work that a frame begins and does not wait for. What fails is begun anew by the next report. */
   #later(work: Promise<unknown>): void {
     this.ctx.waitUntil(work.catch((error) => log("host.work_failed", { host: this.#name(), cause: causeOf(error) })));
-  }
-
-  async #tell(guest: GuestReport): Promise<void> {
-    const taken = await this.env.SERVER.getByName(guest.server).guestReported(this.#name(), guest);
-    if (taken) this.#store.setPower(guest.server, guest.generation, guest.power_state);
-  }
-
-  /** A guest without a claim: ended only if its server says that it does not belong here. */
-  async #strange(guest: GuestReport): Promise<void> {
-    const belongs = await this.env.SERVER.getByName(guest.server).guestBelongs(this.#name());
-    log("guest.unclaimed", { host: this.#name(), server: guest.server, belongs });
-    if (belongs !== "no" || this.#store.allocation(guest.server) !== null) return;
-    await this.#calls.destroy(guest.server, guest.generation);
   }
 
   /** Tells the scheduler how this host is now. What it misses it hears at the next claim: it proposes, we dispose. */

@@ -1,9 +1,12 @@
 /** The control socket of one host: hibernates with its attachment, and serves while heartbeats come on it. */
-import { CLOSE, encode, PING, PONG, type ToAgent } from "../protocol/frames.ts";
+import { CAPABILITY, CLOSE, encode, PING, PONG, type ToAgent } from "../protocol/frames.ts";
 import type { Metrics } from "../protocol/resources.ts";
 
-/** Survives hibernation with the socket. `ready` once hello was answered. */
-type Attachment = { linked_at: number; ready: boolean; metrics?: Metrics };
+/** Survives hibernation with the socket. `ready` once hello was answered; `can` is what that said the agent can do. */
+type Attachment = { linked_at: number; ready: boolean; can?: readonly string[]; metrics?: Metrics };
+
+/** An attachment is small: names that mean nothing here are not kept. */
+const KNOWN = Object.values(CAPABILITY);
 
 export class Link {
   readonly #ctx: DurableObjectState;
@@ -31,8 +34,13 @@ export class Link {
   }
 
   /** From now on the socket carries calls. */
-  makeReady(ws: WebSocket): void {
-    ws.serializeAttachment({ linked_at: Date.now(), ready: true } satisfies Attachment);
+  makeReady(ws: WebSocket, capabilities: readonly string[]): void {
+    const can = KNOWN.filter((capability) => capabilities.includes(capability));
+    ws.serializeAttachment({ linked_at: Date.now(), ready: true, can } satisfies Attachment);
+  }
+
+  can(ws: WebSocket, capability: (typeof KNOWN)[number]): boolean {
+    return attachmentOf(ws)?.can?.includes(capability) ?? false;
   }
 
   isReady(ws: WebSocket): boolean {

@@ -51,7 +51,8 @@ export const softDelete: ServerFlow = {
         if (host !== null && (await context.host(host).state())?.connected) {
           const patienceMs = context.config.RPC_RESPONSE_TIMEOUT * 1000;
           const done = await callHost(context, "power_off", {}, patienceMs);
-          if (!done.ok) return done;
+          // A guest that is not there is off.
+          if (!done.ok && done.error.of !== "InstanceNotFound") return done;
         }
         context.patch({
           vm_state: "soft-delete",

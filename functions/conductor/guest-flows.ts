@@ -16,6 +16,8 @@ export const rescue = guestFlow({
   // The spec has the password that the request was answered with, if the guest has a config drive to read it from.
   params: (context, memo) => ({ image: memo.image ?? context.record().image, spec: guestSpecOf(context) }),
   becomes: "rescued",
+  // As in Nova, whose rescue_timeout counts from here.
+  change: () => ({ launched_at: new Date().toISOString() }),
   breaks: true,
 });
 export const unrescue = guestFlow({

@@ -3,7 +3,7 @@ import type { Outcome } from "../protocol/frames.ts";
 import { type PowerState, powerState } from "../protocol/guest.ts";
 import type { Method, Params } from "../protocol/methods.ts";
 import { ok } from "../result.ts";
-import { type Context, callHost, type Memo, type ServerFlow } from "./context.ts";
+import { type CallFailure, type Context, callHost, type Memo, type ServerFlow } from "./context.ts";
 import { faultOf, type ServerRecord } from "./record.ts";
 import type { Step } from "./saga.ts";
 import type { VmState } from "./state.ts";
@@ -39,7 +39,10 @@ export type GuestFlow<M extends Method> = {
   change?(): Partial<ServerRecord>;
   /** What is done before. */
   first?: Step<Context, Memo>;
-  /** Whether a failure leaves the server in ERROR; else it stays where it was (nova: reverts_task_state). */
+  /**
+   * Whether any failure leaves the server in ERROR; else only that of a guest that is not there, and the server stays
+   * where it was (nova: reverts_task_state).
+   */
   breaks?: true;
 };
 
@@ -69,8 +72,9 @@ export function guestFlow<M extends Method>(flow: GuestFlow<M>): ServerFlow {
         // No undo: the call either did its work or left the guest as it was, and the next report tells which.
       },
     ],
-    failed(context, failure) {
-      context.patch({ task_state: null, fault: faultOf(failure), ...(breaks ? { vm_state: "error" } : {}) });
+    failed(context, failure: CallFailure) {
+      const error = breaks || failure.of === "InstanceNotFound";
+      context.patch({ task_state: null, fault: faultOf(failure), ...(error ? { vm_state: "error" } : {}) });
     },
   };
 }

@@ -21,7 +21,7 @@ export type SagaParts = {
   /** What the flow's steps may touch; `mine` throws when another saga has taken the server. */
   contextOf(saga: SagaRow<Memo>, mine: () => SagaRow<Memo>): Context;
   publish(): Promise<void>;
-  /** When the object must be woken though no saga runs (ms since the epoch); null: never. */
+  /** When the object must be woken, though no saga may run (ms since the epoch); null: never. */
   wakeAt(): number | null;
 };
 
@@ -59,7 +59,7 @@ export class SagaRunner {
       attempts: 0,
     };
     store.saveSaga(saga);
-    await ctx.storage.setAlarm(Date.now() + GUARD_MS);
+    await this.#wakeIn(GUARD_MS);
     const ended = this.#drive(saga);
     ctx.waitUntil(ended);
     // In an object, so that who awaits the beginning does not await the end.
@@ -74,14 +74,14 @@ export class SagaRunner {
 
   /** As `resume`, and sets the next alarm; keeps the guard up while a saga is being driven. */
   async alarm(): Promise<void> {
-    const { ctx, store } = this.#parts;
-    if (this.#driving !== null) await ctx.storage.setAlarm(Date.now() + GUARD_MS);
+    const { store } = this.#parts;
+    if (this.#driving !== null) await this.#wakeIn(GUARD_MS);
     await this.resume();
     if (store.saga() === null) await this.#rest();
   }
 
   async #drive(saga: SagaRow<Memo>): Promise<Ended> {
-    const { ctx, store, contextOf, publish } = this.#parts;
+    const { store, contextOf, publish } = this.#parts;
     const flow = FLOWS[saga.flow];
     if (!flow) throw new Error(`unknown flow ${saga.flow}`);
     this.#driving = saga.id;
@@ -102,10 +102,17 @@ export class SagaRunner {
     };
     const result = await drive(flow, contextOf(saga, mine), journal, saga.id);
     if (this.#driving === saga.id) this.#driving = null;
-    if (result.state === "retry") await ctx.storage.setAlarm(Date.now() + result.delayMs);
+    if (result.state === "retry") await this.#wakeIn(result.delayMs);
     if (result.state !== "done") return { state: "pending" };
     if (store.saga() === null) await this.#rest();
     return { state: "done", failure };
+  }
+
+  /** A saga runs: the alarm is for driving it on, or for what comes before that. */
+  async #wakeIn(delayMs: number): Promise<void> {
+    const now = Date.now();
+    const due = this.#parts.wakeAt() ?? 0;
+    await this.#parts.ctx.storage.setAlarm(due > now ? Math.min(due, now + delayMs) : now + delayMs);
   }
 
   /** No saga runs: the alarm is for what comes next, if anything does. */

@@ -7,6 +7,7 @@ import { config } from "../config.ts";
 import type { ConnectInfo } from "../console/console-auth.ts";
 import { type MintedConsole, mintConsole } from "../console/mint.ts";
 import type { Actor } from "../identity/actor.ts";
+import { log } from "../log.ts";
 import { growth } from "../project/charge.ts";
 import type { Outcome } from "../protocol/frames.ts";
 import type { GuestReport } from "../protocol/guest.ts";
@@ -20,8 +21,11 @@ import { flowOf } from "./flows.ts";
 import { Keeper } from "./keeper.ts";
 import { type ActionError, type NewServer, type NotFound, type NotReady, notReady, type Order } from "./order.ts";
 import { replacedBy } from "./rebuild.ts";
-import { newRecord, type ServerRecord } from "./record.ts";
+import { faultOf, newRecord, type ServerRecord } from "./record.ts";
 import { type Action, begin, ruleOf, syncPowerState, type VmState } from "./state.ts";
+
+/** Whether a guest should be where it is; `at` in ms since the epoch. */
+export type Belongs = { kind: "here" | "moved" | "unknown" } | { kind: "deleted"; at: number };
 
 const GONE: ReadonlySet<VmState> = new Set(["soft-delete", "deleted"]);
 
@@ -253,36 +257,42 @@ export class Server extends DurableObject<Env> {
   }
 
   /**
-   * Takes a host's word on the guest (nova: _sync_instance_power_state). Returns whether it was
-   * taken: not from a host that is not the server's, of an older guest, or while a task is at work.
+   * Takes a host's word on the guest (nova: _sync_instance_power_state). Returns whether the host need not say it again:
+   * not if it is not the server's, if the guest is an older one, or while something is being done about it.
    */
   async guestReported(host: string, report: GuestReport): Promise<boolean> {
     const record = this.#keeper.record();
     if (record === null || record.host !== host || report.generation < record.generation) return false;
-    if (record.task_state !== null) return false;
-    const action = syncPowerState(record, report.power_state);
-    if (action === null && record.power_state === report.power_state) return true;
-    if (action === "force_stop") {
-      this.#keeper.change({ power_state: report.power_state, task_state: "powering-off" });
-      await this.#keeper.sagas.begin("stop", { hosts: [host], at: 0 }, null);
+    const running = this.#keeper.store.saga();
+    if (record.task_state !== null || (running !== null && running.flow !== "refresh")) return false;
+    const { vm_state } = record;
+    const { power_state, fault } = report;
+    if (fault !== undefined && vm_state !== "error") {
+      await this.#keeper.touch({ power_state, vm_state: "error", fault: faultOf({ code: 500, message: fault }) });
       return true;
     }
-    await this.#keeper.touch({
-      power_state: report.power_state,
-      ...(action === "stop" ? { vm_state: "stopped" } : {}),
-    });
+    const action = syncPowerState(record, power_state);
+    if (action !== null) log("guest.unexpected", { server: record.uuid, host, vm_state, power_state, action });
+    if (action === "stop") {
+      this.#keeper.change({ power_state, task_state: "powering-off" });
+      await this.#keeper.sagas.begin("stop", { hosts: [host], at: 0 }, null);
+      return false;
+    }
+    if (record.power_state !== power_state) await this.#keeper.touch({ power_state });
     return true;
   }
 
   /**
-   * Whether a guest of this server on `host` should be there: "no" only when this object knows that it should not.
-   * An object that never heard of the server says "unknown", and nobody destroys anything on that word.
+   * Whether a guest of this server on `host` should be there: "moved" and "deleted" only when this object knows it. An
+   * object that never heard of the server says "unknown", and nobody destroys anything on that word.
    */
-  guestBelongs(host: string): "yes" | "no" | "unknown" {
+  guestBelongs(host: string): Belongs {
     const record = this.#keeper.record();
-    if (record === null) return "unknown";
+    if (record === null) return { kind: "unknown" };
+    const { vm_state, terminated_at, updated_at } = record;
+    if (vm_state === "deleted") return { kind: "deleted", at: Date.parse(terminated_at ?? updated_at) };
     const tried = this.#keeper.store.saga()?.memo.hosts ?? [];
-    return record.vm_state !== "deleted" && (record.host === host || tried.includes(host)) ? "yes" : "no";
+    return { kind: record.host === host || tried.includes(host) ? "here" : "moved" };
   }
 
   /** A call that a saga waits for is settled, or its host is back: drive on without waiting for the alarm. */
@@ -293,11 +303,18 @@ export class Server extends DurableObject<Env> {
   /** Drives a saga on, or begins what the server is to do by itself. */
   override async alarm(): Promise<void> {
     if (!this.#keeper.exists) return;
-    const due = this.#keeper.store.saga() === null ? this.#keeper.due() : null;
     const record = this.#keeper.store.record();
-    if (due === null || due.at > Date.now() || record === null) return this.#keeper.sagas.alarm();
-    this.#keeper.change({ task_state: due.task });
-    await this.#keeper.sagas.begin(due.flow, { hosts: this.#keeper.touched(record), at: 0 }, null);
+    const due = this.#keeper.due();
+    const running = this.#keeper.store.saga();
+    // Of what runs, only a reboot that takes too long is cut off.
+    const busy = running !== null && running.flow !== "reboot";
+    if (record === null || due === null || due.at > Date.now() || busy) return this.#keeper.sagas.alarm();
+    const begun = begin(record, due.action);
+    if (!begun.ok) return this.#keeper.sagas.alarm();
+    const hosts = this.#keeper.touched(record);
+    this.#keeper.change(begun.value);
+    const flow = flowOf(due.action, record.vm_state);
+    await this.#keeper.sagas.begin(flow, { hosts, at: 0, was: record.vm_state, reboot: "HARD" }, null);
   }
 
   /** How much metadata the server may have; asked for only where `change` may add some. */

@@ -9,7 +9,7 @@
  *
  * Source: nova/compute/vm_states.py, task_states.py, api.py (check_instance_state, check_instance_lock).
  */
-import type { PowerState } from "../protocol/guest.ts";
+import { POWER_STATE, type PowerState } from "../protocol/guest.ts";
 import { err, ok, type Result } from "../result.ts";
 
 export const VM_STATES = [
@@ -236,17 +236,24 @@ export function hasScreen({ vm_state }: Pick<InstanceState, "vm_state">): boolea
   return vm_state === "active" || vm_state === "paused" || vm_state === "rescued" || vm_state === "resized";
 }
 
+type SyncRow = Partial<Record<PowerState, "stop" | "log">>;
+const { NOSTATE, RUNNING, PAUSED, SHUTDOWN, CRASHED, SUSPENDED } = POWER_STATE;
+const STAYS_THOUGH_DELETED: SyncRow = { [RUNNING]: "log", [PAUSED]: "log", [CRASHED]: "log", [SUSPENDED]: "log" };
+/** Of a state that is not here, or of a power state that is not in its row, nothing follows. */
+const SYNC: Partial<Record<VmState, SyncRow>> = {
+  active: { [NOSTATE]: "log", [PAUSED]: "log", [SHUTDOWN]: "stop", [CRASHED]: "stop", [SUSPENDED]: "stop" },
+  // Started behind our back: Nova's force_stop, which is a stop that asks no gate.
+  stopped: { [RUNNING]: "stop", [PAUSED]: "stop", [SUSPENDED]: "stop" },
+  paused: { [SHUTDOWN]: "stop", [CRASHED]: "stop" },
+  "soft-delete": STAYS_THOUGH_DELETED,
+  deleted: STAYS_THOUGH_DELETED,
+};
+
 /**
- * What a guest's reported power state makes of a resting server (nova: _sync_instance_power_state): "stop" records that
- * it went off by itself, "force_stop" switches off a guest that was started behind our back; null leaves the server.
- * A server with a task is never touched: the task will say.
+ * What a guest's reported power state makes of a resting server (nova: _sync_instance_power_state): "stop" begins a
+ * stop, "log" is for operators to know; null is as it should be, or no matter. A server with a task is never touched:
+ * the task will say.
  */
-export function syncPowerState(state: InstanceState, reported: PowerState): "stop" | "force_stop" | null {
-  if (state.task_state !== null) return null;
-  const off = reported === 4 || reported === 6;
-  const on = reported === 1 || reported === 3 || reported === 7;
-  if (state.vm_state === "active" && (off || reported === 7)) return "stop";
-  if (state.vm_state === "paused" && off) return "force_stop";
-  if (state.vm_state === "stopped" && on) return "force_stop";
-  return null;
+export function syncPowerState(state: InstanceState, reported: PowerState): "stop" | "log" | null {
+  return state.task_state === null ? (SYNC[state.vm_state]?.[reported] ?? null) : null;
 }

@@ -9,6 +9,7 @@
  *     | -- result: id, outcome ----------------> |   as often as the call comes
  *     | <- ack: id ----------------------------- |   the outcome is stored: the agent may forget it
  *     | -- report: guests that changed --------> |
+ *     | <- deleted: guests that should be gone - |   to an agent that can RUNNING_DELETED: what becomes of them is its choice
  *     | -- "ping" -----------------------------> |   answered "pong" by the runtime, without waking the object
  *
  * Rules: fields are added, never changed; a frame of unknown `t` is ignored; a lost frame is healed by the next hello.
@@ -39,6 +40,9 @@ export const CLOSE = {
   REVOKED: 4410,
 } as const;
 
+/** What an agent can do that not every agent of its protocol version can, by the names in its hello. */
+export const CAPABILITY = { RUNNING_DELETED: "running_deleted" } as const;
+
 const version = z.int().min(0).max(1_000_000);
 const callId = z.string().min(1).max(128);
 
@@ -67,12 +71,18 @@ const fromAgent = z.discriminatedUnion("t", [
     capabilities: z.array(z.string().max(64)).max(64),
     inventory,
     guests: z.array(guestReport).max(MAX_GUESTS),
+    /** Guests that the agent is starting now, as its host was restarted: reported when they run, or cannot. */
+    resuming: z.array(z.uuid()).max(MAX_GUESTS).optional(),
   }),
   z.object({ t: z.literal("result"), call: callId, outcome }),
   z.object({ t: z.literal("report"), guests: z.array(guestReport).max(MAX_GUESTS) }),
   z.object({ t: z.literal("inventory"), inventory }),
 ]);
 export type FromAgent = z.infer<typeof fromAgent>;
+
+/** A guest of a server that was deleted at `at` (ms since the epoch). */
+const deletedGuest = z.object({ server: z.uuid(), generation: z.int().min(0), at: z.int().min(0) });
+export type DeletedGuest = z.infer<typeof deletedGuest>;
 
 const methodNames = Object.keys(METHODS) as [Method, ...Method[]];
 const toAgent = z.discriminatedUnion("t", [
@@ -86,6 +96,7 @@ const toAgent = z.discriminatedUnion("t", [
     params: z.unknown(),
   }),
   z.object({ t: z.literal("ack"), call: callId }),
+  z.object({ t: z.literal("deleted"), guests: z.array(deletedGuest).max(MAX_GUESTS) }),
 ]);
 export type ToAgent = z.infer<typeof toAgent>;
 export type CallFrame = Extract<ToAgent, { t: "call" }>;
@@ -93,7 +104,7 @@ export type CallFrame = Extract<ToAgent, { t: "call" }>;
 export type Decoded<F> = { kind: "frame"; frame: F } | { kind: "unknown" } | { kind: "invalid"; reason: string };
 
 const FROM_AGENT_KINDS: ReadonlySet<unknown> = new Set(["hello", "result", "report", "inventory"]);
-const TO_AGENT_KINDS: ReadonlySet<unknown> = new Set(["welcome", "call", "ack"]);
+const TO_AGENT_KINDS: ReadonlySet<unknown> = new Set(["welcome", "call", "ack", "deleted"]);
 
 /** Reads one frame from an agent. Never throws; `reason` names the first field that is wrong and holds no payload. */
 export function decodeFromAgent(text: string): Decoded<FromAgent> {

@@ -19,6 +19,8 @@ export const guestReport = z.object({
   server: z.uuid(),
   generation: z.int().min(0),
   power_state: powerState,
+  /** Why the agent could not start it again after its host did; once, and only then. */
+  fault: z.string().min(1).max(255).optional(),
 });
 export type GuestReport = z.infer<typeof guestReport>;
 

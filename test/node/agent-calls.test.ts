@@ -8,7 +8,18 @@ import { Journal } from "../../agent/journal.ts";
 import type { Host } from "../../agent/methods.ts";
 import type { Outcome } from "../../functions/protocol/frames.ts";
 import type { Method } from "../../functions/protocol/methods.ts";
-import { call, gate, NO_SNAPSHOTS, OTHER, recordingLog, SERVER, SPEC, temporaryDir, until } from "./agent-support.ts";
+import {
+  call,
+  gate,
+  NO_SNAPSHOTS,
+  OTHER,
+  recordingLog,
+  SERVER,
+  SIGNER,
+  SPEC,
+  temporaryDir,
+  until,
+} from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let driver: TinyDriver;
@@ -22,7 +33,7 @@ let cached: unknown[];
 let snapshots: Host["snapshots"];
 
 function start(maxBuilds = 10): void {
-  journal = new Journal(join(dir, "journal.db"));
+  journal = new Journal(join(dir, "journal.db"), SIGNER);
   calls = new Calls({
     driver,
     journal,

@@ -5,12 +5,12 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { admit, Journal, KEEP_MS } from "../../agent/journal.ts";
 import type { Outcome } from "../../functions/protocol/frames.ts";
 import { METHODS, type Method } from "../../functions/protocol/methods.ts";
-import { call, OTHER, SERVER, temporaryDir } from "./agent-support.ts";
+import { call, OTHER, SERVER, SIGNER, temporaryDir } from "./agent-support.ts";
 
 const OK: Outcome = { ok: true, value: { power_state: 1 } };
 
 function journalIn(dir: string, now?: () => number): Journal {
-  const journal = new Journal(join(dir, "journal.db"), now);
+  const journal = new Journal(join(dir, "journal.db"), SIGNER, now);
   onTestFinished(() => {
     try {
       journal.close();

@@ -36,6 +36,7 @@ async function dial(options: Partial<LinkOptions> = {}, use: (link: Link) => Pro
     hello: async () => HELLO,
     onCall: async () => OK,
     onAck: () => undefined,
+    onDeleted: () => undefined,
     onWelcome: () => undefined,
     log: logged.log,
     retry: { baseMs: 1, capMs: 20 },

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import type { FromAgent } from "../../functions/protocol/frames.ts";
@@ -151,5 +151,65 @@ describe("a running agent", () => {
     await until(() => waiting.output().includes(`waiting for the edge at ${edge.url}: ECONNREFUSED`), "the line");
     waiting.process.kill("SIGTERM");
     expect((await exitOf(waiting)).code).toBe(0);
+  });
+
+  async function booted(): Promise<Agent> {
+    const started = run();
+    await pinged(0);
+    edge.tell(edge.links[0]!, call("boot", "spawn", { params: PARAMS }));
+    await until(() => edge.results().length === 1, "the boot");
+    return started;
+  }
+
+  it("keeps its guests, and their consoles, when the control link is lost", async () => {
+    await enrolled();
+    await booted();
+    const params = { console: "cd".repeat(32), ticket: "t" };
+    edge.tell(edge.links[0]!, call("see", "open_console", { params }));
+    const messages = () => edge.consoles[0]?.messages ?? [];
+    await until(() => messages().length === 1, "the screen's greeting");
+    edge.links[0]!.socket.terminate();
+    edge.refuse = { status: 503 };
+    edge.consoles[0]!.socket.send(Buffer.from("RFB 003.008\n"));
+    await until(() => messages().length === 2, "the screen's answer while there is no link");
+    expect(messages()[1]).toEqual(Buffer.from([1, 1]));
+    edge.refuse = null;
+    await pinged(1);
+    expect(hello(1)).toMatchObject({ guests: [{ server: SERVER, power_state: 1 }] });
+    edge.consoles[0]!.socket.send(Buffer.from([1]));
+    await until(() => messages().length === 3, "the screen goes on after it");
+    expect(edge.consoles[0]!.closed).toBeUndefined();
+  });
+
+  it.each([true, false])("after its host was restarted without the edge, resumes its guests: %s", async (resume) => {
+    await enrolled();
+    writeFileSync(join(state, "agent.toml"), `resume_guests_state_on_host_boot = ${resume}`);
+    const first = await booted();
+    first.process.kill("SIGKILL");
+    await exitOf(first);
+    await edge.stop();
+    writeFileSync(join(state, "fake/boot_id"), "another");
+    const second = run();
+    await until(() => second.output().includes("waiting for the edge"), "the edge is away");
+    if (resume) await until(() => second.output().includes('"guest.resumed"'), "the guest is started");
+    const back = await new ScriptedEdge().start(edge.port);
+    onTestFinished(() => back.stop());
+    await until(() => back.links[0]?.frames[0] !== undefined, "a hello");
+    expect(back.links[0]!.frames[0]).toMatchObject({
+      guests: [{ server: SERVER, generation: 1, power_state: resume ? 1 : 4 }],
+    });
+  });
+
+  it("that has lost its journal refuses a host that has guests, in one line", async () => {
+    await enrolled();
+    const first = await booted();
+    first.process.kill("SIGKILL");
+    await exitOf(first);
+    for (const name of readdirSync(state)) if (name.startsWith("journal.db")) rmSync(join(state, name));
+    const { code, output } = await exitOf(run());
+    expect(code).toBe(1);
+    expect(output.trim().split("\n").at(-1)).toMatch(
+      /^edgenova-agent: this agent is new, and the hypervisor has 1 guests/,
+    );
   });
 });

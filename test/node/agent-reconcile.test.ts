@@ -4,10 +4,10 @@ import { Calls } from "../../agent/calls.ts";
 import { Journal } from "../../agent/journal.ts";
 import { Measuring } from "../../agent/monitors/measuring.ts";
 import { every } from "../../agent/periodic.ts";
-import { Reconcile } from "../../agent/reconcile.ts";
+import { Reconcile, type ReconcileOptions } from "../../agent/reconcile.ts";
 import { ResourceTracker } from "../../agent/resource-tracker.ts";
 import type { FromAgent } from "../../functions/protocol/frames.ts";
-import { call, gate, NO_SNAPSHOTS, OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
+import { call, gate, NO_SNAPSHOTS, OTHER, recordingLog, SERVER, SIGNER, temporaryDir, until } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let driver: TinyDriver;
@@ -15,13 +15,16 @@ let calls: Calls;
 let reconcile: Reconcile;
 let sent: FromAgent[];
 let up: boolean;
+let journal: Journal;
+let resuming: Set<string>;
+let make: (change?: Partial<ReconcileOptions>) => Reconcile;
 
 beforeEach(() => {
   driver = new TinyDriver();
   sent = [];
   up = true;
   const { log } = recordingLog();
-  const journal = new Journal(join(temporaryDir(), "journal.db"));
+  journal = new Journal(join(temporaryDir(), "journal.db"), SIGNER);
   const host = { openConsole: async () => undefined, cacheImage: async () => true, snapshots: NO_SNAPSHOTS };
   calls = new Calls({ driver, journal, log, maxBuilds: 10, ...host });
   const send = (frame: FromAgent) => {
@@ -29,8 +32,17 @@ beforeEach(() => {
     return up;
   };
   const tracker = new ResourceTracker({ driver, measuring: new Measuring([], log), config: {}, send });
-  reconcile = new Reconcile({ driver, tracker, journal, calls, log, host: "hv1", version: "0", send });
-  return () => journal.close();
+  resuming = new Set();
+  const given = { driver, tracker, journal, calls, log, host: "hv1", version: "0", send, resuming: () => resuming };
+  make = (change) => {
+    reconcile = new Reconcile({ ...given, events: true, offMs: { told: 1, kept: 1 }, ...change });
+    return reconcile;
+  };
+  make();
+  return () => {
+    reconcile.stop();
+    journal.close();
+  };
 });
 
 it("says hello with every guest at the generation the edge gave it, and 0 for one the journal does not know", async () => {
@@ -48,8 +60,8 @@ it("says hello with every guest at the generation the edge gave it, and 0 for on
 
 it("reports a change at once, and one that came while the link was being made when it is up", async () => {
   await calls.handle(call("a", "spawn", { generation: 2 }));
-  driver.emit({ uuid: SERVER, power_state: 4 });
-  expect(sent).toEqual([{ t: "report", guests: [{ server: SERVER, generation: 2, power_state: 4 }] }]);
+  driver.emit({ uuid: SERVER, power_state: 3 });
+  expect(sent).toEqual([{ t: "report", guests: [{ server: SERVER, generation: 2, power_state: 3 }] }]);
   sent = [];
   up = false;
   driver.emit({ uuid: OTHER, power_state: 1 });
@@ -60,6 +72,109 @@ it("reports a change at once, and one that came while the link was being made wh
   reconcile.linked();
   reconcile.linked();
   expect(sent).toEqual([{ t: "report", guests: [{ server: SERVER, generation: 2, power_state: 0 }] }]);
+});
+
+it("looks again before it says that a guest went off, and says what it is then", async () => {
+  await calls.handle(call("a", "spawn"));
+  driver.getInfo = async (uuid) => ({ uuid, power_state: 1 });
+  driver.emit({ uuid: SERVER, power_state: 4 });
+  await until(() => sent.length > 0, "a report");
+  expect(sent).toEqual([{ t: "report", guests: [{ server: SERVER, generation: 1, power_state: 1 }] }]);
+});
+
+it("says nothing of guests that go off as their host goes down, and the agent with it", async () => {
+  await calls.handle(call("a", "spawn"));
+  reconcile.stop();
+  make({ offMs: { told: 1_000_000, kept: 1 } });
+  driver.emit({ uuid: SERVER, power_state: 4 });
+  reconcile.stop();
+  await new Promise(setImmediate);
+  expect([sent, journal.desired.running()]).toEqual([[], [SERVER]]);
+});
+
+it("leaves out of a hello what is started while the guests are listed, and tells of it after", async () => {
+  await calls.handle(call("a", "spawn"));
+  driver.guests.set(SERVER, 4);
+  resuming.add(SERVER);
+  const list = gate();
+  driver.listing = () => list.opened;
+  const hello = reconcile.hello();
+  up = false;
+  driver.guests.set(SERVER, 1);
+  resuming.clear();
+  await reconcile.resumed(SERVER);
+  list.open();
+  expect(await hello).toMatchObject({ guests: [], resuming: [SERVER] });
+  up = true;
+  reconcile.linked();
+  expect(sent).toMatchObject([{ guests: [{ server: SERVER, power_state: 1 }] }]);
+});
+
+it("says nothing of a guest that goes off while a call is at work on it: that tells", async () => {
+  await calls.handle(call("a", "spawn"));
+  const stop = gate();
+  driver.stopping = () => stop.opened;
+  const stopped = calls.handle(call("b", "power_off"));
+  driver.emit({ uuid: SERVER, power_state: 4 });
+  stop.open();
+  await stopped;
+  await until(() => !journal.desired.shouldRun(SERVER), "it is known to be off");
+  expect(sent).toEqual([]);
+});
+
+it("keeps off after a restart of the host what went off by itself, and stayed so", async () => {
+  await calls.handle(call("a", "spawn"));
+  await calls.handle(call("b", "spawn", { server: OTHER }));
+  expect(journal.desired.running()).toEqual([SERVER, OTHER]);
+  driver.emit({ uuid: SERVER, power_state: 4 });
+  await until(() => !journal.desired.shouldRun(SERVER), "it is to stay off");
+  reconcile.stop();
+  make({ offMs: { told: 1, kept: 1_000_000 } });
+  driver.emit({ uuid: OTHER, power_state: 4 });
+  await until(() => sent.length > 1, "it is told");
+  // The host may be going down with it.
+  expect(journal.desired.running()).toEqual([OTHER]);
+});
+
+it("hears nothing between its looks when events are turned off", async () => {
+  reconcile.stop();
+  make({ events: false });
+  await calls.handle(call("a", "spawn"));
+  driver.emit({ uuid: SERVER, power_state: 3 });
+  expect(sent).toEqual([]);
+  await reconcile.syncPowerStates();
+  expect(sent).toMatchObject([{ guests: [{ power_state: 3 }] }]);
+});
+
+it("leaves out guests that the agent is about to start, and tells of each when it has, or why it has not", async () => {
+  await calls.handle(call("a", "spawn"));
+  await calls.handle(call("b", "spawn", { server: OTHER }));
+  driver.guests.set(OTHER, 4);
+  resuming.add(SERVER).add(OTHER);
+  expect(await reconcile.hello()).toMatchObject({ guests: [], resuming: [SERVER, OTHER] });
+  await reconcile.syncPowerStates();
+  expect(sent).toEqual([]);
+  resuming.clear();
+  await reconcile.resumed(SERVER);
+  up = false;
+  await reconcile.resumed(OTHER, "It would not.");
+  up = true;
+  reconcile.linked();
+  await reconcile.syncPowerStates();
+  expect(sent.slice(0, 2)).toEqual([
+    { t: "report", guests: [{ server: SERVER, generation: 1, power_state: 1 }] },
+    { t: "report", guests: [{ server: OTHER, generation: 1, power_state: 4, fault: "It would not." }] },
+  ]);
+  expect(JSON.stringify(sent.slice(2))).not.toContain("fault");
+});
+
+it("takes guests that the record of those that should run does not have on it as they are", async () => {
+  await calls.handle(call("a", "spawn"));
+  await calls.handle(call("b", "spawn", { server: OTHER }));
+  for (const server of [SERVER, OTHER]) journal.desired.note(server, 1, "gone");
+  driver.guests.set(OTHER, 4).set("33333333-3333-4333-8333-333333333333", 1);
+  await reconcile.hello();
+  expect(journal.desired.running()).toEqual([SERVER]);
 });
 
 it("does not report as vanished what the edge had destroyed", async () => {

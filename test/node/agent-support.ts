@@ -1,8 +1,10 @@
 /** What several agent tests need: waiting for a state, a place on disk, a log that can be read, and calls. */
+import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
+import { signerOf } from "../../agent/identity.ts";
 import type { Log, LogFields } from "../../agent/log.ts";
 import type { CallFrame } from "../../functions/protocol/frames.ts";
 import type { GuestSpec, Method } from "../../functions/protocol/methods.ts";
@@ -33,6 +35,9 @@ export function recordingLog(): { log: Log; lines: LogLine[]; events(): string[]
     events: () => lines.map((line) => line.event),
   };
 }
+
+/** A host's key that is nobody's. */
+export const SIGNER = signerOf(generateKeyPairSync("ed25519").privateKey);
 
 export const SERVER = "11111111-1111-4111-8111-111111111111";
 export const OTHER = "22222222-2222-4222-8222-222222222222";

@@ -50,6 +50,14 @@ export class TinyDriver implements Driver {
     await this.listing();
     return listed;
   }
+  boot: string | null = "one";
+  leftovers: string[] = [];
+  async bootId(): Promise<string | null> {
+    return this.boot;
+  }
+  async listLeftovers(): Promise<string[]> {
+    return this.leftovers;
+  }
   async getInfo(uuid: string): Promise<GuestInfo | null> {
     const power_state = this.guests.get(uuid);
     return power_state === undefined ? null : { uuid, power_state };

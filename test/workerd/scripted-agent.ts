@@ -1,6 +1,14 @@
 /** An agent by hand: speaks the protocol to a real `Host` object, and does what a test tells it. */
 import { env } from "cloudflare:test";
-import { decodeToAgent, encode, type Outcome, PONG, type ToAgent } from "../../functions/protocol/frames.ts";
+import {
+  type DeletedGuest,
+  decodeToAgent,
+  encode,
+  type FromAgent,
+  type Outcome,
+  PONG,
+  type ToAgent,
+} from "../../functions/protocol/frames.ts";
 import type { GuestReport, Inventory, PowerState } from "../../functions/protocol/guest.ts";
 import { METHODS, type Method } from "../../functions/protocol/methods.ts";
 
@@ -21,6 +29,7 @@ const POWER_AFTER: Partial<Record<Method, PowerState>> = { power_off: 4, pause: 
 export class ScriptedAgent {
   readonly calls: Call[] = [];
   readonly acks: string[] = [];
+  readonly deleted: DeletedGuest[] = [];
   pongs = 0;
   readonly guests = new Map<string, GuestReport>();
   closed: { code: number; reason: string } | null = null;
@@ -68,7 +77,7 @@ export class ScriptedAgent {
     return this;
   }
 
-  send(frame: Parameters<typeof encode>[0]): void {
+  send(frame: FromAgent): void {
     this.#ws?.send(encode(frame));
   }
 
@@ -83,6 +92,7 @@ export class ScriptedAgent {
 
   #receive(frame: ToAgent): void {
     if (frame.t === "ack") this.acks.push(frame.call);
+    if (frame.t === "deleted") this.deleted.push(...frame.guests);
     if (frame.t !== "call") return;
     this.calls.push(frame);
     const outcome = this.answer(frame);

@@ -1,10 +1,7 @@
 /** Shelving through real objects: where it ends, what it frees, and failure injected at every step, every step twice. */
 import { env, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { dueOf } from "../../functions/conductor/due.ts";
 import { FLOWS } from "../../functions/conductor/flows.ts";
-import { newRecord } from "../../functions/conductor/record.ts";
-import { config } from "../../functions/config.ts";
 import { failAfter, runTwice, undoTwice } from "./injection.ts";
 import { ScriptedAgent, until } from "./scripted-agent.ts";
 import { takesSnapshots } from "./snapshot-agent.ts";
@@ -144,17 +141,4 @@ describe.each(CASES)("$flow, at $name", ({ flow, index, name }) => {
       expect(ended.fault?.message).toBe("injected");
     } else expect(ended).toMatchObject({ vm_state: "shelved_offloaded", host: null });
   });
-});
-
-it("what a server is to do by itself: go for good, or leave its host, when its time is over", () => {
-  const at = "2026-01-01T00:00:00.000Z";
-  const options = { ...config(env), RECLAIM_INSTANCE_INTERVAL: 60, SHELVED_OFFLOAD_TIME: 30 };
-  const record = newRecord(specOf());
-  expect(dueOf(record, options)).toBeNull();
-  const deleted = { ...record, vm_state: "soft-delete", deleted_at: at } as const;
-  expect(dueOf(deleted, options)).toMatchObject({ at: Date.parse(at) + 60_000, flow: "delete" });
-  expect(dueOf(deleted, { ...options, RECLAIM_INSTANCE_INTERVAL: 0 })).toBeNull();
-  const shelved = { ...record, vm_state: "shelved", shelved: { image: "i", at } } as const;
-  expect(dueOf(shelved, options)).toMatchObject({ at: Date.parse(at) + 30_000, flow: "shelve_offload" });
-  expect(dueOf(shelved, { ...options, SHELVED_OFFLOAD_TIME: -1 })).toBeNull();
 });

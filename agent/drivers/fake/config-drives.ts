@@ -2,7 +2,7 @@
  * The config drives of a fake host, each the plain tree of its files: nothing reads them but who is curious.
  * A guest's is `config-drives/<uuid>`; while it is rescued it would see `config-drives/<uuid>.rescue` instead.
  */
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { GuestSpec } from "../../../functions/protocol/methods.ts";
 import { writeConfigDrive } from "../../config-drive-image.ts";
@@ -31,6 +31,12 @@ export class ConfigDrives {
   /** Removes what is there for a rescue alone, if there is any. */
   async endRescue(uuid: string): Promise<void> {
     await rm(this.#rescue(uuid), { recursive: true, force: true });
+  }
+
+  /** The guests that have one. */
+  async list(): Promise<string[]> {
+    const names = await readdir(this.#dir).catch(() => []);
+    return [...new Set(names.map((name) => name.replace(/\..*/, "")))];
   }
 
   async remove(uuid: string): Promise<void> {

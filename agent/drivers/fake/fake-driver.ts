@@ -4,7 +4,8 @@
  * Its guests are rows in a file, and a running one is an RFB server that shows a living screen. They outlive the agent
  * as real guests do: `close` ends the screens, and `init` finds the same guests in the same power state and serves
  * them again. What can go wrong on a real host can be ordered by a server's metadata: see demo-orders.ts.
- * A config drive is a plain tree of files: see config-drives.ts.
+ * A config drive is a plain tree of files: see config-drives.ts. What is written to `boot_id` in the driver's directory
+ * names the run of the machine: another name there, and all guests are found off, as after a restart of a real host.
  *
  * What becomes of a guest, and when, is told by guest-life.ts. A guest that is RUNNING or PAUSED has a VNC server.
  */
@@ -24,12 +25,13 @@ import {
   type RescueOrder,
 } from "../driver.ts";
 import { type Accident, Accidents } from "./accidents.ts";
+import { readBootId } from "./boot-id.ts";
 import { ConfigDrives } from "./config-drives.ts";
 import { consoleLog } from "./console-log.ts";
 import { type Failable, failIfOrdered, readOrders } from "./demo-orders.ts";
 import { diagnosticsOf } from "./diagnostics.ts";
 import { copyDisk } from "./disk-copy.ts";
-import { booted, going, hasScreen, held, made, stopped, told, unpaused } from "./guest-life.ts";
+import { booted, going, hasScreen, held, made, stopped, switchedOff, told, unpaused } from "./guest-life.ts";
 import { GuestStore, type StoredGuest } from "./guest-store.ts";
 import { Screens } from "./screens.ts";
 
@@ -79,6 +81,8 @@ export class FakeDriver implements Driver {
   /** Serves the screens of the guests that run. A screen that cannot be served is logged; its guest runs without. */
   async init(): Promise<void> {
     await this.#store.load();
+    const boot = await readBootId(this.#ctx.stateDir);
+    await this.#store.boot(boot, (guest) => switchedOff(guest, Date.now()));
     for (const guest of this.#store.all()) {
       await this.#screens.follow(guest).catch((error: unknown) => {
         this.#ctx.log("fake.screen_failed", { server: guest.uuid, error: String(error) });
@@ -102,6 +106,14 @@ export class FakeDriver implements Driver {
 
   async listGuests(): Promise<GuestInfo[]> {
     return this.#store.all().map(info);
+  }
+
+  bootId(): Promise<string> {
+    return readBootId(this.#ctx.stateDir);
+  }
+
+  async listLeftovers(): Promise<string[]> {
+    return (await this.#drives.list()).filter((uuid) => this.#store.get(uuid) === undefined);
   }
 
   async getInfo(uuid: string): Promise<GuestInfo | null> {

@@ -63,6 +63,11 @@ export function stopped(guest: StoredGuest, power_state: PowerState, now: number
   return { ...halt(guest, now), power_state, crash_at: null };
 }
 
+/** The guest after its host was switched off: what had a process has none, and what was on the disk is still there. */
+export function switchedOff(guest: StoredGuest, now: number): StoredGuest {
+  return hasScreen(guest) ? stopped(guest, POWER_STATE.SHUTDOWN, now) : guest;
+}
+
 /** The guest PAUSED or SUSPENDED. Throws InstanceInvalidState unless it runs, or is that already. */
 export function held(guest: StoredGuest, as: typeof PAUSED | typeof SUSPENDED, now: number): StoredGuest {
   if (guest.power_state === as) return guest;

@@ -25,7 +25,12 @@ const storedGuest = z.object({
 });
 export type StoredGuest = z.infer<typeof storedGuest>;
 
-const storedGuests = z.object({ version: z.literal(1), guests: z.array(storedGuest) });
+/** `boot_id`: the run of the machine that they were last seen in. */
+const storedGuests = z.object({
+  version: z.literal(1),
+  boot_id: z.string().default("first"),
+  guests: z.array(storedGuest),
+});
 
 type Log = (event: string, fields?: Record<string, unknown>) => void;
 
@@ -33,6 +38,7 @@ export class GuestStore {
   readonly #path: string;
   readonly #log: Log;
   readonly #guests = new Map<string, StoredGuest>();
+  #bootId = "first";
   #writing: Promise<void> = Promise.resolve();
   /** A write that has not started yet: it will take along all that changes until then. */
   #queued: Promise<void> | null = null;
@@ -52,11 +58,20 @@ export class GuestStore {
     const parsed = storedGuests.safeParse(json(text));
     if (parsed.success) {
       for (const guest of parsed.data.guests) this.#guests.set(guest.uuid, guest);
+      this.#bootId = parsed.data.boot_id;
       return;
     }
     const aside = `${this.#path}.bad-${Date.now()}`;
     await rename(this.#path, aside);
     this.#log("fake.guests_set_aside", { path: aside, reason: parsed.error.issues[0]?.message ?? "not JSON" });
+  }
+
+  /** Says which run of the machine it is; of another than before, each guest is what `restarted` makes of it. */
+  async boot(bootId: string, restarted: (guest: StoredGuest) => StoredGuest): Promise<void> {
+    if (bootId === this.#bootId) return;
+    this.#bootId = bootId;
+    for (const guest of this.all()) this.#guests.set(guest.uuid, restarted(guest));
+    await this.#save();
   }
 
   get(uuid: string): StoredGuest | undefined {
@@ -111,7 +126,7 @@ export class GuestStore {
 
   /** A reader finds the old file or the new one, whole, whenever the machine stops. */
   async #write(): Promise<void> {
-    const text = JSON.stringify({ version: 1, guests: this.all() });
+    const text = JSON.stringify({ version: 1, boot_id: this.#bootId, guests: this.all() });
     const next = `${this.#path}.new`;
     await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 });
     const file = await open(next, "w", 0o600);

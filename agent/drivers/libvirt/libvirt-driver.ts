@@ -1,5 +1,5 @@
 /** The libvirt driver: nova/virt/libvirt/driver.py in small. Guests are QEMU domains on this host. */
-import { rm, statfs } from "node:fs/promises";
+import { readdir, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { type Inventory, POWER_STATE, type VncAddress } from "../../../functions/protocol/guest.ts";
 import {
@@ -8,6 +8,7 @@ import {
   type ImageRef,
   MAX_CONSOLE_BYTES,
 } from "../../../functions/protocol/methods.ts";
+import { bootIdOf } from "../../boot-id.ts";
 import type { AgentConfig } from "../../config.ts";
 import { Turns } from "../../turns.ts";
 import {
@@ -119,6 +120,16 @@ export class LibvirtDriver implements Driver {
     } catch (error) {
       throw this.#failure("list", error);
     }
+  }
+
+  bootId(): Promise<string | null> {
+    return bootIdOf();
+  }
+
+  async listLeftovers(): Promise<string[]> {
+    const names = await readdir(join(this.#ctx.stateDir, INSTANCES));
+    const there = new Set((await this.listGuests()).map(({ uuid }) => uuid));
+    return names.filter((name) => UUID.test(name) && !there.has(name));
   }
 
   async getInfo(uuid: string): Promise<GuestInfo | null> {
