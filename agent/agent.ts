@@ -11,6 +11,7 @@ import { Journal } from "./journal.ts";
 import { Link } from "./link.ts";
 import type { Log } from "./log.ts";
 import { every } from "./periodic.ts";
+import { Progress, reportOf } from "./progress.ts";
 import { Reconcile } from "./reconcile.ts";
 import { Snapshots } from "./snapshots.ts";
 import { makeSharedDir } from "./state-dir.ts";
@@ -45,7 +46,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   try {
     const images = new ImageCache({ dir: makeSharedDir(stateDir, "images"), identity, log });
     const driver = await startDriver(options, images);
-    const snapshots = new Snapshots({ dir: join(stateDir, "snapshots"), identity, driver, log });
+    const maxSnapshots = options.config.max_concurrent_snapshots;
+    const snapshots = new Snapshots({ dir: join(stateDir, "snapshots"), identity, driver, log, maxSnapshots });
     await snapshots.init();
     return assemble(options, { journal, images, driver, snapshots });
   } catch (error) {
@@ -58,7 +60,11 @@ async function startDriver(options: AgentOptions, images: ImageCache): Promise<D
   const { stateDir, driverName, loadDriver, log } = options;
   const driver = await loadDriver({
     stateDir: makeSharedDir(stateDir, driverName),
-    image: (ref, signal) => images.get(ref, signal),
+    async image(ref, signal) {
+      const path = await images.get(ref, signal);
+      reportOf()("guest");
+      return path;
+    },
     log,
   });
   await driver.init();
@@ -79,6 +85,7 @@ function assemble(options: AgentOptions, { journal, images, driver, snapshots }:
     snapshots,
     onScreenGone: (server) => consoles.close(server),
     maxBuilds: config.max_concurrent_builds,
+    progress: new Progress((frame) => void link.send(frame)),
   });
   const reconcile = new Reconcile({
     driver,

@@ -119,6 +119,10 @@ export class HostStore {
     this.#sql.exec("UPDATE allocation SET leaving = 1 WHERE server = ?", server);
   }
 
+  stay(server: string): void {
+    this.#sql.exec("UPDATE allocation SET leaving = 0 WHERE server = ? AND leaving = 1", server);
+  }
+
   /** Forgets the server: its claim and its calls. */
   free(server: string): void {
     this.#sql.exec("DELETE FROM allocation WHERE server = ?", server);

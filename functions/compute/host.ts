@@ -7,6 +7,7 @@ import { config } from "../config.ts";
 import { causeOf, log } from "../log.ts";
 import {
   agree,
+  type CallError,
   CLOSE,
   decodeFromAgent,
   type FromAgent,
@@ -14,6 +15,7 @@ import {
   type Outcome,
   PING,
   PONG,
+  type Progress,
   VERSIONS,
 } from "../protocol/frames.ts";
 import {
@@ -43,7 +45,7 @@ export type ClaimRequest = Resources & {
   image_properties?: Record<string, string>;
 };
 export type ClaimRefused = { kind: "down" } | { kind: "dismissed" } | { kind: "lacking"; classes: string[] };
-export type Left = { state: "gone" } | { state: "leaving"; connected: boolean };
+export type Left = { state: "gone" } | { state: "leaving"; connected: boolean } | { state: "failed"; error: CallError };
 
 /** What keeps a host's disks busy while it lasts (nova: HostState.num_io_ops). */
 const BUSY: ReadonlySet<Method> = new Set(["spawn", "rebuild", "snapshot", "upload_snapshot"] as const);
@@ -80,7 +82,8 @@ export class Host extends DurableObject<Env> {
     }
     if (this.#store.isDismissed(request.server, request.generation)) return err({ kind: "dismissed" });
     const node = service.inventory.hypervisor_hostname;
-    if (this.#store.allocation(request.server) !== null) return ok({ node });
+    const held = this.#store.allocation(request.server);
+    if (held) return held.leaving ? err({ kind: "dismissed" }) : ok({ node });
     const classes = lacking(capacity(service.inventory, config(this.env)), this.#store.used(), request);
     if (classes.length === 0) this.#store.allocate(request.server, request.generation, request);
     this.#later(this.#publish());
@@ -89,7 +92,8 @@ export class Host extends DurableObject<Env> {
 
   /**
    * Sends a server away: ends its guest, then frees its claim. Whatever was asked for this incarnation before, and is
-   * still under way, is refused from now on. While the agent is away the claim is kept and "leaving" is the answer.
+   * still under way, is refused from now on. While the agent is away the claim is kept and "leaving" is the answer;
+   * so it is when the guest could not be ended, which is tried again at the agent's next report.
    */
   async dismiss({ server, generation }: { server: string; generation: number }): Promise<Left> {
     if (!migrateExisting(this.ctx.storage, MIGRATIONS)) return { state: "gone" };
@@ -99,11 +103,16 @@ export class Host extends DurableObject<Env> {
     this.#store.setLeaving(server);
     const reply = await this.#calls.destroy(server, generation);
     if (reply.kind === "waiting") return { state: "leaving", connected: reply.connected };
-    return reply.outcome.ok ? { state: "gone" } : { state: "leaving", connected: true };
+    if (reply.outcome.ok) return { state: "gone" };
+    const { error } = reply.outcome;
+    // A hypervisor that is away comes back, as an agent does.
+    return error.code === "HypervisorUnavailable" ? { state: "leaving", connected: true } : { state: "failed", error };
   }
 
   /** Has the agent do a call, once however often it is asked; waits for its outcome for RPC_RESPONSE_TIMEOUT. */
   call(request: CallRequest): Promise<CallReply> {
+    // One that could not be sent away, and is to be something new.
+    if (!this.#store.isDismissed(request.server, request.generation)) this.#store.stay(request.server);
     const reply = this.#calls.call(request);
     // A spawn is known of since its claim.
     if (request.method !== "spawn" && BUSY.has(request.method)) this.#later(this.#publish());
@@ -113,6 +122,11 @@ export class Host extends DurableObject<Env> {
   /** Takes a call back that nobody waits for any more. The agent may have done it; its next report tells. */
   withdraw(id: string): void {
     this.#store.dropCall(id);
+  }
+
+  /** How far the agent has come with what is under way for the server; null when it told nothing. */
+  progress(server: string): Progress | null {
+    return this.#calls.progress(server);
   }
 
   /** Asks the agent for what needs no memory: its answer now, or why there is none. */
@@ -200,6 +214,7 @@ export class Host extends DurableObject<Env> {
       const settled = this.#calls.result(ws, frame.call, frame.outcome);
       if (settled) this.#settled(settled);
     } else if (frame.t === "report") this.#compare(frame.guests);
+    else if (frame.t === "progress") this.#calls.progressed(frame);
     else {
       this.#saveInventory(frame.inventory);
       this.#later(this.#publish());
@@ -293,9 +308,11 @@ export class Host extends DurableObject<Env> {
     return this.ctx.storage.kv.get<number>("failed_builds") ?? 0;
   }
 
+  /** As Nova does, whoever's fault it was; a build that a delete has overtaken did not fail. */
   #countBuild(outcome: Outcome): void {
     if (outcome.ok) this.ctx.storage.kv.delete("failed_builds");
-    else this.ctx.storage.kv.put("failed_builds", this.#failedBuilds() + 1);
+    else if (outcome.error.code !== "StaleGeneration")
+      this.ctx.storage.kv.put("failed_builds", this.#failedBuilds() + 1);
   }
 
   #service(): Service | null {

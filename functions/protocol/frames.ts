@@ -9,6 +9,7 @@
  *     | -- result: id, outcome ----------------> |   as often as the call comes
  *     | <- ack: id ----------------------------- |   the outcome is stored: the agent may forget it
  *     | -- report: guests that changed --------> |
+ *     | -- progress: call, stage, percent -----> |   while a call lasts; nothing is kept of it
  *     | -- "ping" -----------------------------> |   answered "pong" by the runtime, without waking the object
  *
  * Rules: fields are added, never changed; a frame of unknown `t` is ignored; a lost frame is healed by the next hello.
@@ -56,6 +57,8 @@ export const outcome = z.discriminatedUnion("ok", [
   z.object({ ok: z.literal(false), error: callError }),
 ]);
 export type Outcome = z.infer<typeof outcome>;
+/** What stands for an outcome that cannot be read: were the link closed for it, the call would come again for ever. */
+const UNREADABLE: Outcome = { ok: false, error: { code: "Unexpected", message: "The agent's answer is unreadable." } };
 
 const fromAgent = z.discriminatedUnion("t", [
   z.object({
@@ -67,11 +70,21 @@ const fromAgent = z.discriminatedUnion("t", [
     inventory,
     guests: z.array(guestReport).max(MAX_GUESTS),
   }),
-  z.object({ t: z.literal("result"), call: callId, outcome }),
+  z.object({ t: z.literal("result"), call: callId, outcome: outcome.catch(UNREADABLE) }),
   z.object({ t: z.literal("report"), guests: z.array(guestReport).max(MAX_GUESTS) }),
   z.object({ t: z.literal("inventory"), inventory }),
+  /** How far a call has come: what is being done now, and `bytes` of how many where it is bytes that are moved. */
+  z.object({
+    t: z.literal("progress"),
+    call: callId,
+    stage: z.string().min(1).max(32),
+    percent: z.int().min(0).max(100),
+    bytes: z.int().min(0).optional(),
+    of: z.int().min(0).optional(),
+  }),
 ]);
 export type FromAgent = z.infer<typeof fromAgent>;
+export type Progress = Extract<FromAgent, { t: "progress" }>;
 
 const methodNames = Object.keys(METHODS) as [Method, ...Method[]];
 const toAgent = z.discriminatedUnion("t", [
@@ -91,7 +104,7 @@ export type CallFrame = Extract<ToAgent, { t: "call" }>;
 
 export type Decoded<F> = { kind: "frame"; frame: F } | { kind: "unknown" } | { kind: "invalid"; reason: string };
 
-const FROM_AGENT_KINDS: ReadonlySet<unknown> = new Set(["hello", "result", "report", "inventory"]);
+const FROM_AGENT_KINDS: ReadonlySet<unknown> = new Set(["hello", "result", "report", "inventory", "progress"]);
 const TO_AGENT_KINDS: ReadonlySet<unknown> = new Set(["welcome", "call", "ack"]);
 
 /** Reads one frame from an agent. Never throws; `reason` names the first field that is wrong and holds no payload. */

@@ -8,7 +8,18 @@ import { Journal } from "../../agent/journal.ts";
 import type { Host } from "../../agent/methods.ts";
 import type { Outcome } from "../../functions/protocol/frames.ts";
 import type { Method } from "../../functions/protocol/methods.ts";
-import { call, gate, NO_SNAPSHOTS, OTHER, recordingLog, SERVER, SPEC, temporaryDir, until } from "./agent-support.ts";
+import {
+  call,
+  gate,
+  NO_PROGRESS,
+  NO_SNAPSHOTS,
+  OTHER,
+  recordingLog,
+  SERVER,
+  SPEC,
+  temporaryDir,
+  until,
+} from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let driver: TinyDriver;
@@ -35,6 +46,7 @@ function start(maxBuilds = 10): void {
     snapshots,
     onScreenGone: (server) => gone.push(server),
     maxBuilds,
+    progress: NO_PROGRESS,
   });
 }
 /** What a kill leaves: the file as it is, and no memory. */

@@ -5,7 +5,17 @@ import { Journal } from "../../agent/journal.ts";
 import { every } from "../../agent/periodic.ts";
 import { Reconcile } from "../../agent/reconcile.ts";
 import type { FromAgent } from "../../functions/protocol/frames.ts";
-import { call, gate, NO_SNAPSHOTS, OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
+import {
+  call,
+  gate,
+  NO_PROGRESS,
+  NO_SNAPSHOTS,
+  OTHER,
+  recordingLog,
+  SERVER,
+  temporaryDir,
+  until,
+} from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let driver: TinyDriver;
@@ -21,7 +31,8 @@ beforeEach(() => {
   const { log } = recordingLog();
   const journal = new Journal(join(temporaryDir(), "journal.db"));
   const host = { openConsole: async () => undefined, cacheImage: async () => true, snapshots: NO_SNAPSHOTS };
-  calls = new Calls({ driver, journal, log, maxBuilds: 10, ...host });
+  const progress = NO_PROGRESS;
+  calls = new Calls({ driver, journal, log, maxBuilds: 10, progress, ...host });
   const send = (frame: FromAgent) => {
     if (up) sent.push(frame);
     return up;
