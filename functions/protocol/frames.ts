@@ -42,7 +42,8 @@ export const CLOSE = {
 const version = z.int().min(0).max(1_000_000);
 const callId = z.string().min(1).max(128);
 
-export const callError = z.object({ code: z.enum(CALL_ERRORS), message: z.string().max(1024) });
+/** A code of a newer agent is no reason to lose its message. */
+export const callError = z.object({ code: z.enum(CALL_ERRORS).catch("Unexpected"), message: z.string().max(1024) });
 export type CallError = z.infer<typeof callError>;
 /** The longest text is a console's output; the widest list is of a guest's processors. */
 const MAX_VALUE_FIELDS = 64;

@@ -1,7 +1,9 @@
 /** A build that takes longer than INSTANCE_BUILD_TIMEOUT, whatever it waits for (nova: _check_instance_build_time). */
-import { env, runDurableObjectAlarm } from "cloudflare:test";
+import { env } from "cloudflare:test";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import type { Context } from "../../functions/conductor/context.ts";
 import { FLOWS } from "../../functions/conductor/flows.ts";
+import { newRecord } from "../../functions/conductor/record.ts";
 import { ScriptedAgent, until } from "./scripted-agent.ts";
 import { ADMIN, specOf } from "./specs.ts";
 
@@ -95,10 +97,13 @@ it("while a host is looked for is in ERROR, and a late choice changes nothing", 
   expect(await claimed()).toBe(0);
 });
 
-it("that was in time is not touched after it", async () => {
-  const uuid = await create();
-  await until(async () => (await show(uuid))?.vm_state === "active", "it is built");
-  await new Promise((resolve) => setTimeout(resolve, SECONDS * 1000));
-  await runDurableObjectAlarm(env.SERVER.getByName(uuid));
-  expect(await show(uuid)).toMatchObject({ vm_state: "active", fault: null });
+it.each([
+  ["active", 60, null],
+  ["building", 0, null],
+  ["building", 60, 61_000],
+] as const)("of a server that is %s, with %i s: it ends at %s", (vm_state, INSTANCE_BUILD_TIMEOUT, at) => {
+  vi.restoreAllMocks();
+  const record = () => ({ ...newRecord(specOf()), vm_state });
+  const context = { config: { INSTANCE_BUILD_TIMEOUT }, startedAt: 1000, record } as unknown as Context;
+  expect(FLOWS.build?.expires?.(context)?.at ?? null).toBe(at);
 });
