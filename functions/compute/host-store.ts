@@ -119,6 +119,7 @@ export class HostStore {
     this.#sql.exec("UPDATE allocation SET leaving = 1 WHERE server = ?", server);
   }
 
+  /** Takes `setLeaving` back. */
   stay(server: string): void {
     this.#sql.exec("UPDATE allocation SET leaving = 0 WHERE server = ? AND leaving = 1", server);
   }

@@ -92,8 +92,8 @@ export class Host extends DurableObject<Env> {
 
   /**
    * Sends a server away: ends its guest, then frees its claim. Whatever was asked for this incarnation before, and is
-   * still under way, is refused from now on. While the agent is away the claim is kept and "leaving" is the answer;
-   * so it is when the guest could not be ended, which is tried again at the agent's next report.
+   * still under way, is refused from now on. While the agent is away the claim is kept and "leaving" is the answer.
+   * A guest that could not be ended keeps its claim too, and is ended when the agent reports it again.
    */
   async dismiss({ server, generation }: { server: string; generation: number }): Promise<Left> {
     if (!migrateExisting(this.ctx.storage, MIGRATIONS)) return { state: "gone" };

@@ -22,7 +22,7 @@ beforeAll(async () => {
   edge = await startTestEdge({ INSTANCE_BUILD_TIMEOUT: "6" });
   image = await demoImage(edge.cloud);
   host = await rawHost(edge, "slow");
-}, 60_000);
+});
 afterAll(async () => {
   host?.close();
   await edge?.close();

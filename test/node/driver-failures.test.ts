@@ -10,7 +10,7 @@ beforeAll(async () => {
   edge = await startTestEdge({ QUOTA_INSTANCES: "50", QUOTA_CORES: "50" });
   await edge.agent("one", { vcpus: 64, memory_mb: 65_536 });
   image = await demoImage(edge.cloud);
-}, 60_000);
+});
 afterAll(() => edge?.close());
 
 const ask = (method: string, path: string, options: CallOptions = {}) =>
@@ -109,7 +109,7 @@ it.each([
 it.each([
   ["get_console_output", { "os-getConsoleOutput": {} }, 404],
   ["vnc", { "os-getVNCConsole": { type: "novnc" } }, 409],
-])("%s tells so at once: %j is a %3$i", async (fail, body, status) => {
+])("%s tells so at once: %j is refused with %i", async (fail, body, status) => {
   const id = await boot(fail);
   expect((await act(id, body, { minor: 1 })).status).toBe(status);
   expect(await show(id)).toMatchObject({ status: "ACTIVE" });
