@@ -19,7 +19,7 @@ let image: string;
 let host: RawHost;
 
 beforeAll(async () => {
-  edge = await startTestEdge({ INSTANCE_BUILD_TIMEOUT: "6" });
+  edge = await startTestEdge({ INSTANCE_BUILD_TIMEOUT: "10" });
   image = await demoImage(edge.cloud);
   host = await rawHost(edge, "slow");
 });
@@ -35,7 +35,7 @@ const show = async (id: string) => (await ask("GET", `${V}/servers/${id}`)).body
 it("is told by its agent, shown to its owner, explained to operators, and ended by INSTANCE_BUILD_TIMEOUT", async () => {
   const link = await host.link();
   link.onCall = ({ method }) => (method === "spawn" ? null : { ok: true, value: {} });
-  const member = await tokenOf({ user: "m", project: DEMO_PROJECT, roles: ["member"] });
+  const member = await tokenOf({ user: "m", project: DEMO_PROJECT, roles: ["member", "reader"] });
   const server = { name: "a", imageRef: image, flavorRef: "1", networks: "none" };
   const created = await ask("POST", `${V}/servers`, { body: { server } });
   const { id } = created.body.server;
