@@ -15,6 +15,7 @@ import { Link } from "./link.ts";
 import type { Log } from "./log.ts";
 import { loadMonitors } from "./monitors/load.ts";
 import { Measuring } from "./monitors/measuring.ts";
+import { Progress, reportOf } from "./progress.ts";
 import { Reconcile } from "./reconcile.ts";
 import { ResourceTracker } from "./resource-tracker.ts";
 import { Resume } from "./resume.ts";
@@ -52,7 +53,8 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     const measuring = new Measuring(await loadMonitors(options.config), log);
     const images = new ImageCache({ dir: makeSharedDir(stateDir, "images"), identity, log });
     driver = await startDriver(options, images);
-    const snapshots = new Snapshots({ dir: join(stateDir, "snapshots"), identity, driver, log });
+    const maxSnapshots = options.config.max_concurrent_snapshots;
+    const snapshots = new Snapshots({ dir: join(stateDir, "snapshots"), identity, driver, log, maxSnapshots });
     await checkHost({ journal, driver }, identity.host);
     await snapshots.init();
     return await assemble(options, { journal, images, driver, snapshots, measuring });
@@ -67,7 +69,11 @@ async function startDriver(options: AgentOptions, images: ImageCache): Promise<D
   const { stateDir, driverName, loadDriver, log } = options;
   const driver = await loadDriver({
     stateDir: makeSharedDir(stateDir, driverName),
-    image: (ref, signal) => images.get(ref, signal),
+    async image(ref, signal) {
+      const path = await images.get(ref, signal);
+      reportOf()("guest");
+      return path;
+    },
     log,
   });
   await driver.init();
@@ -89,6 +95,7 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
     snapshots,
     onScreenGone: (server) => consoles.close(server),
     maxBuilds: config.max_concurrent_builds,
+    progress: new Progress((frame) => void link.send(frame)),
   });
   const send = (frame: FromAgent) => link.send(frame);
   const tracker = new ResourceTracker({ driver, measuring, config, send });

@@ -13,6 +13,7 @@ import { describe } from "./failure.ts";
 import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { bind, type Host, type Work } from "./methods.ts";
+import { type Progress, reportOf } from "./progress.ts";
 import { Slots, Turns } from "./turns.ts";
 
 /** The protocol's limit on an error's message (frames.ts: callError). */
@@ -32,6 +33,8 @@ const SIGNALLED: Partial<Record<Method, Signalled>> = {
   power_off: "wait",
   reboot: "wait",
 };
+/** Methods that may take so long that the edge is told how far they are. */
+const TOLD: ReadonlySet<Method> = new Set(["spawn", "rebuild", "rescue", "upload_snapshot"]);
 /** Methods after which the guest's screen, if it has one, is not the one it had. */
 const ENDS_SCREEN: ReadonlySet<Method> = new Set(["destroy", "power_off", "suspend", "rescue", "unrescue", "rebuild"]);
 
@@ -42,6 +45,7 @@ export type CallsOptions = Host & {
   onScreenGone?(server: string): void;
   /** nova: max_concurrent_builds. */
   maxBuilds: number;
+  progress: Pick<Progress, "during">;
 };
 
 type Signal = { kind: Signalled | undefined; abort: AbortController };
@@ -157,7 +161,8 @@ export class Calls {
 
   async #perform(call: CallFrame, work: Work, signal: AbortSignal): Promise<Outcome> {
     const startedMs = performance.now();
-    const outcome = await this.#attempt(call, work, signal);
+    const attempt = () => this.#attempt(call, work, signal);
+    const outcome = await (TOLD.has(call.method) ? this.#options.progress.during(call.id, attempt) : attempt());
     const { id, server, generation, method } = call;
     const ms = Math.round(performance.now() - startedMs);
     const result = outcome.ok ? { ok: true } : { ok: false, error: outcome.error.code, message: outcome.error.message };
@@ -171,7 +176,10 @@ export class Calls {
     const builds = SIGNALLED[call.method] === "build";
     try {
       if (this.#stopped) return failed("Unexpected", "the agent is stopping");
-      if (call.method === "spawn") release = await this.#slots.take(signal);
+      if (call.method === "spawn") {
+        reportOf()("waiting");
+        release = await this.#slots.take(signal);
+      }
       if (builds) signal.throwIfAborted();
       return { ok: true, value: await work(signal) };
     } catch (error) {

@@ -50,8 +50,10 @@ const workarounds = z.strictObject({
 });
 
 const schema = z.strictObject({
-  /** Guests that are built at a time. */
-  max_concurrent_builds: z.int().min(1).max(1000).default(10),
+  /** Guests that are built at a time; 0: any number. */
+  max_concurrent_builds: z.int().min(0).max(1000).default(10),
+  /** Snapshots that are taken or uploaded at a time; 0: any number. */
+  max_concurrent_snapshots: z.int().min(0).max(1000).default(5),
   sync_power_state_interval: interval(600),
   update_resources_interval: interval(0),
   /** What measures this host for the scheduler, by name: `cpu.virt_driver`, and those of compute_monitors_path. */

@@ -16,11 +16,12 @@ export type ImageSource = { identity: Pick<Identity, "edge" | "assertion">; retr
 /** The edge or the way to it failed: another attempt may do better. */
 class Transient extends Error {}
 
-/** How far the download has come: what is in the file, and its hash so far. */
-type Progress = { bytes: number; hash: Hash };
+/** How far the download has come: what is in the file, its hash so far, and who is told. */
+type Progress = { bytes: number; hash: Hash; heard(bytes: number): void };
 
 /**
- * Writes the image into `file`, which is empty; an attempt goes on where the one before broke off. Rejects with the
+ * Writes the image into `file`, which is empty; an attempt goes on where the one before broke off. `heard` is told of
+ * every chunk how many bytes there are. Rejects with the
  * signal's reason; with `DriverError` ImageUnacceptable when the bytes are not those that `ref` names,
  * InsufficientFreeDisk, or Unexpected after 4 attempts that brought nothing.
  */
@@ -29,8 +30,9 @@ export async function downloadImage(
   file: FileHandle,
   source: ImageSource,
   signal: AbortSignal,
+  heard: (bytes: number) => void = () => undefined,
 ): Promise<void> {
-  const progress: Progress = { bytes: 0, hash: createHash("sha512") };
+  const progress: Progress = { bytes: 0, hash: createHash("sha512"), heard };
   for (let attempt = 0; ; attempt += 1) {
     const before = progress.bytes;
     try {
@@ -65,6 +67,7 @@ async function downloadOnce(
     }
     progress.hash.update(chunk);
     progress.bytes += chunk.byteLength;
+    progress.heard(progress.bytes);
   }
 }
 

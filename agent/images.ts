@@ -11,12 +11,13 @@ import { DriverError } from "./drivers/driver.ts";
 import { describe, networkReason } from "./failure.ts";
 import { downloadImage, type ImageSource } from "./image-download.ts";
 import type { Log } from "./log.ts";
+import { type Report, reportOf } from "./progress.ts";
 import { syncDirectory } from "./state-dir.ts";
 
 const PART = ".part";
 
 export type ImageCacheOptions = ImageSource & { dir: string; log: Log };
-type Download = { path: Promise<string>; abort: AbortController; waiters: number };
+type Download = { path: Promise<string>; abort: AbortController; waiters: number; reports: Set<Report> };
 
 export class ImageCache {
   readonly #options: ImageCacheOptions;
@@ -39,6 +40,8 @@ export class ImageCache {
     signal.throwIfAborted();
     const download = this.#downloads.get(ref.sha512) ?? this.#start(ref);
     download.waiters += 1;
+    const report = reportOf();
+    download.reports.add(report);
     const left = Promise.withResolvers<never>();
     const leave = () => left.reject(signal.reason);
     signal.addEventListener("abort", leave, { once: true });
@@ -47,6 +50,7 @@ export class ImageCache {
     } finally {
       signal.removeEventListener("abort", leave);
       download.waiters -= 1;
+      download.reports.delete(report);
       if (download.waiters === 0) this.#forget(ref.sha512, download);
     }
   }
@@ -69,7 +73,11 @@ export class ImageCache {
 
   #start(ref: ImageRef): Download {
     const abort = new AbortController();
-    const download = { path: this.#load(ref, abort.signal), abort, waiters: 0 };
+    const reports = new Set<Report>();
+    const heard = (bytes: number) => {
+      for (const report of reports) report("image", { bytes, of: ref.size });
+    };
+    const download = { path: this.#load(ref, abort.signal, heard), abort, waiters: 0, reports };
     // When every waiter has left, nobody is there to hear that it failed.
     download.path.catch(() => undefined);
     this.#downloads.set(ref.sha512, download);
@@ -91,7 +99,7 @@ export class ImageCache {
     download.abort.abort();
   }
 
-  async #load(ref: ImageRef, signal: AbortSignal): Promise<string> {
+  async #load(ref: ImageRef, signal: AbortSignal, heard: (bytes: number) => void): Promise<string> {
     const { dir, log } = this.#options;
     const path = this.#path(ref);
     if (await this.#has(ref)) return path;
@@ -100,7 +108,7 @@ export class ImageCache {
     try {
       const file = await open(part, "wx", 0o600);
       try {
-        await downloadImage(ref, file, this.#options, signal);
+        await downloadImage(ref, file, this.#options, signal, heard);
         await file.chmod(0o644); // for QEMU, which runs as another user
         await file.sync();
       } finally {

@@ -14,6 +14,7 @@ import { backoff } from "./backoff.ts";
 import { DriverError } from "./drivers/driver.ts";
 import { networkReason } from "./failure.ts";
 import type { ImageSource } from "./image-download.ts";
+import { reportOf } from "./progress.ts";
 
 /** Tries in a row that bring nothing, about four minutes: an edge is deployed anew in less. */
 const RETRIES = 20;
@@ -66,12 +67,15 @@ async function uploadOnce(
     const { size } = await file.stat();
     const has = new Set(state.parts);
     const buffer = new Uint8Array(state.part_bytes);
+    const report = reportOf();
     for (let number = 1; (number - 1) * state.part_bytes < size; number += 1) {
+      report("upload", { bytes: (number - 1) * state.part_bytes, of: size });
       if (has.has(number)) continue;
       const part = await partOf(file, (number - 1) * state.part_bytes, buffer);
       await ask("PUT", `/${number}`, z.unknown(), part);
       progress.sent += 1;
     }
+    report("upload", { bytes: size, of: size });
   } finally {
     await file.close();
   }

@@ -21,22 +21,27 @@ import { syncDirectory } from "./state-dir.ts";
 import { Slots } from "./turns.ts";
 
 const PART = ".part";
-/** nova: max_concurrent_snapshots, with its default. */
-const MAX_CONCURRENT_SNAPSHOTS = 5;
 /** Far longer than a host and its edge are apart; a file may be larger than all else that the agent keeps. */
 const KEEP_MS = 24 * 60 * 60 * 1000;
 
-export type SnapshotsOptions = ImageSource & { dir: string; driver: Pick<Driver, "snapshot">; log: Log };
+export type SnapshotsOptions = ImageSource & {
+  dir: string;
+  driver: Pick<Driver, "snapshot">;
+  log: Log;
+  /** nova: max_concurrent_snapshots. */
+  maxSnapshots: number;
+};
 
 export class Snapshots {
   readonly #options: SnapshotsOptions;
-  readonly #slots = new Slots(MAX_CONCURRENT_SNAPSHOTS);
+  readonly #slots: Slots;
   /** Files that are being uploaded. */
   readonly #busy = new Set<string>();
   readonly #stopping = new AbortController();
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
+    this.#slots = new Slots(options.maxSnapshots);
   }
 
   /** Makes the directory, and removes the halves that a crash left in it. To be called before any other. */
@@ -87,9 +92,11 @@ export class Snapshots {
     const { log } = this.#options;
     const path = this.#path(server, image);
     const either = AbortSignal.any([signal, this.#stopping.signal]);
-    const startedMs = performance.now();
     this.#busy.add(path);
+    let release: (() => void) | undefined;
     try {
+      release = await this.#slots.take(either);
+      const startedMs = performance.now();
       const sent = await uploadSnapshot({ image, path }, this.#options, either);
       log("snapshot.uploaded", { server, image, sent, ms: Math.round(performance.now() - startedMs) });
     } catch (error) {
@@ -98,6 +105,7 @@ export class Snapshots {
       await rm(path, { force: true });
       throw error;
     } finally {
+      release?.();
       this.#busy.delete(path);
     }
     await rm(path, { force: true });

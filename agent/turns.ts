@@ -32,13 +32,13 @@ export class Turns {
   }
 }
 
-/** A counting semaphore, first come, first served (nova: max_concurrent_builds). */
+/** A counting semaphore, first come, first served (nova: max_concurrent_builds); of 0 slots there is no end. */
 export class Slots {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
   constructor(count: number) {
-    this.#free = count;
+    this.#free = count === 0 ? Number.POSITIVE_INFINITY : count;
   }
 
   /** Waits for a slot and returns the way to give it back; rejects with the signal's reason when that comes first. */

@@ -85,7 +85,7 @@ const options = z.object({
   REPORT_INTERVAL: seconds(0.1),
   /** Seconds without a heartbeat after which a host counts as down; 2.5 x REPORT_INTERVAL where it is not above that interval. */
   SERVICE_DOWN_TIME: seconds(0.1),
-  /** Seconds after which a build that waits for its host fails; 0: never. */
+  /** Seconds after which a server that is still being built is in ERROR; 0: never. */
   INSTANCE_BUILD_TIMEOUT: seconds(0),
   /** Seconds that a guest may take to shut down by itself before it is switched off. */
   SHUTDOWN_TIMEOUT: count(0, 3600),

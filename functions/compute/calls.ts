@@ -1,6 +1,6 @@
 /** The calls to one host's agent: durable ones are kept until their outcome is, the others live as long as the link. */
 import { log } from "../log.ts";
-import type { CallError, Outcome } from "../protocol/frames.ts";
+import type { CallError, Outcome, Progress } from "../protocol/frames.ts";
 import { METHODS, type Method, type Params } from "../protocol/methods.ts";
 import type { CallReply, CallRequest } from "./call.ts";
 import type { HostStore } from "./host-store.ts";
@@ -24,6 +24,8 @@ export class Calls {
   readonly #timeoutMs: number;
   readonly #replies = new Waiters<CallReply>();
   readonly #answers = new Waiters<Outcome>();
+  /** By server: what its agent told last of a call that is under way. */
+  readonly #progress = new Map<string, Progress>();
 
   constructor(store: HostStore, link: Link, timeoutMs: number) {
     this.#store = store;
@@ -73,6 +75,21 @@ export class Calls {
     for (const call of this.#store.openCalls()) sendCall(ws, call);
   }
 
+  /** Takes an agent's word for how far a call has come. It is worth no write, and goes with this object. */
+  progressed(progress: Progress): void {
+    const known = this.#store.call(progress.call);
+    if (known?.outcome === null) this.#progress.set(known.server, progress);
+  }
+
+  /** How far the call has come that is under way for the server; null when nothing was told of one. */
+  progress(server: string): Progress | null {
+    const told = this.#progress.get(server);
+    if (told === undefined) return null;
+    if (this.#store.call(told.call)?.outcome === null) return told;
+    this.#progress.delete(server);
+    return null;
+  }
+
   /** The link has ended: who waits is told so, and may ask again. */
   unlinked(): void {
     this.#replies.settleAll({ kind: "waiting", connected: false });
@@ -91,6 +108,7 @@ export class Calls {
       send(ws, { t: "ack", call: id });
       return null;
     }
+    this.#progress.delete(call.server);
     const known = checked(call.method, outcome);
     if (!known.ok) log("call.failed", { server: call.server, method: call.method, ...known.error });
     // A destroy that failed is asked for anew, by whoever waits for it or by the next report.

@@ -119,6 +119,11 @@ export class HostStore {
     this.#sql.exec("UPDATE allocation SET leaving = 1 WHERE server = ?", server);
   }
 
+  /** Takes `setLeaving` back. */
+  stay(server: string): void {
+    this.#sql.exec("UPDATE allocation SET leaving = 0 WHERE server = ? AND leaving = 1", server);
+  }
+
   /** Forgets the server up to this incarnation: its claim and its calls. A later one's are not of the guest that ended. */
   free(server: string, generation: number): void {
     this.#sql.exec("DELETE FROM allocation WHERE server = ? AND generation <= ?", server, generation);

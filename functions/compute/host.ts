@@ -7,6 +7,7 @@ import { config } from "../config.ts";
 import { causeOf, log } from "../log.ts";
 import {
   agree,
+  type CallError,
   CLOSE,
   decodeFromAgent,
   type FromAgent,
@@ -14,6 +15,7 @@ import {
   type Outcome,
   PING,
   PONG,
+  type Progress,
   VERSIONS,
 } from "../protocol/frames.ts";
 import { powerState, type VncAddress, vncAddress } from "../protocol/guest.ts";
@@ -44,7 +46,7 @@ export type ClaimRefused =
   | { kind: "dismissed" }
   | { kind: "leaving" }
   | { kind: "lacking"; classes: string[] };
-export type Left = { state: "gone" } | { state: "leaving"; connected: boolean };
+export type Left = { state: "gone" } | { state: "leaving"; connected: boolean } | { state: "failed"; error: CallError };
 
 /** What keeps a host's disks busy while it lasts (nova: HostState.num_io_ops). */
 const BUSY: ReadonlySet<Method> = new Set(["spawn", "rebuild", "snapshot", "upload_snapshot"] as const);
@@ -116,6 +118,7 @@ export class Host extends DurableObject<Env> {
   /**
    * Sends a server away: ends its guest, then frees its claim. Whatever was asked for this incarnation before, and is
    * still under way, is refused from now on. While the agent is away the claim is kept and "leaving" is the answer.
+   * A guest that could not be ended keeps its claim too, and is ended when the agent reports it again.
    */
   async dismiss({ server, generation }: { server: string; generation: number }): Promise<Left> {
     if (!migrateExisting(this.ctx.storage, MIGRATIONS)) return { state: "gone" };
@@ -125,11 +128,16 @@ export class Host extends DurableObject<Env> {
     this.#store.setLeaving(server);
     const reply = await this.#calls.destroy(server, generation);
     if (reply.kind === "waiting") return { state: "leaving", connected: reply.connected };
-    return reply.outcome.ok ? { state: "gone" } : { state: "leaving", connected: true };
+    if (reply.outcome.ok) return { state: "gone" };
+    const { error } = reply.outcome;
+    // A hypervisor that is away comes back, as an agent does.
+    return error.code === "HypervisorUnavailable" ? { state: "leaving", connected: true } : { state: "failed", error };
   }
 
   /** Has the agent do a call, once however often it is asked; waits for its outcome for RPC_RESPONSE_TIMEOUT. */
   call(request: CallRequest): Promise<CallReply> {
+    // One that could not be sent away, and is to be something new.
+    if (!this.#store.isDismissed(request.server, request.generation)) this.#store.stay(request.server);
     const reply = this.#calls.call(request);
     // A spawn is known of since its claim.
     if (request.method !== "spawn" && BUSY.has(request.method)) this.#later(this.#publish());
@@ -139,6 +147,11 @@ export class Host extends DurableObject<Env> {
   /** Takes a call back that nobody waits for any more. The agent may have done it; its next report tells. */
   withdraw(id: string): void {
     this.#store.dropCall(id);
+  }
+
+  /** How far the agent has come with what is under way for the server; null when it told nothing. */
+  progress(server: string): Progress | null {
+    return this.#calls.progress(server);
   }
 
   /** Asks the agent for what needs no memory: its answer now, or why there is none. */
@@ -236,6 +249,7 @@ export class Host extends DurableObject<Env> {
       const settled = this.#calls.result(ws, frame.call, frame.outcome);
       if (settled) this.#settled(settled);
     } else if (frame.t === "report") this.#guests.compare(frame.guests);
+    else if (frame.t === "progress") this.#calls.progressed(frame);
     else {
       this.#service.saveInventory(frame.inventory, config(this.env));
       this.#link.keepMetrics(ws, frame.inventory.metrics);

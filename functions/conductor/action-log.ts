@@ -33,6 +33,9 @@ export type InstanceEvent = {
   details: string | null;
 };
 
+/** How an event came out, and where. */
+export type EventEnd = Pick<InstanceEvent, "host" | "details"> & { failed: boolean };
+
 export class ActionLog {
   readonly #sql: SqlStorage;
 
@@ -51,35 +54,52 @@ export class ActionLog {
     );
   }
 
-  startEvent(requestId: string, event: string): void {
+  startEvent(requestId: string, event: string, host: string | null): void {
     this.#sql.exec(
-      "INSERT INTO event (request_id, event, start_time) VALUES (?, ?, ?)",
+      "INSERT INTO event (request_id, event, host, start_time) VALUES (?, ?, ?, ?)",
       requestId,
       event,
+      host,
       new Date().toISOString(),
     );
   }
 
-  /**
-   * Ends the request's open event, and with it the action. `failure` tells why, if it failed; `details`, more than that
-   * or what is to be told of a success.
-   */
-  finishEvent(requestId: string, host: string | null, failure: string | null, details = failure): void {
-    const result = failure === null ? "Success" : "Error";
-    const now = new Date().toISOString();
-    this.#sql.exec(
-      `UPDATE event SET finish_time = ?, result = ?, host = ?, details = ?
-       WHERE request_id = ? AND finish_time IS NULL`,
-      now,
-      result,
-      host,
-      details,
-      requestId,
-    );
+  /** Ends the request's open event and begins another, of the same name unless told. Nothing if none is open. */
+  nextEvent(requestId: string, next: { event?: string; host: string | null }, ended: EventEnd): void {
+    const open = this.#open(requestId);
+    if (open === null) return;
+    this.#finishEvent(requestId, ended);
+    this.startEvent(requestId, next.event ?? open, next.host);
+  }
+
+  /** Ends the request's open event, and with it the action. */
+  finish(requestId: string, ended: EventEnd): void {
+    this.#finishEvent(requestId, ended);
     this.#sql.exec(
       "UPDATE action SET updated_at = ?, message = ? WHERE request_id = ?",
-      now,
-      failure === null ? null : "Error",
+      new Date().toISOString(),
+      ended.failed ? "Error" : null,
+      requestId,
+    );
+  }
+
+  #open(requestId: string): string | null {
+    const rows = this.#sql.exec<{ event: string }>(
+      "SELECT event FROM event WHERE request_id = ? AND finish_time IS NULL",
+      requestId,
+    );
+    return rows.toArray()[0]?.event ?? null;
+  }
+
+  /** A host that was known when it began stays. */
+  #finishEvent(requestId: string, { failed, host, details }: EventEnd): void {
+    this.#sql.exec(
+      `UPDATE event SET finish_time = ?, result = ?, host = coalesce(host, ?), details = ?
+       WHERE request_id = ? AND finish_time IS NULL`,
+      new Date().toISOString(),
+      failed ? "Error" : "Success",
+      host,
+      details,
       requestId,
     );
   }

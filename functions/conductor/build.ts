@@ -48,16 +48,20 @@ export const PLACING: readonly Step<Context, Memo>[] = [
   },
 ];
 
+/** nova: _check_instance_build_time. */
+const TIMED_OUT = { code: 500, message: "Instance build timed out. Set to error state." };
+
 export const build: ServerFlow = {
   name: "build",
-  event: "compute__do_build_and_run_instance",
+  event: "conductor_schedule_and_build_instances",
   steps: [
     ...PLACING,
     {
       name: "spawn",
+      event: "compute__do_build_and_run_instance",
       async run(context, memo) {
-        const { INSTANCE_BUILD_TIMEOUT } = context.config;
-        const patienceMs = INSTANCE_BUILD_TIMEOUT === 0 ? Number.POSITIVE_INFINITY : INSTANCE_BUILD_TIMEOUT * 1000;
+        // A host that is away may come back: how long it is waited for is INSTANCE_BUILD_TIMEOUT's to say.
+        const patienceMs = Number.POSITIVE_INFINITY;
         let trying = memo;
         let done = await callHost(context, "spawn", guestSpecOf(context), patienceMs);
         while (!done.ok) {
@@ -78,6 +82,12 @@ export const build: ServerFlow = {
       // No undo: dismissing the claim destroys the guest with it.
     },
   ],
+  expires({ config, startedAt, record }) {
+    const { INSTANCE_BUILD_TIMEOUT: seconds } = config;
+    return seconds > 0 && record().vm_state === "building"
+      ? { at: startedAt + seconds * 1000, failure: TIMED_OUT }
+      : null;
+  },
   failed(context, failure) {
     context.patch({ vm_state: "error", task_state: null, fault: faultOf(failure) });
   },

@@ -13,7 +13,7 @@ import type { Scheduler } from "../scheduler/scheduler.ts";
 import type { Given, Secrets } from "./given.ts";
 import type { ServerRecord } from "./record.ts";
 import { type Failure, type Flow, Wait } from "./saga.ts";
-import type { VmState } from "./state.ts";
+import type { TaskState, VmState } from "./state.ts";
 
 /** What a flow remembers across a crash. */
 export type Memo = {
@@ -23,6 +23,8 @@ export type Memo = {
   zones?: string[];
   /** The one of them in use or on trial. */
   at: number;
+  /** How many of them were given the guest and did not build it. */
+  failures?: number;
   reboot?: "SOFT" | "HARD";
   /** Where the server was when the flow began, and may have to be again. */
   was?: VmState;
@@ -60,6 +62,8 @@ export interface Context {
   note(memo: Memo): void;
   /** Keeps how a host was chosen. */
   decided(decision: Decision): void;
+  /** Ends the action's event as failed on `host`, and begins the same anew where the server is now. */
+  triedAgain(host: string | null, details: string): void;
   /** Where another server is; null when it is nowhere. */
   hostOf(server: string): Promise<string | null>;
   host(name: string): DurableObjectStub<Host>;
@@ -68,8 +72,13 @@ export interface Context {
   images(): DurableObjectStub<Images>;
 }
 
-/** A call that failed; `of` is what the host answered, if it was the host that refused. */
-export type CallFailure = Failure & { of?: CallErrorCode };
+/** A call that failed; `of` and `said` are what the host answered, if it was the host that refused. */
+export type CallFailure = Failure & { of?: CallErrorCode; said?: string };
+
+/** Shows what is being done now. */
+export function enter(context: Context, task_state: TaskState): void {
+  if (context.record().task_state !== task_state) context.patch({ task_state });
+}
 
 /**
  * Has the server's host do `method` and returns the value's power state. Waits (by throwing `Wait`) while the agent
@@ -89,9 +98,9 @@ export async function callHost<M extends Method>(
   if (reply.kind === "waiting") {
     if (reply.connected || Date.now() - context.startedAt < patienceMs) throw new Wait(`${method} on ${host}`);
     await stub.withdraw(request.id);
-    return err({ code: 500, message: `Host ${host} is not connected.` });
+    return err({ code: 500, message: "The server's host is not connected.", details: `It is ${host}.` });
   }
   if (reply.outcome.ok) return ok(reply.outcome);
   const { code, message } = reply.outcome.error;
-  return err({ code: 500, message: `${code}: ${message}`, of: code });
+  return err({ code: 500, message: `${code}: ${message}`, of: code, said: message });
 }

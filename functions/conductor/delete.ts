@@ -21,6 +21,7 @@ export const remove: ServerFlow = {
           const left = await context.host(name).dismiss({ server: uuid, generation });
           // A host that is away is not waited for: it ends the guest, and frees the claim, when it returns.
           if (left.state === "leaving" && left.connected) throw new Wait(`destroy on ${name}`);
+          if (left.state === "failed") throw new Error(`destroy on ${name}: ${left.error.code}: ${left.error.message}`);
         }
         context.patch({
           vm_state: "deleted",

@@ -6,8 +6,14 @@ const none = () => ({});
 
 export const pause = guestFlow({ name: "pause", method: "pause", params: none, becomes: "paused" });
 export const unpause = guestFlow({ name: "unpause", method: "unpause", params: none, becomes: "active" });
-export const suspend = guestFlow({ name: "suspend", method: "suspend", params: none, becomes: "suspended" });
-export const resume = guestFlow({ name: "resume", method: "resume", params: none, becomes: "active" });
+export const suspend = guestFlow({
+  name: "suspend",
+  method: "suspend",
+  params: none,
+  becomes: "suspended",
+  breaks: true,
+});
+export const resume = guestFlow({ name: "resume", method: "resume", params: none, becomes: "active", breaks: true });
 
 export const rescue = guestFlow({
   name: "rescue",

@@ -156,6 +156,11 @@ export class Keeper {
       },
       note: (memo) => this.store.saveSaga({ ...mine(), memo }),
       decided: (decision) => this.decisions.add(mine().request_id, decision),
+      triedAgain: (failedOn, details) => {
+        const { request_id } = mine();
+        if (request_id === null) return;
+        this.actions.nextEvent(request_id, { host: record().host }, { failed: true, host: failedOn, details });
+      },
       hostOf: (server) => this.#env.SERVER.getByName(server).placedOn(),
       host: (name) => this.#env.HOST.getByName(name),
       scheduler: () => this.#env.SCHEDULER.getByName("default"),

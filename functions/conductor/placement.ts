@@ -82,25 +82,46 @@ const HOPELESS: readonly CallErrorCode[] = ["BuildAbortException", "ImageUnaccep
 
 /**
  * Where a spawn that failed goes on: the next of the alternates that takes the server, claimed; its own failure when
- * another host would not help, or when there is none left (nova: RescheduledException, MaxRetriesExceeded).
+ * another host would not help, or when there is none left (nova: RescheduledException, MaxRetriesExceeded). As in Nova
+ * (populate_retry) a host that was forced is the only one that is tried.
  */
 export async function nextHost(context: Context, memo: Memo, failure: CallFailure): Promise<Result<Memo, Failure>> {
-  if (failure.of === undefined || HOPELESS.includes(failure.of)) return err(failure);
-  const { uuid, generation, host } = context.record();
+  const { uuid, generation, host, requested_host } = context.record();
+  if (failure.of === undefined) return err(failure);
+  if (HOPELESS.includes(failure.of)) {
+    const message = `Build of instance ${uuid} aborted: ${failure.said}`;
+    return err({ code: 500, message, details: `${host}: ${failure.message}` });
+  }
+  const { MAX_ATTEMPTS } = context.config;
+  if (requested_host !== null || MAX_ATTEMPTS === 1) return err(failure);
   // Its claim may be free only when it returns; the undo of the claim asks all of them again.
   if (host !== null) await context.host(host).dismiss({ server: uuid, generation });
   await placed(context, null);
   // Cut off before it was claimed, the next one is where the memo already is.
-  const next = { ...memo, at: memo.hosts[memo.at] === host ? memo.at + 1 : memo.at };
+  const again = memo.hosts[memo.at] !== host;
+  const failures = (memo.failures ?? 0) + (again ? 0 : 1);
+  const next = { ...memo, failures, at: again ? memo.at : memo.at + 1 };
   context.note(next);
+  const details = `${host}: ${failure.message}`;
+  if (failures >= MAX_ATTEMPTS) {
+    const why = `Exceeded max scheduling attempts ${MAX_ATTEMPTS} for instance ${uuid}. Last exception: ${failure.said}`;
+    return err(maxRetriesExceeded(why, details));
+  }
   const claimed = await claimFirst(context, next);
   if (!claimed.ok) {
-    const exhausted = `Exceeded maximum number of retries. Exhausted all hosts available for retrying build failures for instance ${uuid}.`;
-    return err({ code: 500, message: `${exhausted} Last: ${failure.message}` });
+    const why = `Exhausted all hosts available for retrying build failures for instance ${uuid}.`;
+    return err(maxRetriesExceeded(why, [details, ...claimed.error.refused].join("; ")));
   }
   takePlace(context, claimed.value);
+  context.triedAgain(host, failure.message);
   return ok(claimed.value.memo);
 }
+
+const maxRetriesExceeded = (why: string, details: string): Failure => ({
+  code: 500,
+  message: `Exceeded maximum number of retries. ${why}`,
+  details,
+});
 
 /** Writes down where the server is now. */
 export function takePlace(context: Context, { node, memo }: Claimed): void {

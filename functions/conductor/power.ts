@@ -1,12 +1,12 @@
 /** What is done to a guest by one call to its host (nova: compute/manager.py start_instance, pause_instance …). */
 import type { Outcome } from "../protocol/frames.ts";
 import { type PowerState, powerState } from "../protocol/guest.ts";
-import type { Method, Params } from "../protocol/methods.ts";
+import { MAX_SHUTDOWN_SECONDS, type Method, type Params } from "../protocol/methods.ts";
 import { ok } from "../result.ts";
-import { type CallFailure, type Context, callHost, type Memo, type ServerFlow } from "./context.ts";
+import { type CallFailure, type Context, callHost, enter, type Memo, type ServerFlow } from "./context.ts";
 import { faultOf, type ServerRecord } from "./record.ts";
 import type { Step } from "./saga.ts";
-import type { VmState } from "./state.ts";
+import type { TaskState, VmState } from "./state.ts";
 
 /** The power state that an agent's answer tells; NOSTATE when it tells none. */
 export function powered(outcome: Outcome & { ok: true }): PowerState {
@@ -16,13 +16,19 @@ export function powered(outcome: Outcome & { ok: true }): PowerState {
   return parsed.success ? parsed.data : 0;
 }
 
+/** How long the guest may take to shut down: its image's word, or the option's (nova: _get_power_off_values). */
+function grace({ record, config }: Context): { timeout: number } {
+  const told = record().image_properties?.os_shutdown_timeout?.trim() ?? "";
+  const timeout = /^\d{1,9}$/.test(told) ? Math.min(Number(told), MAX_SHUTDOWN_SECONDS) : config.SHUTDOWN_TIMEOUT;
+  return { timeout };
+}
+
 /** Switches the guest off, after it was asked to shut down; one that is off stays so. */
 export const powerOff: Step<Context, Memo> = {
   name: "power_off",
   async run(context, memo) {
     const patienceMs = context.config.RPC_RESPONSE_TIMEOUT * 1000;
-    const params = { timeout: context.config.SHUTDOWN_TIMEOUT };
-    const done = await callHost(context, "power_off", params, patienceMs);
+    const done = await callHost(context, "power_off", grace(context), patienceMs);
     if (!done.ok) return done;
     context.patch({ power_state: powered(done.value) });
     return ok(memo);
@@ -39,16 +45,20 @@ export type GuestFlow<M extends Method> = {
   change?(): Partial<ServerRecord>;
   /** What is done before. */
   first?: Step<Context, Memo>;
+  /** The task that it shows while its host works. */
+  task?(memo: Memo): TaskState;
   /**
    * Whether any failure leaves the server in ERROR; else only that of a guest that is not there, and the server stays
    * where it was (nova: reverts_task_state).
    */
   breaks?: true;
+  /** Where a failure leaves it, if that depends on its guest; null: where it was. */
+  ends?(context: Context): Promise<VmState | null>;
 };
 
 /** A flow of a call to the server's host. */
 export function guestFlow<M extends Method>(flow: GuestFlow<M>): ServerFlow {
-  const { name, method, params, becomes, change, first, breaks } = flow;
+  const { name, method, params, becomes, change, first, task, breaks, ends } = flow;
   return {
     name,
     event: `compute_${name}_instance`,
@@ -58,8 +68,13 @@ export function guestFlow<M extends Method>(flow: GuestFlow<M>): ServerFlow {
         name: method,
         async run(context, memo) {
           const patienceMs = context.config.RPC_RESPONSE_TIMEOUT * 1000;
+          if (task !== undefined) enter(context, task(memo));
           const done = await callHost(context, method, params(context, memo), patienceMs);
-          if (!done.ok) return done;
+          if (!done.ok) {
+            const vm_state = (await ends?.(context)) ?? null;
+            if (vm_state !== null) context.patch({ vm_state });
+            return done;
+          }
           context.patch({
             ...change?.(),
             vm_state: typeof becomes === "function" ? becomes(memo) : becomes,
@@ -85,7 +100,7 @@ export const start = guestFlow({ name: "start", method: "power_on", params: none
 export const stop = guestFlow({
   name: "stop",
   method: "power_off",
-  params: ({ config }) => ({ timeout: config.SHUTDOWN_TIMEOUT }),
+  params: grace,
   becomes: "stopped",
 });
 export const reboot = guestFlow({
@@ -93,4 +108,15 @@ export const reboot = guestFlow({
   method: "reboot",
   params: (_, memo) => ({ type: memo.reboot ?? "HARD" }),
   becomes: "active",
+  task: (memo) => (memo.reboot === "SOFT" ? "reboot_started" : "reboot_started_hard"),
+  ends: afterReboot,
 });
+
+/** As in Nova a reboot that failed breaks the server, unless its guest runs all the same. Who cannot tell says nothing. */
+async function afterReboot(context: Context): Promise<VmState | null> {
+  const { uuid, generation, host } = context.record();
+  if (host === null) return null;
+  const asked = await context.host(host).ask("get_diagnostics", uuid, generation, {});
+  if (asked.ok) return asked.value.state === "running" ? "active" : "error";
+  return ["InstanceInvalidState", "InstanceNotFound"].includes(asked.error.code) ? "error" : null;
+}

@@ -43,5 +43,6 @@ export const rebuild = guestFlow({
   params: (context, memo) => ({ spec: guestSpecOf(context), start: memo.was !== "stopped" }),
   becomes: (memo) => (memo.was === "stopped" ? "stopped" : "active"),
   change: () => ({ launched_at: new Date().toISOString(), progress: 100 }),
+  task: () => "rebuild_spawning",
   breaks: true,
 });

@@ -42,10 +42,10 @@ export class SagaRunner {
     const { ctx, store, actions } = this.#parts;
     const cutOff = store.saga();
     if (cutOff?.request_id) {
-      actions.finishEvent(cutOff.request_id, store.record()?.host ?? null, `It was cut off by ${flow}.`);
+      actions.finish(cutOff.request_id, { failed: true, host: this.#host(), details: `It was cut off by ${flow}.` });
     }
     const event = FLOWS[flow]?.event;
-    if (request_id !== null && event !== undefined) actions.startEvent(request_id, event);
+    if (request_id !== null && event !== undefined) actions.startEvent(request_id, event, this.#host());
     const saga: SagaRow<Memo> = {
       id: crypto.randomUUID(),
       request_id,
@@ -75,13 +75,14 @@ export class SagaRunner {
   /** As `resume`, and sets the next alarm; keeps the guard up while a saga is being driven. */
   async alarm(): Promise<void> {
     const { store } = this.#parts;
+    this.#expire();
     if (this.#driving !== null) await this.#wakeIn(GUARD_MS);
     await this.resume();
     if (store.saga() === null) await this.#rest();
   }
 
   async #drive(saga: SagaRow<Memo>): Promise<Ended> {
-    const { store, contextOf, publish } = this.#parts;
+    const { store, actions, contextOf, publish } = this.#parts;
     const flow = FLOWS[saga.flow];
     if (!flow) throw new Error(`unknown flow ${saga.flow}`);
     this.#driving = saga.id;
@@ -93,7 +94,14 @@ export class SagaRunner {
     let failure: Failure | null = null;
     const journal = {
       load: () => store.saga(),
-      save: (row: SagaRow<Memo>) => store.saveSaga(row),
+      save: (row: SagaRow<Memo>) => {
+        const event = row.phase === "forward" && row.next !== store.saga()?.next && flow.steps[row.next]?.event;
+        store.saveSaga(row);
+        if (event && row.request_id !== null) {
+          const host = this.#host();
+          actions.nextEvent(row.request_id, { event, host }, { failed: false, host, details: this.#choice(row) });
+        }
+      },
       end: (row: SagaRow<Memo>) => {
         failure = row.failure;
         this.#end(row);
@@ -108,11 +116,32 @@ export class SagaRunner {
     return { state: "done", failure };
   }
 
-  /** A saga runs: the alarm is for driving it on, or for what comes before that. */
+  /**
+   * Takes a saga that has run out of its time from whoever drives it, and has it undone. Its new name tells a step that is
+   * still under way, or that comes back late, that the server is not its own any more.
+   */
+  #expire(): void {
+    const { store } = this.#parts;
+    const saga = store.saga();
+    const end = saga && this.#expiry(saga);
+    if (!saga || !end || end.at > Date.now()) return;
+    store.saveSaga({ ...saga, id: crypto.randomUUID(), phase: "backward", failure: end.failure, attempts: 0 });
+  }
+
+  #expiry(saga: SagaRow<Memo>): { at: number; failure: Failure } | null {
+    if (saga.phase !== "forward") return null;
+    return FLOWS[saga.flow]?.expires?.(this.#parts.contextOf(saga, () => saga)) ?? null;
+  }
+
+  /** Sets the alarm to drive a saga on, or to when its time is over or the server is to do something, if that is before. */
   async #wakeIn(delayMs: number): Promise<void> {
+    const { ctx, store, wakeAt } = this.#parts;
     const now = Date.now();
-    const due = this.#parts.wakeAt() ?? 0;
-    await this.#parts.ctx.storage.setAlarm(due > now ? Math.min(due, now + delayMs) : now + delayMs);
+    const saga = store.saga();
+    const end = saga && this.#expiry(saga);
+    const due = wakeAt() ?? 0;
+    const times = [now + delayMs, end?.at ?? Number.POSITIVE_INFINITY, due > now ? due : Number.POSITIVE_INFINITY];
+    await ctx.storage.setAlarm(Math.min(...times));
   }
 
   /** No saga runs: the alarm is for what comes next, if anything does. */
@@ -123,16 +152,26 @@ export class SagaRunner {
     else await ctx.storage.setAlarm(at);
   }
 
-  #end({ request_id, failure }: SagaRow<Memo>): void {
-    const { store, given, actions, decisions } = this.#parts;
+  #host(): string | null {
+    return this.#parts.store.record()?.host ?? null;
+  }
+
+  /** How a host was chosen for it, as a sentence; null when none was. */
+  #choice({ request_id }: SagaRow<Memo>): string | null {
+    const decision = request_id === null ? null : this.#parts.decisions.of(request_id);
+    return decision && explain(decision);
+  }
+
+  #end(row: SagaRow<Memo>): void {
+    const { store, given, actions } = this.#parts;
+    const { request_id, flow, failure } = row;
     store.clearSaga();
     given.forgetSecrets();
     if (store.record()?.vm_state === "deleted") given.forgetGiven();
     if (request_id !== null) {
-      const decision = decisions.of(request_id);
-      const told = failure ? [failure.message, failure.details] : [decision && explain(decision)];
-      const details = told.filter(Boolean).join(" ") || null;
-      actions.finishEvent(request_id, store.record()?.host ?? null, failure?.message ?? null, details);
+      const told = FLOWS[flow]?.steps.some(({ event }) => event !== undefined) ? null : this.#choice(row);
+      const details = failure ? [failure.message, failure.details].filter(Boolean).join(" ") : told;
+      actions.finish(request_id, { failed: failure !== null, host: this.#host(), details });
     }
   }
 }

@@ -18,6 +18,8 @@ export type Failure = { code: number; message: string; details?: string };
 
 export type Step<C, M> = {
   name: string;
+  /** The event that its action records from this step on, in place of the one before; absent: that one goes on. */
+  event?: string;
   /** Does the work and returns what later steps and the undo need to know. */
   run(context: C, memo: M): Promise<Result<M, Failure>>;
   /** Absent where there is nothing to take back; the step says why. */
@@ -26,9 +28,11 @@ export type Step<C, M> = {
 
 export type Flow<C, M> = {
   name: string;
-  /** The event that its action records, by Nova's name; absent where Nova records none. */
+  /** The event that its action records from the beginning, by Nova's name; absent where Nova records none. */
   event?: string;
   steps: readonly Step<C, M>[];
+  /** When it fails by itself, whatever it waits for (ms since the epoch), and how; null, or absent: never. */
+  expires?(context: C): { at: number; failure: Failure } | null;
   /** Records the failure once everything is undone. */
   failed(context: C, failure: Failure): void;
 };
@@ -132,6 +136,7 @@ function afterTrouble<C, M>(flow: Flow<C, M>, row: SagaRow<M>, error: unknown): 
   const step = flow.steps[row.next]?.name ?? "publish";
   log("saga.retried", { flow: flow.name, step, phase: row.phase, attempts, cause: causeOf(error) });
   if (row.phase !== "forward" || attempts < MAX_ATTEMPTS) return { ...row, attempts };
-  const failure = { code: 500, message: `The step ${step} did not succeed in ${MAX_ATTEMPTS} attempts.` };
+  const message = `The step ${step} did not succeed in ${MAX_ATTEMPTS} attempts.`;
+  const failure = { code: 500, message, details: causeOf(error) };
   return { ...row, phase: "backward", failure, attempts: 0 };
 }

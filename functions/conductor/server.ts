@@ -9,7 +9,7 @@ import { type MintedConsole, mintConsole } from "../console/mint.ts";
 import type { Actor } from "../identity/actor.ts";
 import { log } from "../log.ts";
 import { growth } from "../project/charge.ts";
-import type { Outcome } from "../protocol/frames.ts";
+import type { Outcome, Progress } from "../protocol/frames.ts";
 import type { GuestReport } from "../protocol/guest.ts";
 import type { Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
@@ -20,6 +20,7 @@ import { applyDetails, type DetailsChange, type DetailsError } from "./details.t
 import { flowOf } from "./flows.ts";
 import { Keeper } from "./keeper.ts";
 import { type ActionError, type NewServer, type NotFound, type NotReady, notReady, type Order } from "./order.ts";
+import { withProgress, working } from "./progress.ts";
 import { replacedBy } from "./rebuild.ts";
 import { faultOf, newRecord, type ServerRecord } from "./record.ts";
 import { type Action, begin, ruleOf, syncPowerState, type VmState } from "./state.ts";
@@ -61,10 +62,13 @@ export class Server extends DurableObject<Env> {
     return this.#keeper.visible(actor);
   }
 
-  /** As `show`, with the user data in the same call where that is wanted. */
-  showWith(actor: Actor, userData: boolean): { record: ServerRecord; userData: string | null } | null {
+  /** As `show` and as far as its host says it is, with the user data in the same call where that is wanted. */
+  async showWith(actor: Actor, userData: boolean): Promise<{ record: ServerRecord; userData: string | null } | null> {
     const record = this.#keeper.visible(actor);
-    return record && { record, userData: userData ? this.#keeper.given.given().user_data : null };
+    if (record === null) return null;
+    const { percent = record.progress } = (await this.#progress(record)) ?? {};
+    const shown = { ...record, progress: percent };
+    return { record: shown, userData: userData ? this.#keeper.given.given().user_data : null };
   }
 
   /** What its user gave it for cloud-init, as base64; null when nothing, or when there is no server for `actor`. */
@@ -171,9 +175,10 @@ export class Server extends DurableObject<Env> {
     const { uuid, generation, host } = gate.value.before;
     if (host === null) return err(notReady(uuid));
     this.#keeper.note(actor, "trigger_crash_dump");
-    this.#keeper.actions.startEvent(actor.request_id, "compute_trigger_crash_dump");
+    this.#keeper.actions.startEvent(actor.request_id, "compute_trigger_crash_dump", host);
     const outcome = await this.env.HOST.getByName(host).ask("inject_nmi", uuid, generation, {});
-    this.#keeper.actions.finishEvent(actor.request_id, host, outcome.ok ? null : outcome.error.message);
+    const details = outcome.ok ? null : outcome.error.message;
+    this.#keeper.actions.finish(actor.request_id, { failed: !outcome.ok, host, details });
     return ok(outcome);
   }
 
@@ -218,11 +223,15 @@ export class Server extends DurableObject<Env> {
     return this.#keeper.ownedEvenDeleted(actor) ? this.#keeper.actions.list() : null;
   }
 
-  /** One action with its events. */
-  action(actor: Actor, requestId: string): { action: InstanceAction; events: InstanceEvent[] } | null {
+  /** One action with its events, and how far the one is that has not ended. */
+  async action(actor: Actor, requestId: string): Promise<{ action: InstanceAction; events: InstanceEvent[] } | null> {
     if (!this.#keeper.ownedEvenDeleted(actor)) return null;
     const action = this.#keeper.actions.list().find((one) => one.request_id === requestId);
-    return action ? { action, events: this.#keeper.actions.events(requestId) } : null;
+    if (action === undefined) return null;
+    const record = this.#keeper.record();
+    const events = this.#keeper.actions.events(requestId);
+    const open = record !== null && events.some(({ finish_time }) => finish_time === null);
+    return { action, events: withProgress(events, open ? await this.#progress(record) : null) };
   }
 
   /** How hosts were chosen for it, newest first; null when it does not exist for `actor`. */
@@ -315,6 +324,15 @@ export class Server extends DurableObject<Env> {
     this.#keeper.change(begun.value);
     const flow = flowOf(due.action, record.vm_state);
     await this.#keeper.sagas.begin(flow, { hosts, at: 0, was: record.vm_state, reboot: "HARD" }, null);
+  }
+
+  /** How far its host has come with it; null when it does nothing that takes long, or cannot be asked. */
+  async #progress(record: ServerRecord): Promise<Progress | null> {
+    const host = working(record);
+    if (host === null) return null;
+    return this.env.HOST.getByName(host)
+      .progress(record.uuid)
+      .catch(() => null);
   }
 
   /** How much metadata the server may have; asked for only where `change` may add some. */

@@ -9,7 +9,7 @@
 import { snapshotImage } from "../image/snapshot-image.ts";
 import { err, ok, type Result } from "../result.ts";
 import { PLACING } from "./build.ts";
-import { type Context, callHost, type Memo, type ServerFlow } from "./context.ts";
+import { type Context, callHost, enter, type Memo, type ServerFlow } from "./context.ts";
 import { guestSpecOf } from "./guest-spec.ts";
 import { placed } from "./placement.ts";
 import { powered, powerOff } from "./power.ts";
@@ -60,7 +60,7 @@ const shelved: Step<Context, Memo> = {
   // No undo: it comes after all that can fail.
 };
 
-/** Ends the guest and frees its host's claim. A host that is away does both when it returns. */
+/** Ends the guest and frees its host's claim. A host that is away, or cannot now, does both later. */
 const leave: Step<Context, Memo> = {
   name: "leave",
   async run(context, memo) {
@@ -115,11 +115,13 @@ const BACK = { vm_state: "active", fault: null } as const satisfies Partial<Serv
 
 export const unshelve: ServerFlow = {
   name: "unshelve",
-  event: "compute_unshelve_instance",
+  event: "conductor_unshelve_instance",
   steps: [
     {
       name: "power_on",
+      event: "compute_start_instance",
       async run(context, memo) {
+        enter(context, "powering-on");
         const done = await callHost(context, "power_on", {}, patience(context));
         if (!done.ok) return done;
         context.patch({ ...BACK, power_state: powered(done.value) });
@@ -136,9 +138,21 @@ export const unshelveOffloaded: ServerFlow = {
   name: "unshelve_offloaded",
   event: "conductor_unshelve_instance",
   steps: [
+    {
+      name: "image",
+      /** As in Nova, a server whose disk is lost is in ERROR; it is looked for before a host is. */
+      async run(context, memo) {
+        const image = await shelvedImage(context);
+        if (image.ok) return ok(memo);
+        context.patch({ vm_state: "error", fault: faultOf(image.error) });
+        return image;
+      },
+      // No undo: nothing was done.
+    },
     ...PLACING,
     {
       name: "spawn",
+      event: "compute_unshelve_instance",
       async run(context, memo) {
         const image = await shelvedImage(context);
         if (!image.ok) return image;
@@ -154,14 +168,15 @@ export const unshelveOffloaded: ServerFlow = {
   ],
   // As in Nova, a server that no host takes stays where it is; its action tells why.
   failed(context) {
-    context.patch({ vm_state: "shelved_offloaded", task_state: null, power_state: 0 });
+    const lost = context.record().vm_state === "error";
+    context.patch({ ...(lost ? {} : { vm_state: "shelved_offloaded" }), task_state: null, power_state: 0 });
   },
 };
 
 async function shelvedImage(context: Context): Promise<Result<ServerRecord["image"], Failure>> {
   const id = context.record().shelved?.image ?? "";
   const image = await context.images().get(id);
-  const gone = { code: 404, message: `Image ${id} could not be found.` };
+  const gone = { code: 404, message: `Unshelve attempted but the image ${id} cannot be found.` };
   if (image?.status !== "active" || image.size === null || image.os_hash_value === null) return err(gone);
   const { disk_format, size, os_hash_value: sha512 } = image;
   return disk_format === "raw" || disk_format === "qcow2" ? ok({ id, disk_format, size, sha512 }) : err(gone);

@@ -9,7 +9,7 @@
  */
 import { METHODS } from "../protocol/methods.ts";
 import { err, ok } from "../result.ts";
-import { type Context, callHost, type Memo, type ServerFlow } from "./context.ts";
+import { type Context, callHost, enter, type Memo, type ServerFlow } from "./context.ts";
 import { faultOf } from "./record.ts";
 import type { Step } from "./saga.ts";
 import type { TaskState } from "./state.ts";
@@ -101,8 +101,4 @@ export const backup = snapshotFlow("create_backup", "compute_backup_instance", n
 /** Removes the image of a snapshot that did not come to its end (nova: delete_image_on_error). */
 export async function dropImage(context: Context, snapshot: Memo["snapshot"]): Promise<void> {
   if (snapshot?.image && !snapshot.stored) await context.images().remove(snapshot.image);
-}
-
-function enter(context: Context, task_state: TaskState): void {
-  if (context.record().task_state !== task_state) context.patch({ task_state });
 }

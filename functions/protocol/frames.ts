@@ -9,6 +9,7 @@
  *     | -- result: id, outcome ----------------> |   as often as the call comes
  *     | <- ack: id ----------------------------- |   the outcome is stored: the agent may forget it
  *     | -- report: guests that changed --------> |
+ *     | -- progress: call, stage, percent -----> |   while a call lasts; nothing is kept of it
  *     | <- deleted: guests that should be gone - |   to an agent that can RUNNING_DELETED: what becomes of them is its choice
  *     | -- "ping" -----------------------------> |   answered "pong" by the runtime, without waking the object
  *
@@ -46,7 +47,8 @@ export const CAPABILITY = { RUNNING_DELETED: "running_deleted" } as const;
 const version = z.int().min(0).max(1_000_000);
 const callId = z.string().min(1).max(128);
 
-export const callError = z.object({ code: z.enum(CALL_ERRORS), message: z.string().max(1024) });
+/** A code of a newer agent is no reason to lose its message. */
+export const callError = z.object({ code: z.enum(CALL_ERRORS).catch("Unexpected"), message: z.string().max(1024) });
 export type CallError = z.infer<typeof callError>;
 /** The longest text is a console's output; the widest list is of a guest's processors. */
 const MAX_VALUE_FIELDS = 64;
@@ -61,6 +63,8 @@ export const outcome = z.discriminatedUnion("ok", [
   z.object({ ok: z.literal(false), error: callError }),
 ]);
 export type Outcome = z.infer<typeof outcome>;
+/** What stands for an outcome that cannot be read: were the link closed for it, the call would come again for ever. */
+const UNREADABLE: Outcome = { ok: false, error: { code: "Unexpected", message: "The agent's answer is unreadable." } };
 
 const fromAgent = z.discriminatedUnion("t", [
   z.object({
@@ -74,11 +78,21 @@ const fromAgent = z.discriminatedUnion("t", [
     /** Guests that the agent is starting now, as its host was restarted: reported when they run, or cannot. */
     resuming: z.array(z.uuid()).max(MAX_GUESTS).optional(),
   }),
-  z.object({ t: z.literal("result"), call: callId, outcome }),
+  z.object({ t: z.literal("result"), call: callId, outcome: outcome.catch(UNREADABLE) }),
   z.object({ t: z.literal("report"), guests: z.array(guestReport).max(MAX_GUESTS) }),
   z.object({ t: z.literal("inventory"), inventory }),
+  /** How far a call has come: what is being done now, and `bytes` of how many where it is bytes that are moved. */
+  z.object({
+    t: z.literal("progress"),
+    call: callId,
+    stage: z.string().min(1).max(32),
+    percent: z.int().min(0).max(100),
+    bytes: z.int().min(0).optional(),
+    of: z.int().min(0).optional(),
+  }),
 ]);
 export type FromAgent = z.infer<typeof fromAgent>;
+export type Progress = Extract<FromAgent, { t: "progress" }>;
 
 /** A guest of a server that was deleted at `at` (ms since the epoch). */
 const deletedGuest = z.object({ server: z.uuid(), generation: z.int().min(0), at: z.int().min(0) });
@@ -103,7 +117,7 @@ export type CallFrame = Extract<ToAgent, { t: "call" }>;
 
 export type Decoded<F> = { kind: "frame"; frame: F } | { kind: "unknown" } | { kind: "invalid"; reason: string };
 
-const FROM_AGENT_KINDS: ReadonlySet<unknown> = new Set(["hello", "result", "report", "inventory"]);
+const FROM_AGENT_KINDS: ReadonlySet<unknown> = new Set(["hello", "result", "report", "inventory", "progress"]);
 const TO_AGENT_KINDS: ReadonlySet<unknown> = new Set(["welcome", "call", "ack", "deleted"]);
 
 /** Reads one frame from an agent. Never throws; `reason` names the first field that is wrong and holds no payload. */

@@ -90,7 +90,7 @@ const count = z.number().min(0).nullable();
 export const MAX_CONSOLE_BYTES = 102_400;
 
 /** How long a guest may take to shut down by itself, in seconds. */
-const MAX_SHUTDOWN_SECONDS = 3600;
+export const MAX_SHUTDOWN_SECONDS = 3600;
 
 /**
  * What is known of a running guest (nova/objects/diagnostics.py; the API's body since 2.48). Null is unknown.

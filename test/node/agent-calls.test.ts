@@ -11,6 +11,7 @@ import type { Method } from "../../functions/protocol/methods.ts";
 import {
   call,
   gate,
+  NO_PROGRESS,
   NO_SNAPSHOTS,
   OTHER,
   recordingLog,
@@ -46,6 +47,7 @@ function start(maxBuilds = 10): void {
     snapshots,
     onScreenGone: (server) => gone.push(server),
     maxBuilds,
+    progress: NO_PROGRESS,
   });
 }
 /** What a kill leaves: the file as it is, and no memory. */

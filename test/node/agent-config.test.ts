@@ -7,6 +7,7 @@ import { loadConfig, parseConfig } from "../../agent/config.ts";
 it("has Nova's defaults when nothing is told", () => {
   expect(parseConfig("")).toMatchObject({
     max_concurrent_builds: 10,
+    max_concurrent_snapshots: 5,
     sync_power_state_interval: 600,
     update_resources_interval: 60,
     libvirt: { connection_uri: "qemu:///system", virt_type: "auto", wait_soft_reboot_seconds: 120 },
@@ -19,7 +20,8 @@ it("takes 0 as Nova's tick of a minute, and -1 as never", () => {
 });
 
 it.each([
-  ["max_concurrent_builds = 0", /agent\.toml: max_concurrent_builds: Too small/],
+  ["max_concurrent_builds = -1", /agent\.toml: max_concurrent_builds: Too small/],
+  ["max_concurrent_snapshots = 1001", /agent\.toml: max_concurrent_snapshots: Too big/],
   ["max_concurent_builds = 3", /Unrecognized key: "max_concurent_builds"/],
   ["[libvirt]\nvirt_type = 'xen'", /libvirt: virt_type: Invalid option/],
   ["a = 1\nb = ", /agent\.toml, line 2: /],

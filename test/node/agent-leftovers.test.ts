@@ -7,7 +7,17 @@ import { DeletedGuests } from "../../agent/deleted-guests.ts";
 import { DriverError } from "../../agent/drivers/driver.ts";
 import { checkHost } from "../../agent/host-check.ts";
 import { Journal } from "../../agent/journal.ts";
-import { call, NO_SNAPSHOTS, OTHER, recordingLog, SERVER, SIGNER, temporaryDir, until } from "./agent-support.ts";
+import {
+  call,
+  NO_PROGRESS,
+  NO_SNAPSHOTS,
+  OTHER,
+  recordingLog,
+  SERVER,
+  SIGNER,
+  temporaryDir,
+  until,
+} from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let driver: TinyDriver;
@@ -22,7 +32,7 @@ beforeEach(() => {
   clock = 1_000_000;
   journal = new Journal(join(temporaryDir(), "journal.db"), SIGNER);
   const host = { openConsole: async () => undefined, cacheImage: async () => true, snapshots: NO_SNAPSHOTS };
-  calls = new Calls({ driver, journal, log: logged.log, maxBuilds: 10, ...host });
+  calls = new Calls({ driver, journal, log: logged.log, maxBuilds: 10, progress: NO_PROGRESS, ...host });
   return () => journal.close();
 });
 

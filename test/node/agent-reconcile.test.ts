@@ -7,7 +7,18 @@ import { every } from "../../agent/periodic.ts";
 import { Reconcile, type ReconcileOptions } from "../../agent/reconcile.ts";
 import { ResourceTracker } from "../../agent/resource-tracker.ts";
 import type { FromAgent } from "../../functions/protocol/frames.ts";
-import { call, gate, NO_SNAPSHOTS, OTHER, recordingLog, SERVER, SIGNER, temporaryDir, until } from "./agent-support.ts";
+import {
+  call,
+  gate,
+  NO_PROGRESS,
+  NO_SNAPSHOTS,
+  OTHER,
+  recordingLog,
+  SERVER,
+  SIGNER,
+  temporaryDir,
+  until,
+} from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let driver: TinyDriver;
@@ -26,7 +37,8 @@ beforeEach(() => {
   const { log } = recordingLog();
   journal = new Journal(join(temporaryDir(), "journal.db"), SIGNER);
   const host = { openConsole: async () => undefined, cacheImage: async () => true, snapshots: NO_SNAPSHOTS };
-  calls = new Calls({ driver, journal, log, maxBuilds: 10, ...host });
+  const progress = NO_PROGRESS;
+  calls = new Calls({ driver, journal, log, maxBuilds: 10, progress, ...host });
   const send = (frame: FromAgent) => {
     if (up) sent.push(frame);
     return up;

@@ -6,7 +6,18 @@ import { DriverError } from "../../agent/drivers/driver.ts";
 import { Journal } from "../../agent/journal.ts";
 import { Resume } from "../../agent/resume.ts";
 import type { PowerState } from "../../functions/protocol/guest.ts";
-import { call, gate, NO_SNAPSHOTS, OTHER, recordingLog, SERVER, SIGNER, temporaryDir, until } from "./agent-support.ts";
+import {
+  call,
+  gate,
+  NO_PROGRESS,
+  NO_SNAPSHOTS,
+  OTHER,
+  recordingLog,
+  SERVER,
+  SIGNER,
+  temporaryDir,
+  until,
+} from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let dir: string;
@@ -23,7 +34,7 @@ function agent(enabled = true) {
   const journal = new Journal(join(dir, "journal.db"), SIGNER);
   const { log } = logged;
   const host = { openConsole: async () => undefined, cacheImage: async () => true, snapshots: NO_SNAPSHOTS };
-  const calls = new Calls({ driver, journal, log, maxBuilds: 10, ...host });
+  const calls = new Calls({ driver, journal, log, maxBuilds: 10, progress: NO_PROGRESS, ...host });
   const resume = new Resume({ driver, journal, calls, log, enabled });
   const told: [string, string?][] = [];
   const close = () => {

@@ -81,9 +81,10 @@ beforeEach(async () => {
   return () => edge.stop();
 });
 
-async function start(): Promise<Snapshots> {
+async function start(maxSnapshots = 5): Promise<Snapshots> {
   const identity = { edge: edge.url, assertion: async () => "signed" };
-  const snapshots = new Snapshots({ dir, driver, identity, log: logged.log, retry: { baseMs: 1, capMs: 5 } });
+  const retry = { baseMs: 1, capMs: 5 };
+  const snapshots = new Snapshots({ dir, driver, identity, log: logged.log, retry, maxSnapshots });
   await snapshots.init();
   return snapshots;
 }

@@ -67,6 +67,9 @@ export const NO_SNAPSHOTS = {
   forget: async () => undefined,
 };
 
+/** For tests that nobody follows. */
+export const NO_PROGRESS = { during: <T>(_call: string, work: () => Promise<T>) => work() };
+
 /** A promise that the test settles. */
 export function gate(): { open(): void; opened: Promise<void> } {
   const { promise, resolve } = Promise.withResolvers<void>();

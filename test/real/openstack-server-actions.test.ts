@@ -135,6 +135,7 @@ describe.skipIf(clientsMissing())("openstack server", { timeout: CLIENT_TIMEOUT_
       const event = await os.json`server event show ${name} ${long["Request ID"]}`;
       expect(event).toMatchObject({ action: "create", message: null, request_id: long["Request ID"] });
       expect(event.events).toEqual([
+        expect.objectContaining({ event: "conductor_schedule_and_build_instances", result: "Success" }),
         expect.objectContaining({ event: "compute__do_build_and_run_instance", result: "Success", traceback: null }),
       ]);
       expect(await os.fails`server event show ${name} req-no`).toContain("(HTTP 404)");

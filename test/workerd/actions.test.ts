@@ -3,6 +3,7 @@ import { env } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Order } from "../../functions/conductor/order.ts";
 import type { Action, VmState } from "../../functions/conductor/state.ts";
+import type { Outcome } from "../../functions/protocol/frames.ts";
 import type { Method } from "../../functions/protocol/methods.ts";
 import { ScriptedAgent, until } from "./scripted-agent.ts";
 import { ADMIN, MEMBER, specOf } from "./specs.ts";
@@ -24,8 +25,8 @@ const server = (uuid: string) => env.SERVER.getByName(uuid);
 const show = (uuid: string) => server(uuid).show(actor());
 const usage = () => env.PROJECT.getByName(project).usage();
 
-async function create(): Promise<string> {
-  const spec = specOf({ project_id: project, requested_host: agent.host });
+async function create(change: Parameters<typeof specOf>[0] = {}): Promise<string> {
+  const spec = specOf({ project_id: project, requested_host: agent.host, ...change });
   const reserved = await env.PROJECT.getByName(project).reserve([spec], 1);
   if (!reserved.ok) throw new Error("over quota");
   await server(spec.uuid).create(actor("req-create"), spec, reserved.value.until);
@@ -49,6 +50,23 @@ const refuse = (method: Method) => {
   const obey = agent.answer;
   agent.answer = (call) =>
     call.method === method ? { ok: false, error: { code: "Unexpected", message: "no" } } : obey(call);
+};
+
+/** As little as may be told of a guest that runs. */
+const RUNNING = {
+  state: "running",
+  driver: "scripted",
+  hypervisor: null,
+  hypervisor_os: null,
+  uptime: null,
+  config_drive: null,
+  num_cpus: null,
+  num_nics: null,
+  num_disks: null,
+  cpu_details: [],
+  nic_details: [],
+  disk_details: [],
+  memory_details: { maximum: null, used: null },
 };
 
 /** How to come to where each may begin; and what it asks of the host, and where it ends. */
@@ -83,12 +101,55 @@ describe.each(GUEST_ACTIONS)("%s", (action, before, method, ends, power_state, f
     for (const each of before) await act(uuid, each);
     const was = (await show(uuid))?.vm_state;
     refuse(method);
-    const broken = ["rescue", "unrescue", "rebuild"].includes(action);
+    const broken = ["suspend", "resume", "rescue", "unrescue", "rebuild"].includes(action);
     expect(await act(uuid, action)).toMatchObject({ vm_state: broken ? "error" : was });
     const done = await server(uuid).action(actor(), `req-${action}`);
     expect(done?.action.message).toBe("Error");
     expect(done?.events).toMatchObject([{ result: "Error", details: expect.stringContaining("no") }]);
   });
+});
+
+it.each<[string, Outcome, VmState]>([
+  ["goes on", { ok: true, value: RUNNING }, "active"],
+  ["has stopped", { ok: false, error: { code: "InstanceInvalidState", message: "it is off" } }, "error"],
+  ["is gone", { ok: false, error: { code: "InstanceNotFound", message: "no such guest" } }, "error"],
+  ["cannot be asked", { ok: false, error: { code: "HypervisorUnavailable", message: "later" } }, "suspended"],
+])("a reboot that fails and whose guest %s leaves the server as Nova does", async (_, diagnostics, ends) => {
+  const uuid = await create();
+  await act(uuid, "suspend");
+  refuse("reboot");
+  const obey = agent.answer;
+  agent.answer = (call) => (call.method === "get_diagnostics" ? diagnostics : obey(call));
+  expect(await act(uuid, "reboot_hard")).toMatchObject({ vm_state: ends, fault: { message: "Unexpected: no" } });
+});
+
+it("shows what its host does on the way", async () => {
+  const uuid = await create();
+  const seen: (string | null | undefined)[] = [];
+  const obey = agent.answer;
+  agent.answer = (call) => {
+    void show(uuid).then((record) => {
+      seen.push(record?.task_state);
+      agent.send({ t: "result", call: call.id, outcome: obey(call) ?? { ok: true, value: {} } });
+    });
+    return null;
+  };
+  await act(uuid, "reboot_soft", { memo: { reboot: "SOFT" } });
+  await act(uuid, "reboot_hard", { memo: { reboot: "HARD" } });
+  await act(uuid, "rebuild");
+  expect(seen).toEqual(["reboot_started", "reboot_started_hard", "rebuild_spawning"]);
+});
+
+it.each([
+  ["5", 5],
+  [" 120 ", 120],
+  ["99999", 3600],
+  ["soon", 60],
+  ["-1", 60],
+])("an image that says %j for os_shutdown_timeout gives its guest %i s to shut down", async (told, timeout) => {
+  const uuid = await create({ image_properties: { os_shutdown_timeout: told } });
+  await act(uuid, "stop");
+  expect(agent.calls.at(-1)).toMatchObject({ method: "power_off", params: { timeout } });
 });
 
 it("a server that was stopped is stopped again after a rebuild, and was not started", async () => {

@@ -36,8 +36,8 @@ const refuse = (agent: ScriptedAgent | undefined, code: CallErrorCode) => {
   agent.answer = (call) => (call.method === "spawn" ? { ok: false, error: { code, message: "not here" } } : obey(call));
 };
 
-async function create(): Promise<string> {
-  const spec = specOf({ project_id: project });
+async function create(change: Parameters<typeof specOf>[0] = {}): Promise<string> {
+  const spec = specOf({ project_id: project, ...change });
   const reserved = await env.PROJECT.getByName(project).reserve([spec], 1);
   if (!reserved.ok) throw new Error("over quota");
   await env.SERVER.getByName(spec.uuid).create(actor(), spec, reserved.value.until);
@@ -62,16 +62,107 @@ it("goes on to the alternates, and leaves nothing where it failed", async () => 
 
 it("gives up when there is none left, and says so", async () => {
   for (const agent of agents) refuse(agent, "Unexpected");
-  const server = await built(await create());
-  expect(server).toMatchObject({ vm_state: "error", host: null });
-  expect(server?.fault?.message).toContain("Exceeded maximum number of retries.");
+  const uuid = await create();
+  const message =
+    `Exceeded maximum number of retries. Exceeded max scheduling attempts 3 for instance ${uuid}. ` +
+    "Last exception: not here";
+  expect(await built(uuid)).toMatchObject({ vm_state: "error", host: null, fault: { code: 500, message } });
   for (const agent of agents) await until(async () => (await used(agent)) === 0, "the claim is free");
 });
 
 it.each(["BuildAbortException", "ImageUnacceptable"] as const)("%s ends it at once", async (code) => {
   refuse(agents[0], code);
-  expect(await built(await create())).toMatchObject({ vm_state: "error", fault: { message: `${code}: not here` } });
+  const uuid = await create();
+  expect(await built(uuid)).toMatchObject({
+    vm_state: "error",
+    fault: {
+      code: 500,
+      message: `Build of instance ${uuid} aborted: not here`,
+      details: `${agents[0]?.host}: ${code}: not here`,
+    },
+  });
   expect(agents[1]?.calls).toEqual([]);
+});
+
+it("says that all were tried when there were fewer than it may try", async () => {
+  agents.pop()?.unlink();
+  for (const agent of agents) refuse(agent, "Unexpected");
+  const uuid = await create();
+  const why = `Exhausted all hosts available for retrying build failures for instance ${uuid}.`;
+  const fault = { code: 500, message: `Exceeded maximum number of retries. ${why}` };
+  expect(await built(uuid)).toMatchObject({ vm_state: "error", fault });
+});
+
+it("tries no other than a host that was forced", async () => {
+  refuse(agents[0], "Unexpected");
+  const server = await built(await create({ requested_host: agents[0]?.host ?? null }));
+  expect(server).toMatchObject({ vm_state: "error", fault: { message: "Unexpected: not here" } });
+  expect(agents[1]?.calls).toEqual([]);
+});
+
+it("records an event for the choice, and one for each host that tried", async () => {
+  refuse(agents[0], "Unexpected");
+  const uuid = await create();
+  await built(uuid);
+  const { action, events } = (await env.SERVER.getByName(uuid).action(actor(), ADMIN.request_id)) ?? {};
+  expect(action?.message).toBeNull();
+  const build = "compute__do_build_and_run_instance";
+  expect(events).toMatchObject([
+    { event: "conductor_schedule_and_build_instances", result: "Success", details: expect.stringContaining("chosen") },
+    { event: build, result: "Error", host: agents[0]?.host, details: "Unexpected: not here" },
+    { event: build, result: "Success", host: agents[1]?.host, details: null },
+  ]);
+});
+
+describe("for the weigher", () => {
+  const failed = async (agent: ScriptedAgent | undefined) =>
+    agent && (await env.HOST.getByName(agent.host).state())?.failed_builds;
+
+  it("each build that failed counts, whoever's fault it was, and one that did not ends the count", async () => {
+    const [first] = agents;
+    if (!first) throw new Error("no agent");
+    const obey = first.answer;
+    const forced = { requested_host: first.host };
+    for (const code of ["Unexpected", "BuildAbortException", "ImageUnacceptable"] as const) {
+      refuse(first, code);
+      await built(await create(forced));
+      first.answer = obey;
+    }
+    expect(await failed(first)).toBe(3);
+    await built(await create(forced));
+    expect(await failed(first)).toBe(0);
+  });
+
+  it("a group that forbids the host is no failure of it", async () => {
+    const [first] = agents;
+    if (!first) throw new Error("no agent");
+    const server_group = crypto.randomUUID();
+    const group = { id: server_group, name: "g", max_server_per_host: null, user_id: "u" };
+    await env.PROJECT.getByName(project).createGroup({ ...group, policy: "anti-affinity" });
+    const there = { server_group, requested_host: first.host };
+    expect(await built(await create(there))).toMatchObject({ vm_state: "active" });
+    // A host that is forced is not asked whether the group lets it through: the check after the claim is.
+    const refused = await built(await create(there));
+    expect(refused).toMatchObject({ vm_state: "error", host: null });
+    expect(refused?.fault?.message).toBe("No valid host was found. There are not enough hosts available.");
+    expect(await failed(first)).toBe(0);
+    await until(async () => (await used(first)) === 1, "the claim is free");
+  });
+
+  it("a build that was deleted is none", async () => {
+    const [first] = agents;
+    if (!first) throw new Error("no agent");
+    const obey = first.answer;
+    first.answer = (call) => (call.method === "spawn" ? null : obey(call));
+    const uuid = await create({ requested_host: first.host });
+    const spawn = await until(() => first.calls.find(({ method }) => method === "spawn"), "it is being built");
+    await env.SERVER.getByName(uuid).remove(actor());
+    await until(async () => (await show(uuid)) === null, "it is gone");
+    const error = { code: "BuildAbortException", message: "the server is being deleted" } as const;
+    first.send({ t: "result", call: spawn.id, outcome: { ok: false, error } });
+    await until(() => first.acks.includes(spawn.id), "the answer came");
+    expect(await failed(first)).toBe(0);
+  });
 });
 
 describe("cut off while it goes on", () => {

@@ -101,6 +101,7 @@ async function changed(
   return {
     change: {
       image: image.ref,
+      progress: 0,
       image_properties: schedulingProperties(image.properties),
       ...key,
       ...(asked.name === undefined ? {} : { display_name: asked.name }),
