@@ -43,7 +43,13 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const journal = new Journal(join(options.stateDir, "journal.db"));
   const { stateDir, identity, log } = options;
   try {
-    const images = new ImageCache({ dir: makeSharedDir(stateDir, "images"), identity, log });
+    const images = new ImageCache({
+      dir: makeSharedDir(stateDir, "images"),
+      config: options.config.image_cache,
+      used: async () => (await driver.usedImages?.()) ?? new Set(),
+      identity,
+      log,
+    });
     const driver = await startDriver(options, images);
     const snapshots = new Snapshots({ dir: join(stateDir, "snapshots"), identity, driver, log });
     await snapshots.init();
@@ -92,7 +98,7 @@ function assemble(options: AgentOptions, { journal, images, driver, snapshots }:
   const link = new Link({
     identity,
     hello: () => reconcile.hello(),
-    onCall: (call) => calls.handle(call),
+    onCall: (call) => images.during(() => calls.handle(call)),
     onAck: (call) => calls.ack(call),
     onWelcome: () => reconcile.linked(),
     log,
@@ -108,6 +114,12 @@ function assemble(options: AgentOptions, { journal, images, driver, snapshots }:
       name: "update_resources",
       intervalMs: config.update_resources_interval * 1000,
       run: () => reconcile.updateResources(),
+      log,
+    }),
+    every({
+      name: "image_cache_manager",
+      intervalMs: config.image_cache.manager_interval * 1000,
+      run: () => images.prune(),
       log,
     }),
     every({ name: "prune_snapshots", intervalMs: PRUNE_SNAPSHOTS_MS, run: () => snapshots.prune(), log }),
