@@ -234,11 +234,7 @@ export class LibvirtDriver implements Driver {
   }
 
   async usedImages(): Promise<ReadonlySet<string>> {
-    try {
-      return await usedImages(await this.#libvirt(), join(this.#ctx.stateDir, INSTANCES));
-    } catch (error) {
-      throw this.#failure("used_images", error);
-    }
+    return usedImages(await this.#libvirt(), join(this.#ctx.stateDir, INSTANCES));
   }
 
   getVncConsole(uuid: string): Promise<VncAddress> {
