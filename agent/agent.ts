@@ -51,7 +51,13 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   let driver: Driver | undefined;
   try {
     const measuring = new Measuring(await loadMonitors(options.config), log);
-    const images = new ImageCache({ dir: makeSharedDir(stateDir, "images"), identity, log });
+    const images = new ImageCache({
+      dir: makeSharedDir(stateDir, "images"),
+      config: options.config.image_cache,
+      used: async () => (await driver?.usedImages?.()) ?? new Set(),
+      identity,
+      log,
+    });
     driver = await startDriver(options, images);
     const maxSnapshots = options.config.max_concurrent_snapshots;
     const snapshots = new Snapshots({ dir: join(stateDir, "snapshots"), identity, driver, log, maxSnapshots });
@@ -116,7 +122,7 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
   const link = new Link({
     identity,
     hello: () => reconcile.hello(),
-    onCall: (call) => calls.handle(call),
+    onCall: (call) => images.during(() => calls.handle(call)),
     onAck: (call) => calls.ack(call),
     onDeleted: (guests) => deleted.told(guests),
     onWelcome: () => reconcile.linked(),
@@ -126,7 +132,7 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
   const { ended: resumed } = await resume.begin(
     (uuid, fault) => void reconcile.resumed(uuid, fault).catch(() => undefined),
   );
-  const stopTasks = startTasks({ config, reconcile, tracker, deleted, snapshots, journal, log });
+  const stopTasks = startTasks({ config, reconcile, tracker, deleted, images, snapshots, journal, log });
   void link.run();
 
   const stop = async () => {

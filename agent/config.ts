@@ -34,6 +34,17 @@ const libvirt = z.strictObject({
   wait_soft_reboot_seconds: z.number().min(0).max(3600).default(120),
 });
 
+/** nova/conf/imagecache.py. There are no resized bases, so what Nova says of them is not here. */
+const imageCache = z.strictObject({
+  /** Between two looks for images to remove. */
+  manager_interval: interval(2400),
+  remove_unused_base_images: z.boolean().default(true),
+  /** How long nothing may have used an image before it is removed, seconds. */
+  remove_unused_original_minimum_age_seconds: z.number().min(0).max(MAX_INTERVAL_S).default(86_400),
+  /** Images that are fetched ahead at a time; builds never wait for those. In Nova: hosts that fetch at a time. */
+  precache_concurrency: z.int().min(1).max(1000).default(1),
+});
+
 /** The fake hypervisor's size: MiB, GiB. */
 const fake = z.strictObject({
   vcpus: z.int().min(1).max(1_000_000).default(16),
@@ -73,6 +84,7 @@ const schema = z.strictObject({
   /** Whether guests that ran are started after the host was; else their servers become stopped. */
   resume_guests_state_on_host_boot: z.boolean().default(false),
   workarounds: workarounds.prefault({}),
+  image_cache: imageCache.prefault({}),
   libvirt: libvirt.prefault({}),
   fake: fake.prefault({}),
 });

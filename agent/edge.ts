@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { Failure } from "./failure.ts";
 
 /** How far the clocks may differ before an assertion, which lives 60 s, is refused. */
-const MAX_SKEW_MS = 60_000;
+export const MAX_SKEW_MS = 60_000;
 const MAX_FAULT_CHARS = 300;
 
 /**

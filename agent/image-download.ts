@@ -1,5 +1,6 @@
 /** Brings one image's bytes from the edge into an open file, and believes none of them. */
 import { createHash, type Hash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ImageRef } from "../functions/protocol/methods.ts";
@@ -109,4 +110,15 @@ function refused(ref: ImageRef, status: number): Error {
 
 function unacceptable(ref: ImageRef, what: string): DriverError {
   return new DriverError("ImageUnacceptable", `image ${ref.id} ${what}`);
+}
+
+/** The hash of a file, in hex. Rejects with the signal's reason. */
+export async function sha512Of(path: string, signal: AbortSignal): Promise<string> {
+  const hash = createHash("sha512");
+  try {
+    for await (const chunk of createReadStream(path, { signal, highWaterMark: 1 << 20 })) hash.update(chunk);
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error;
+  }
+  return hash.digest("hex");
 }

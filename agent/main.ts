@@ -3,6 +3,8 @@
 import { hostname } from "node:os";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { type RunningAgent, startAgent } from "./agent.ts";
+import { checkHost } from "./check/check.ts";
+import { isReady, json, readable } from "./check/finding.ts";
 import { type AgentConfig, loadConfig, VIRT_TYPES } from "./config.ts";
 import { DriverError } from "./drivers/driver.ts";
 import { DRIVERS, loadDriver } from "./drivers/load.ts";
@@ -28,6 +30,8 @@ type RunFlags = {
   fakeMemoryMb?: number;
   fakeDiskGb?: number;
 };
+
+type CheckFlags = RunFlags & { edge?: string; json?: true };
 
 const log = createLog(process.stderr);
 // When whoever reads the log has gone, the guests' agent goes on.
@@ -58,6 +62,19 @@ async function runAgent(flags: RunFlags): Promise<void> {
     version,
     log,
   });
+}
+
+async function runCheck(flags: CheckFlags): Promise<void> {
+  const { state: stateDir, config, driver, edge } = flags;
+  const findings = await checkHost({
+    stateDir,
+    driver,
+    withFlags: (read) => withFlags(read, flags),
+    ...(config === undefined ? {} : { config }),
+    ...(edge === undefined ? {} : { edge }),
+  });
+  process.stdout.write(flags.json ? json(findings) : readable(findings));
+  if (!isReady(findings)) process.exitCode = EXIT_FAILURE;
 }
 
 /** What the command line says wins over the file. */
@@ -107,25 +124,33 @@ function commandLine(): Command {
     .option("--host <name>", "the host's name at the edge", hostname())
     .addOption(state())
     .action(runEnroll);
-  program
-    .command("run")
-    .description("connect to the edge and stay connected")
-    .addOption(state())
-    .addOption(new Option("--driver <name>", "the hypervisor").choices(DRIVERS).default("libvirt"))
-    .option("--config <file>", "the agent's options, by Nova's names (default: agent.toml in --state, if it is there)")
-    .option("--connection-uri <uri>", "libvirt's connection URI (default: the config's, else qemu:///system)")
-    .addOption(
-      new Option("--virt-type <type>", "libvirt's domain type (default: the config's, else auto)").choices(VIRT_TYPES),
-    )
+  hypervisor(program.command("run").description("connect to the edge and stay connected").addOption(state()))
     .option("--fake-vcpus <n>", "the fake hypervisor's CPUs", positive)
     .option("--fake-memory-mb <n>", "the fake hypervisor's memory in MiB", positive)
     .option("--fake-disk-gb <n>", "the fake hypervisor's disk in GiB", positive)
     .action(runAgent);
+  hypervisor(
+    program.command("check").description("say whether this host is ready, and what mends it").addOption(state()),
+  )
+    .option("--edge <url>", "the edge to reach (default: the one that this host is enrolled at)")
+    .option("--json", "print what was found as JSON")
+    .action(runCheck);
   program
     .command("version")
     .description("print the agent's version")
     .action(() => void process.stdout.write(`${agentVersion()}\n`));
   return program;
+}
+
+/** Adds what names the hypervisor and its options. */
+function hypervisor(command: Command): Command {
+  return command
+    .addOption(new Option("--driver <name>", "the hypervisor").choices(DRIVERS).default("libvirt"))
+    .option("--config <file>", "the agent's options, by Nova's names (default: agent.toml in --state, if it is there)")
+    .option("--connection-uri <uri>", "libvirt's connection URI (default: the config's, else qemu:///system)")
+    .addOption(
+      new Option("--virt-type <type>", "libvirt's domain type (default: the config's, else auto)").choices(VIRT_TYPES),
+    );
 }
 
 try {

@@ -12,6 +12,7 @@
  */
 import type { AgentConfig } from "./config.ts";
 import type { DeletedGuests } from "./deleted-guests.ts";
+import type { ImageCache } from "./images.ts";
 import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { every } from "./periodic.ts";
@@ -27,18 +28,29 @@ export type TasksParts = {
   reconcile: Reconcile;
   tracker: ResourceTracker;
   deleted: DeletedGuests;
+  images: ImageCache;
   snapshots: Snapshots;
   journal: Journal;
   log: Log;
 };
 
 /** Starts them all; returns the way to stop them. */
-export function startTasks({ config, reconcile, tracker, deleted, snapshots, journal, log }: TasksParts): () => void {
+export function startTasks({
+  config,
+  reconcile,
+  tracker,
+  deleted,
+  images,
+  snapshots,
+  journal,
+  log,
+}: TasksParts): () => void {
   const tasks: [name: string, seconds: number, run: () => Promise<void> | void][] = [
     ["sync_power_states", config.sync_power_state_interval, () => reconcile.syncPowerStates()],
     ["update_resources", config.update_resources_interval, () => tracker.update()],
     ["cleanup_running_deleted_instances", config.running_deleted_instance_poll_interval, () => deleted.cleanUp()],
     ["run_pending_deletes", config.instance_delete_interval, () => deleted.deleteFiles()],
+    ["image_cache_manager", config.image_cache.manager_interval, () => images.prune()],
     ["prune_snapshots", PRUNE_SNAPSHOTS_S, () => snapshots.prune()],
     ["prune_journal", PRUNE_JOURNAL_S, () => journal.prune()],
   ];

@@ -18,7 +18,10 @@ export type Grace = { seconds: number; hurry: AbortSignal };
 export type DriverContext = {
   /** A directory that is the driver's own, and exists. */
   stateDir: string;
-  /** The local path of an image's verified, read-only bytes; downloads it once, however many ask. */
+  /**
+   * The local path of an image's verified, read-only bytes; downloads it once, however many ask. The file is named by
+   * the image's sha512, and is there until the call has ended and, after it, as long as `usedImages` names it.
+   */
   image(ref: ImageRef, signal: AbortSignal): Promise<string>;
   log(event: string, fields?: Record<string, unknown>): void;
 };
@@ -99,6 +102,11 @@ export interface Driver {
    * the caller removes what there is of the file.
    */
   snapshot(uuid: string, path: string, signal: AbortSignal): Promise<{ disk_format: ImageRef["disk_format"] }>;
+  /**
+   * The sha512 of every image on whose file a guest leans, in any state that it may be in. It may name files that are no
+   * images; without it, no guest leans on any.
+   */
+  usedImages?(): Promise<ReadonlySet<string>>;
   /** Where the guest's VNC server listens now; rejects with ConsoleNotAvailable when it has none. */
   getVncConsole(uuid: string): Promise<VncAddress>;
   /** Subscribes to changes nobody asked for; returns the way to unsubscribe. */

@@ -48,6 +48,8 @@ export function agentRoutes(): Hono<AppEnv> {
   app.use("/join-tokens", authenticated);
   resource(app, "/join-tokens", { POST: createJoinToken });
   resource(app, "/enroll", { POST: enroll });
+  // What a host asks to know whether its key is accepted.
+  resource(app, "/whoami", { GET: async (c) => c.json({ host: await hostOf(c) }) });
   resource(app, "/link", { GET: link });
   resource(app, "/console/:console", { GET: joinConsole });
   resource(app, "/images/:id", { GET: image });

@@ -1,21 +1,30 @@
 import { createHash, randomBytes } from "node:crypto";
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { ImageCache } from "../../agent/images.ts";
+import { parseConfig } from "../../agent/config.ts";
+import { ImageCache, type ImageCacheOptions } from "../../agent/images.ts";
 import type { ImageRef } from "../../functions/protocol/methods.ts";
 import { ScriptedEdge } from "./agent-scripted-edge.ts";
-import { recordingLog, temporaryDir, until } from "./agent-support.ts";
+import { gate, recordingLog, temporaryDir, until } from "./agent-support.ts";
 
 const BYTES = randomBytes(300_000);
 const REF: ImageRef = {
   id: "33333333-3333-4333-8333-333333333333",
-  disk_format: "qcow2",
+  disk_format: "raw",
   size: BYTES.length,
   sha512: createHash("sha512").update(BYTES).digest("hex"),
 };
 const NEVER = new AbortController().signal;
+
+/** The raw image that `bytes` are, with an id of its own. */
+const refOf = (bytes: Buffer, n: number): ImageRef => ({
+  id: `33333333-3333-4333-8333-00000000000${n}`,
+  disk_format: "raw",
+  size: bytes.length,
+  sha512: createHash("sha512").update(bytes).digest("hex"),
+});
 
 let edge: ScriptedEdge;
 let dir: string;
@@ -26,9 +35,11 @@ beforeEach(async () => {
   return () => edge.stop();
 });
 
-function cache(): ImageCache {
+function cache(over: Partial<ImageCacheOptions> = {}): ImageCache {
   const identity = { edge: edge.url, assertion: async () => "signed" };
-  return new ImageCache({ dir, identity, log: recordingLog().log, retry: { baseMs: 1 } });
+  const config = parseConfig("").image_cache;
+  const { log } = recordingLog();
+  return new ImageCache({ dir, config, used: async () => new Set(), identity, log, retry: { baseMs: 1 }, ...over });
 }
 
 describe("an image", () => {
@@ -152,13 +163,29 @@ describe("an image that is fetched ahead", () => {
   it("and cannot be had is told in the log, and tried anew when it is asked for again", async () => {
     edge.image = (_id, response) => void response.writeHead(404).end();
     const { log, events } = recordingLog();
-    const identity = { edge: edge.url, assertion: async () => "signed" };
-    const images = new ImageCache({ dir, identity, log, retry: { baseMs: 1 } });
+    const images = cache({ log });
     for (let tries = 1; tries <= 2; tries++) {
       expect(await images.prefetch(REF)).toBe(false);
       await until(() => events().filter((it) => it === "image.prefetch_failed").length === tries, "the failure");
     }
     expect(edge.imageRequests).toHaveLength(2);
+  });
+
+  it("waits its turn behind another that is fetched ahead, and no build does", async () => {
+    const bytes = new Map([BYTES, randomBytes(2000), randomBytes(3000)].map((it, i) => [refOf(it, i).id, it]));
+    const [slow, waiting, built] = [...bytes.values()].map(refOf) as [ImageRef, ImageRef, ImageRef];
+    const first = gate();
+    edge.image = async (id, response) => {
+      if (id === slow.id) await first.opened;
+      response.writeHead(200).end(bytes.get(id));
+    };
+    const images = cache();
+    for (const ref of [slow, waiting]) expect(await images.prefetch(ref)).toBe(false);
+    await images.get(built, NEVER);
+    expect(edge.imageRequests).toEqual([slow.id, built.id]);
+    first.open();
+    await until(() => readdirSync(dir).includes(waiting.sha512), "the second");
+    expect(edge.imageRequests).toEqual([slow.id, built.id, waiting.id]);
   });
 
   it("is given up when the agent stops", async () => {
@@ -180,4 +207,48 @@ it("removes what a crash left in the middle", async () => {
   writeFileSync(join(dir, `${REF.sha512}.x.part`), "half");
   cache();
   expect(readdirSync(dir)).toEqual([REF.sha512]);
+});
+
+describe("an image that is no image as it says", () => {
+  const qcow2: ImageRef = { ...REF, disk_format: "qcow2" };
+  const refused = {
+    code: "ImageUnacceptable",
+    message: `Image ${REF.id} is unacceptable: it is not qcow2, as its disk format says`,
+  };
+
+  it("is refused with a sentence for a person, and leaves nothing", async () => {
+    await expect(cache().get(qcow2, NEVER)).rejects.toMatchObject(refused);
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it("is refused where its bytes are there as an image that they are", async () => {
+    const images = cache();
+    const path = await images.get(REF, NEVER);
+    for (const each of [images, cache()]) await expect(each.get(qcow2, NEVER)).rejects.toMatchObject(refused);
+    expect(await images.get(REF, NEVER)).toBe(path);
+  });
+});
+
+describe("an image that is damaged on the host", () => {
+  it.each([
+    ["cut", (path: string) => truncateSync(path, 1000)],
+    ["changed", (path: string) => writeFileSync(path, Buffer.alloc(REF.size))],
+  ])("(%s) is fetched anew by the first who asks after a start", async (_what, damage) => {
+    damage(await cache().get(REF, NEVER));
+    const { log, lines } = recordingLog();
+    const path = await cache({ log }).get(REF, NEVER);
+    expect(readFileSync(path).equals(BYTES)).toBe(true);
+    expect(lines).toContainEqual({ event: "image.damaged", image: REF.id, path, used: false });
+    expect(edge.imageRequests).toHaveLength(2);
+  });
+
+  it("is reported and left alone while a guest leans on it", async () => {
+    const path = await cache().get(REF, NEVER);
+    writeFileSync(path, Buffer.alloc(REF.size));
+    const { log, lines } = recordingLog();
+    const asked = cache({ log, used: async () => new Set([REF.sha512]) }).get(REF, NEVER);
+    await expect(asked).rejects.toMatchObject({ code: "Unexpected", message: expect.stringContaining("is damaged") });
+    expect(lines).toContainEqual({ event: "image.damaged", image: REF.id, path, used: true });
+    expect(readFileSync(path).equals(Buffer.alloc(REF.size))).toBe(true);
+  });
 });

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import type { GuestInfo } from "../../agent/drivers/driver.ts";
@@ -259,7 +259,7 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
         await image(libvirtd.root, "data.qcow2", ["-f", "qcow2", "-o", `data_file=${secret}.d`, "PATH", "1M"]),
         "data file",
       ],
-      [secret, "could not read"],
+      [secret, "not qcow2"],
     ] as const;
     for (const [path, why] of hostile) {
       base = path;
@@ -270,16 +270,36 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
     }
   });
 
-  it("takes a raw image for raw, whatever its first bytes say", { timeout: TIMEOUT_MS }, async () => {
+  it("refuses a raw image that another would take for qcow2", { timeout: TIMEOUT_MS }, async () => {
     const secret = join(libvirtd.root, "secret");
     await writeFile(secret, Buffer.alloc(1 << 20, "secret"));
     base = await image(libvirtd.root, "polyglot.raw", ["-f", "qcow2", "-F", "raw", "-b", secret, "PATH"]);
-    await driver.spawn(uuid, spec("raw"), goOn);
-    const xml = await libvirtd.virsh("dumpxml", "instance-00000001");
-    expect(xml).toContain(base);
-    expect(xml).not.toContain(secret);
-    const sectors = Math.ceil((await stat(base)).size / 512);
-    expect(await backing(join(folder(), "disk"))).toMatchObject({ "virtual-size": sectors * 512 });
+    const refused = driver.spawn(uuid, spec("raw"), goOn);
+    await expect(refused).rejects.toMatchObject({
+      code: "ImageUnacceptable",
+      message: expect.stringContaining("not raw"),
+    });
+    expect(await driver.getInfo(uuid)).toBeNull();
+  });
+
+  it("names the images that its guests lean on, as they run and as they would start", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const small = await image(libvirtd.root, "small.qcow2", ["-f", "qcow2", "PATH", "1M"]);
+    base = small;
+    await driver.spawn(uuid, spec("qcow2"), goOn);
+    expect(await driver.usedImages()).toContain("small.qcow2");
+    await driver.powerOff(uuid);
+    expect(await driver.usedImages()).toContain("small.qcow2");
+    base = GRUB_ISO;
+    await driver.rescue(uuid, { image: spec("iso").image, spec: null }, goOn);
+    expect([...(await driver.usedImages())]).toEqual(expect.arrayContaining(["small.qcow2", basename(GRUB_ISO)]));
+    await driver.powerOff(uuid);
+    expect([...(await driver.usedImages())]).toEqual(expect.arrayContaining(["small.qcow2", basename(GRUB_ISO)]));
+    await driver.unrescue(uuid);
+    expect(await driver.usedImages()).not.toContain(basename(GRUB_ISO));
+    await driver.destroy(uuid);
+    expect((await driver.usedImages()).size).toBe(0);
   });
 
   it("gives up a build when told, and destroys what there is of it", { timeout: TIMEOUT_MS }, async () => {

@@ -212,6 +212,12 @@ export class FakeDriver implements Driver {
     return this.#change(uuid, "resume", (guest) => this.#become(going(guest, Date.now())));
   }
 
+  /** A guest's disk is its image. */
+  async usedImages(): Promise<ReadonlySet<string>> {
+    const images = this.#store.all().flatMap(({ spec, rescue }) => [spec.image, ...(rescue ? [rescue] : [])]);
+    return new Set(images.map(({ sha512 }) => sha512));
+  }
+
   snapshot(uuid: string, path: string, signal: AbortSignal): ReturnType<Driver["snapshot"]> {
     const image = (ref: ImageRef) => this.#ctx.image(ref, signal);
     return this.#turns.run(uuid, async () => copyDisk(this.#allowed(uuid, "snapshot").spec, path, image));

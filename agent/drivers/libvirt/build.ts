@@ -51,7 +51,7 @@ export async function rebuild(
   const found = await lookupOurs(libvirt, place);
   const basePath = await place.image(spec.image);
   // Refused while the guest still has its disk, if it is to be.
-  await diskBytes({ spec, basePath }, signal);
+  await diskBytes({ spec, basePath });
   if (found) await stop(libvirt, found);
   const domain = await define(libvirt, place, { spec, basePath }, signal);
   signal.throwIfAborted();

@@ -3,10 +3,10 @@
  * file" would otherwise show the guest any file of the host (CVE-2008-2004, CVE-2024-32498).
  */
 import { execFile } from "node:child_process";
-import { chmod, mkdir, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import type { GuestSpec, ImageRef } from "../../../functions/protocol/methods.ts";
+import { virtualSizeOf } from "../../image-inspect/inspect.ts";
 import { DriverError } from "../driver.ts";
 import type { GuestDisk } from "./domain-xml.ts";
 import { INSTALL } from "./endpoint.ts";
@@ -16,14 +16,6 @@ const LIMITS = ["--cpu=30", `--as=${1 << 30}`];
 const TIMEOUT_MS = 60_000;
 const OUTPUT_MAX_BYTES = 1 << 20;
 const GIB = 2 ** 30;
-
-const qcow2Info = z.object({
-  format: z.literal("qcow2"),
-  "virtual-size": z.int().min(0),
-  "backing-filename": z.unknown().optional(),
-  "full-backing-filename": z.unknown().optional(),
-  "format-specific": z.object({ data: z.object({ "data-file": z.unknown().optional() }) }),
-});
 
 type Limits = { prlimit: string[]; timeout: number };
 const QUICK: Limits = { prlimit: LIMITS, timeout: TIMEOUT_MS };
@@ -48,21 +40,6 @@ function qemuImg(args: string[], signal: AbortSignal, { prlimit, timeout } = QUI
   });
 }
 
-/** The virtual size of a qcow2 image in bytes; rejects with ImageUnacceptable when it leans on another file. */
-export async function inspectQcow2(path: string, signal: AbortSignal): Promise<number> {
-  const output = await qemuImg(["info", "-f", "qcow2", "--output=json", path], signal);
-  const info = qcow2Info.safeParse(JSON.parse(output));
-  if (!info.success) throw new DriverError("ImageUnacceptable", "the image is not a readable qcow2 file");
-  const { "format-specific": specific, ...rest } = info.data;
-  if (rest["backing-filename"] !== undefined || rest["full-backing-filename"] !== undefined) {
-    throw new DriverError("ImageUnacceptable", "the image has a backing file");
-  }
-  if (specific.data["data-file"] !== undefined) {
-    throw new DriverError("ImageUnacceptable", "the image has a data file");
-  }
-  return rest["virtual-size"];
-}
-
 /** Copies a qcow2 disk with all that lies under it into one compressed qcow2 file. Rejects with the signal's reason. */
 export async function compress(disk: string, path: string, signal: AbortSignal): Promise<void> {
   try {
@@ -74,25 +51,24 @@ export async function compress(disk: string, path: string, signal: AbortSignal):
   }
 }
 
-async function virtualSize(path: string, format: "raw" | "qcow2", signal: AbortSignal): Promise<number> {
-  return format === "qcow2" ? inspectQcow2(path, signal) : (await stat(path)).size;
-}
-
 export type DiskOrder = { folder: string; spec: GuestSpec; basePath: string; mode: number };
 
 /**
  * The size of the guest's own disk in bytes: its flavor's, or its image's where the flavor says none. Rejects with
  * ImageUnacceptable, or with BuildAbortException when the image does not fit into the flavor's.
  */
-export async function diskBytes({ spec, basePath }: Pick<DiskOrder, "spec" | "basePath">, signal: AbortSignal) {
-  const format = spec.image.disk_format;
+export async function diskBytes({ spec, basePath }: Pick<DiskOrder, "spec" | "basePath">): Promise<number> {
   const asked = spec.disk_gb * GIB;
-  if (format === "iso") return asked;
-  const virtual = await virtualSize(basePath, format, signal);
-  if (asked > 0 && virtual > asked) {
-    throw new DriverError("BuildAbortException", `Flavor's disk of ${spec.disk_gb} GiB is too small for the image.`);
-  }
+  const virtual = await virtualSizeOf(basePath, spec.image);
+  if (spec.image.disk_format === "iso") return asked;
+  if (asked > 0 && virtual > asked) throw tooSmall(asked, virtual);
   return Math.max(asked, virtual);
+}
+
+/** nova: FlavorDiskSmallerThanImage. */
+function tooSmall(flavor: number, image: number): DriverError {
+  const sizes = `Flavor disk is ${flavor} bytes, image is ${image} bytes.`;
+  return new DriverError("BuildAbortException", `Flavor's disk is too small for requested image. ${sizes}`);
 }
 
 /**
@@ -102,7 +78,7 @@ export async function diskBytes({ spec, basePath }: Pick<DiskOrder, "spec" | "ba
 export async function buildDisks(order: DiskOrder, signal: AbortSignal): Promise<GuestDisk[]> {
   const { folder, spec, basePath, mode } = order;
   const path = join(folder, "disk");
-  const size = await diskBytes(order, signal);
+  const size = await diskBytes(order);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   await chmod(folder, mode);
@@ -120,8 +96,8 @@ export async function buildRescueDisk(
   signal: AbortSignal,
 ): Promise<GuestDisk> {
   const format = image.disk_format;
+  const size = await virtualSizeOf(basePath, image);
   if (format === "iso") return { kind: "cdrom", path: basePath };
-  const size = await virtualSize(basePath, format, signal);
   return overlay({ path, basePath, format, size }, signal);
 }
 

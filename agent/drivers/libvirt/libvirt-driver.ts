@@ -38,6 +38,7 @@ import { INSTANCES, kvmUsable, prepareFolders, shareBase } from "./reach.ts";
 import { endRescue, rescue } from "./rescue.ts";
 import { askToShutDown } from "./shutdown.ts";
 import { snapshotDisk } from "./snapshot.ts";
+import { usedImages } from "./used-images.ts";
 
 export type LibvirtOptions = AgentConfig["libvirt"];
 
@@ -242,6 +243,10 @@ export class LibvirtDriver implements Driver {
     const folder = this.#folder(uuid);
     await this.#change("snapshot", uuid, (...guest) => snapshotDisk(...guest, { folder, path }, signal));
     return { disk_format: "qcow2" };
+  }
+
+  async usedImages(): Promise<ReadonlySet<string>> {
+    return usedImages(await this.#libvirt(), join(this.#ctx.stateDir, INSTANCES));
   }
 
   getVncConsole(uuid: string): Promise<VncAddress> {

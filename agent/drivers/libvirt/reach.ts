@@ -44,9 +44,14 @@ export async function prepareFolders(stateDir: string, user: QemuUser | null): P
   await checkWay(instances, user);
 }
 
+/** Whether QEMU's user may enter a folder, and those above it. */
+export function passable(folder: string, user: QemuUser): Promise<boolean> {
+  return holds(user, "x", folder);
+}
+
 /** Rejects with HypervisorUnavailable when QEMU's user cannot pass a folder or one above it. */
 async function checkWay(folder: string, user: QemuUser): Promise<void> {
-  if (!(await holds(user, "x", folder))) throw unreachable(folder);
+  if (!(await passable(folder, user))) throw unreachable(folder);
 }
 
 function unreachable(path: string): DriverError {

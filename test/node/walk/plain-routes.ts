@@ -97,6 +97,7 @@ export const PLAIN_ROUTES: Readonly<Record<string, PlainRoute>> = {
     who: "anyone",
     body: { join_token: "x", host: "x", public_key: { kty: "OKP", crv: "Ed25519", x: "A".repeat(43) } },
   },
+  "GET /agent/v1/whoami": { who: "agent" },
   "GET /agent/v1/link": { who: "agent" },
   "GET /agent/v1/console/:console": { who: "agent" },
   "GET /agent/v1/images/:id": { who: "agent" },
