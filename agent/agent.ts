@@ -105,6 +105,12 @@ function assemble(options: AgentOptions, { journal, images, driver, snapshots }:
       log,
     }),
     every({
+      name: "heal_instance_info_cache",
+      intervalMs: config.heal_instance_info_cache_interval * 1000,
+      run: () => reconcile.healInfoCache(),
+      log,
+    }),
+    every({
       name: "update_resources",
       intervalMs: config.update_resources_interval * 1000,
       run: () => reconcile.updateResources(),

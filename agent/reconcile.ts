@@ -6,12 +6,16 @@ import { hostname } from "node:os";
 import { type FromAgent, MAX_GUESTS, VERSIONS } from "../functions/protocol/frames.ts";
 import { type GuestReport, type Inventory, POWER_STATE, type PowerState } from "../functions/protocol/guest.ts";
 import type { Calls } from "./calls.ts";
-import type { Driver, GuestInfo } from "./drivers/driver.ts";
+import type { Driver, GuestInfo, GuestNetworks } from "./drivers/driver.ts";
 import { hostIp } from "./host-ip.ts";
+import { InfoCache } from "./info-cache.ts";
 import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
 
 export type Hello = Extract<FromAgent, { t: "hello" }>;
+
+/** Guests in a report that has their interfaces, far from a frame's limit. */
+const REPORTED_AT_ONCE = 1000;
 
 export type ReconcileOptions = {
   driver: Driver;
@@ -30,6 +34,7 @@ export class Reconcile {
   /** Changes since the last hello was put together, for the moment the link is up. */
   readonly #unsent = new Map<string, PowerState>();
   #known: ReadonlySet<string> = new Set();
+  readonly #networks = new InfoCache();
   #inventory = "";
 
   constructor(options: ReconcileOptions) {
@@ -81,6 +86,28 @@ export class Reconcile {
       .filter((guest) => !touched.has(guest.uuid))
       .map((guest) => this.#report(guest));
     if (guests.length > 0) this.#options.send({ t: "report", guests: this.#bounded(guests) });
+  }
+
+  /** nova: _heal_instance_info_cache. Tells the interfaces that guests have, where they are not as they were told. */
+  async healInfoCache(): Promise<void> {
+    const { driver, calls } = this.#options;
+    if (!driver.listNetworks) return;
+    const watch = calls.watch();
+    let listed: GuestNetworks[];
+    let touched: ReadonlySet<string>;
+    try {
+      listed = await driver.listNetworks();
+    } finally {
+      touched = watch.end();
+    }
+    const settled = listed.filter(({ uuid }) => !touched.has(uuid));
+    const guests = this.#networks
+      .news(settled)
+      .map(({ interfaces, ...guest }) => ({ ...this.#report(guest), interfaces }));
+    for (let i = 0; i < guests.length; i += REPORTED_AT_ONCE) {
+      if (!this.#options.send({ t: "report", guests: guests.slice(i, i + REPORTED_AT_ONCE) })) return;
+    }
+    this.#networks.told(settled);
   }
 
   /** nova: update_available_resource. Sends the inventory when it is not what the edge was told last. */

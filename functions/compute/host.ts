@@ -31,7 +31,7 @@ import { migrate, migrateExisting } from "../store/migrate.ts";
 import type { CallReply, CallRequest } from "./call.ts";
 import { Calls, type Settled } from "./calls.ts";
 import { capacity, lacking, type Resources } from "./claims.ts";
-import { HostStore, MIGRATIONS } from "./host-store.ts";
+import { type Allocation, HostStore, MIGRATIONS } from "./host-store.ts";
 import { Link, send } from "./link.ts";
 
 type Hello = Extract<FromAgent, { t: "hello" }>;
@@ -255,7 +255,8 @@ export class Host extends DurableObject<Env> {
       const allocation = this.#store.allocation(guest.server);
       if (allocation === null) this.#later(this.#strange(guest));
       else if (allocation.leaving) this.#later(this.#calls.destroy(guest.server, allocation.generation));
-      else if (allocation.power_state !== guest.power_state) this.#later(this.#tell(guest));
+      else if (allocation.power_state !== guest.power_state || hasMoved(guest, allocation))
+        this.#later(this.#tell(guest));
     }
   }
 
@@ -277,7 +278,9 @@ export class Host extends DurableObject<Env> {
 
   async #tell(guest: GuestReport): Promise<void> {
     const taken = await this.env.SERVER.getByName(guest.server).guestReported(this.#name(), guest);
-    if (taken) this.#store.setPower(guest.server, guest.generation, guest.power_state);
+    if (!taken) return;
+    this.#store.setPower(guest.server, guest.generation, guest.power_state);
+    if (guest.interfaces) this.#store.setInterfaces(guest.server, JSON.stringify(guest.interfaces));
   }
 
   /** A guest without a claim: ended only if its server says that it does not belong here. */
@@ -326,4 +329,9 @@ export class Host extends DurableObject<Env> {
     log("agent.refused", { host: this.#name(), code, reason });
     ws.close(code, reason);
   }
+}
+
+/** Whether the guest has other interfaces or addresses than its server was told last. */
+function hasMoved({ interfaces }: GuestReport, told: Pick<Allocation, "interfaces">): boolean {
+  return interfaces !== undefined && JSON.stringify(interfaces) !== told.interfaces;
 }

@@ -260,16 +260,14 @@ export class Server extends DurableObject<Env> {
     if (record === null || record.host !== host || report.generation < record.generation) return false;
     if (record.task_state !== null) return false;
     const action = syncPowerState(record, report.power_state);
-    if (action === null && record.power_state === report.power_state) return true;
+    const told = toldBy(report, record);
+    if (action === null && told === null) return true;
     if (action === "force_stop") {
-      this.#keeper.change({ power_state: report.power_state, task_state: "powering-off" });
+      this.#keeper.change({ ...told, task_state: "powering-off" });
       await this.#keeper.sagas.begin("stop", { hosts: [host], at: 0 }, null);
       return true;
     }
-    await this.#keeper.touch({
-      power_state: report.power_state,
-      ...(action === "stop" ? { vm_state: "stopped" } : {}),
-    });
+    await this.#keeper.touch({ ...told, ...(action === "stop" ? { vm_state: "stopped" } : {}) });
     return true;
   }
 
@@ -305,4 +303,11 @@ export class Server extends DurableObject<Env> {
     if (record === null || change.of !== "metadata" || change.do === "delete") return -1;
     return (await this.env.PROJECT.getByName(record.project_id).limits(user_id)).metadata_items;
   }
+}
+
+/** What a report makes other; null when it is nothing. */
+function toldBy({ power_state, interfaces }: GuestReport, record: ServerRecord): Partial<ServerRecord> | null {
+  const moved = interfaces !== undefined && JSON.stringify(interfaces) !== JSON.stringify(record.interfaces ?? []);
+  if (power_state === record.power_state && !moved) return null;
+  return moved ? { power_state, interfaces } : { power_state };
 }

@@ -1,4 +1,6 @@
 /** What the driver reads of a host's capabilities (https://libvirt.org/formatcaps.html). Pure. */
+import type { Inventory } from "../../../functions/protocol/guest.ts";
+import type { DriverName } from "./endpoint.ts";
 import { readElements } from "./xml.ts";
 
 /** QEMU's user, where it is not libvirt's own. */
@@ -18,4 +20,10 @@ export function parseCapabilities(xml: string): HostCapabilities {
   const labels = elements.filter(({ path }) => path === "capabilities/host/secmodel/baselabel");
   const match = labels.map(({ text }) => /^\+(\d+):\+(\d+)$/.exec(text)).find((it) => it !== null);
   return { kvm, qemuUser: match ? { uid: Number(match[1]), gid: Number(match[2]) } : null };
+}
+
+/** What guests a host runs (nova: supported_instances). */
+export function supportedInstances(driver: DriverName, { kvm }: HostCapabilities): Inventory["supported_instances"] {
+  const own = driver === "qemu" ? (kvm ? ["kvm", "qemu"] : ["qemu"]) : [driver];
+  return own.map((hv_type) => ({ arch: "x86_64", hv_type, vm_mode: driver === "lxc" ? "exe" : "hvm" }));
 }
