@@ -4,6 +4,7 @@ import type { Network } from "../../config.ts";
 import { type CpuOptions, cpuTune, cpuXml } from "./cpu-xml.ts";
 import { devicesXml } from "./device-xml.ts";
 import { type DiskPlan, disksXml } from "./disk-xml.ts";
+import { isXen } from "./hypervisor.ts";
 import { interfaceXml } from "./interface-xml.ts";
 import { featuresXml, isQ35, type MachinePlan, machineOf, osXml } from "./machine-xml.ts";
 import { escapeXml } from "./xml.ts";
@@ -42,7 +43,8 @@ export function domainXml(plan: DomainPlan): string {
   const { spec, uuid, virtType } = plan;
   const hardware = spec.hardware ?? {};
   const title = spec.display_name.replace(/[\r\n]+/g, " ").trim();
-  const disks = disksXml(plan, hardware, isQ35(machineOf(plan, hardware)));
+  const sata = !isXen(virtType) && isQ35(machineOf(plan, hardware));
+  const disks = disksXml(plan, hardware, sata);
   const devices = { ...plan, buses: disks.buses, guestAgent: spec.image.guest_agent === true };
   return `<domain type='${virtType}'>
   <uuid>${escapeXml(uuid)}</uuid>
