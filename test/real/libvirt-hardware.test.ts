@@ -81,6 +81,8 @@ describe.skipIf(missing)("a guest's hardware", () => {
     expect(existsSync(join(folder(), "nvram.fd"))).toBe(true);
     await driver.destroy(uuid);
     expect(existsSync(folder())).toBe(false);
+    await driver.spawn(uuid, spec({ firmware_type: "uefi", secure_boot: "required" }), goOn);
+    expect(await attributes("os/loader")).toMatchObject([{ secure: "yes" }]);
   });
 
   it("boots i440fx by BIOS from an IDE disk, its config drive beside it, and rescues it there", {
