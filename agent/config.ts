@@ -24,15 +24,56 @@ const interval = (otherwise: number) =>
     .default(otherwise)
     .transform((seconds) => (seconds === 0 ? DEFAULT_INTERVAL_S : seconds));
 
+export const CPU_MODES = ["none", "host-model", "host-passthrough", "custom", "maximum"] as const;
 export const VIRT_TYPES = ["auto", "kvm", "qemu"] as const;
 
-const libvirt = z.strictObject({
-  connection_uri: z.string().min(1).max(1024).default("qemu:///system"),
-  /** The domain type; `auto` is kvm where the host can, else qemu. */
-  virt_type: z.enum(VIRT_TYPES).default("auto"),
-  /** How long a guest may take to shut down in a soft reboot, seconds. */
-  wait_soft_reboot_seconds: z.number().min(0).max(3600).default(120),
-});
+/** A flag of a CPU, or a model; as libvirt names them. */
+const cpuName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const cpuFlag = /^[+-]?[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+/** An architecture and its machine, as in `x86_64=q35`. */
+const machineType = /^\w{1,16}=[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+/** Linux's limit on an interface's name is 15. */
+const networkWord = /^(?:none|user|network:(?<network>[A-Za-z0-9_.-]{1,64})|bridge:(?<bridge>[A-Za-z0-9_.-]{1,15}))$/;
+
+/** Where a host's guests have their one interface. */
+export type Network = { kind: "none" | "user" } | { kind: "network" | "bridge"; name: string };
+
+function readNetwork(text: string): Network {
+  const { network, bridge } = networkWord.exec(text)?.groups ?? {};
+  if (network !== undefined) return { kind: "network", name: network };
+  if (bridge !== undefined) return { kind: "bridge", name: bridge };
+  return { kind: text === "user" ? "user" : "none" };
+}
+
+const libvirt = z
+  .strictObject({
+    connection_uri: z.string().min(1).max(1024).default("qemu:///system"),
+    /** The domain type; `auto` is kvm where the host can, else qemu. */
+    virt_type: z.enum(VIRT_TYPES).default("auto"),
+    /** How long a guest may take to shut down in a soft reboot, seconds. */
+    wait_soft_reboot_seconds: z.number().min(0).max(3600).default(120),
+    /**
+     * Each guest's one interface: `none`; `user`, by which it reaches out and none reaches it; one of libvirt's networks
+     * (`network:default`), or a bridge of the host (`bridge:br0`). Nova's Neutron would say.
+     */
+    network: z
+      .string()
+      .regex(networkWord, "It must be none, user, network:NAME or bridge:NAME.")
+      .default("none")
+      .transform(readNetwork),
+    /** The machine of guests whose image names none, by architecture; of those that are not here it is q35. */
+    hw_machine_type: z.array(z.string().regex(machineType, "It must be like x86_64=q35.")).max(16).default([]),
+    /** Absent: host-model under KVM, maximum under TCG. */
+    cpu_mode: z.enum(CPU_MODES).optional(),
+    /** With cpu_mode custom: its first is what guests get. */
+    cpu_models: z.array(z.string().regex(cpuName)).max(64).default([]),
+    /** What guests' CPUs have besides, or, after a minus, have not. */
+    cpu_model_extra_flags: z.array(z.string().regex(cpuFlag)).max(256).default([]),
+  })
+  .refine(({ cpu_mode, cpu_models }) => (cpu_mode === "custom") === cpu_models.length > 0, {
+    path: ["cpu_models"],
+    message: "It goes with cpu_mode custom, and that with it.",
+  });
 
 /** nova/conf/imagecache.py. There are no resized bases, so what Nova says of them is not here. */
 const imageCache = z.strictObject({
@@ -66,6 +107,8 @@ const schema = z.strictObject({
   /** Snapshots that are taken or uploaded at a time; 0: any number. */
   max_concurrent_snapshots: z.int().min(0).max(1000).default(5),
   sync_power_state_interval: interval(600),
+  /** Between looks at what addresses guests have. */
+  heal_instance_info_cache_interval: interval(60),
   update_resources_interval: interval(0),
   /** What measures this host for the scheduler, by name: `cpu.virt_driver`, and those of compute_monitors_path. */
   compute_monitors: z.array(z.string().min(1).max(64)).max(64).default([]),

@@ -7,13 +7,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CAPABILITY, type FromAgent, MAX_GUESTS, VERSIONS } from "../functions/protocol/frames.ts";
 import { type GuestReport, POWER_STATE, type PowerState } from "../functions/protocol/guest.ts";
 import type { Calls } from "./calls.ts";
-import type { Driver, GuestInfo } from "./drivers/driver.ts";
+import type { Driver, GuestInfo, GuestNetworks } from "./drivers/driver.ts";
 import { describe } from "./failure.ts";
+import { InfoCache } from "./info-cache.ts";
 import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import type { ResourceTracker } from "./resource-tracker.ts";
 
 export type Hello = Extract<FromAgent, { t: "hello" }>;
+
+/** Guests in a report that has their interfaces, far from a frame's limit. */
+const REPORTED_AT_ONCE = 1000;
 
 export type ReconcileOptions = {
   driver: Driver;
@@ -48,6 +52,7 @@ export class Reconcile {
   /** Why guests could not be started after their host was, until the edge was told. */
   readonly #faults = new Map<string, string>();
   #known: ReadonlySet<string> = new Set();
+  readonly #networks = new InfoCache();
 
   constructor(options: ReconcileOptions) {
     this.#options = options;
@@ -113,6 +118,28 @@ export class Reconcile {
     journal.desired.confirm();
     const reports = guests.map((guest) => this.#report(guest));
     if (reports.length > 0) this.#options.send({ t: "report", guests: this.#bounded(reports) });
+  }
+
+  /** nova: _heal_instance_info_cache. Tells the interfaces that guests have, where they are not as they were told. */
+  async healInfoCache(): Promise<void> {
+    const { driver, calls } = this.#options;
+    if (!driver.listNetworks) return;
+    const watch = calls.watch();
+    let listed: GuestNetworks[];
+    let touched: ReadonlySet<string>;
+    try {
+      listed = await driver.listNetworks();
+    } finally {
+      touched = watch.end();
+    }
+    const settled = listed.filter(({ uuid }) => !touched.has(uuid));
+    const guests = this.#networks
+      .news(settled)
+      .map(({ interfaces, ...guest }) => ({ ...this.#report(guest), interfaces }));
+    for (let i = 0; i < guests.length; i += REPORTED_AT_ONCE) {
+      if (!this.#options.send({ t: "report", guests: guests.slice(i, i + REPORTED_AT_ONCE) })) return;
+    }
+    this.#networks.told(settled);
   }
 
   stop(): void {

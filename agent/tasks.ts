@@ -6,7 +6,6 @@
  * | _check_instance_build_time, _poll_rebooting_instances, _poll_rescued_instances, _poll_unconfirmed_resizes, _poll_shelved_instances, _reclaim_queued_deletes | the edge: each server's own alarm, for its moment (functions/conductor/due.ts) |
  * | _cleanup_expired_console_auth_tokens | the edge: an alarm where the tokens are (functions/console/console-auth.ts) |
  * | _sync_scheduler_instance_info | nothing: the scheduler hears of every claim from the host's object as it is made |
- * | _heal_instance_info_cache | nothing: no network service whose answers could grow old in a cache |
  * | _instance_usage_audit, _poll_volume_usage | nothing: neither notifications nor volumes |
  * | _cleanup_incomplete_migrations | nothing yet: no guest comes here from another host |
  */
@@ -47,6 +46,7 @@ export function startTasks({
 }: TasksParts): () => void {
   const tasks: [name: string, seconds: number, run: () => Promise<void> | void][] = [
     ["sync_power_states", config.sync_power_state_interval, () => reconcile.syncPowerStates()],
+    ["heal_instance_info_cache", config.heal_instance_info_cache_interval, () => reconcile.healInfoCache()],
     ["update_resources", config.update_resources_interval, () => tracker.update()],
     ["cleanup_running_deleted_instances", config.running_deleted_instance_poll_interval, () => deleted.cleanUp()],
     ["run_pending_deletes", config.instance_delete_interval, () => deleted.deleteFiles()],

@@ -4,10 +4,13 @@
  * Every method that changes a guest is idempotent: the agent may be killed after the hypervisor acted and before the
  * journal knew, and then calls again. No method may block the event loop. A driver knows guests by their server uuid.
  */
-import type { Inventory, PowerState, VncAddress } from "../../functions/protocol/guest.ts";
+import type { GuestInterface, Inventory, PowerState, VncAddress } from "../../functions/protocol/guest.ts";
 import type { CallErrorCode, Diagnostics, GuestSpec, ImageRef } from "../../functions/protocol/methods.ts";
 
 export type GuestInfo = { uuid: string; power_state: PowerState };
+
+/** A guest that runs, with the interfaces that it has, none included. */
+export type GuestNetworks = GuestInfo & { interfaces: GuestInterface[] };
 
 /** Called when a guest changed by itself or from outside (nova: emit_event). A guest that vanished has NOSTATE. */
 export type LifecycleListener = (guest: GuestInfo) => void;
@@ -46,6 +49,8 @@ export interface Driver {
   bootId(): Promise<string | null>;
   /** The servers that have files here and no guest: `destroy` removes them. */
   listLeftovers(): Promise<string[]>;
+  /** The guests that run, with what is known of their addresses. Absent: this driver's guests have no network. */
+  listNetworks?(): Promise<GuestNetworks[]>;
   /** nova: get_info. Null when there is no such guest. */
   getInfo(uuid: string): Promise<GuestInfo | null>;
   /**

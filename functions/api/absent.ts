@@ -13,7 +13,6 @@ import { serverOf } from "./servers.ts";
 /** What is below a server and always empty here. */
 const EMPTY_OF_SERVER: Record<string, { answer: object; rule: string }> = {
   "os-security-groups": { answer: { security_groups: [] }, rule: "os-security-groups:list" },
-  ips: { answer: { addresses: {} }, rule: "ips:index" },
 };
 
 /** What could be attached to a server, were there the service that has it. */
@@ -100,18 +99,6 @@ export const absent: Paths = {
   },
   ...Object.fromEntries(Object.entries(EMPTY_OF_SERVER).map(([path, row]) => [`/servers/:id/${path}`, emptyOf(row)])),
   ...Object.fromEntries(Object.entries(ATTACHMENTS).flatMap(([path, row]) => attachments(`/servers/:id/${path}`, row))),
-  "/servers/:id/ips/:label": {
-    GET: operation({
-      summary: "Show a server's addresses in a network; there is none",
-      rule: "os_compute_api:ips:show",
-      role: "reader",
-      status: 404,
-      run: async (c) => {
-        await ofServer(c, {});
-        throw notFound("Network not found");
-      },
-    }),
-  },
   ...Object.fromEntries(Object.entries(EMPTY_PROXIES).map(([path, row]) => [path, emptyProxy(row)])),
   ...Object.fromEntries(REMOVED.flatMap((path) => [path, `${path}/*`]).map((path) => [path, gone()])),
 };

@@ -44,6 +44,7 @@ import { serverActions } from "./server-actions.ts";
 import { serverDetails } from "./server-details.ts";
 import { serverGroups } from "./server-groups.ts";
 import { serverGuest } from "./server-guest.ts";
+import { serverIps } from "./server-ips.ts";
 import { serverMigrations } from "./server-migrations.ts";
 import { servers } from "./servers.ts";
 import { services } from "./services.ts";
@@ -76,6 +77,7 @@ export const RESOURCES = [
   scheduling,
   serverActions,
   serverDetails,
+  serverIps,
   serverExternalEvents,
   serverGroups,
   serverGuest,

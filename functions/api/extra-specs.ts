@@ -48,6 +48,8 @@ const NAMED: Record<string, Readonly<Record<string, Check>>> = {
     ...each("virtio_packed_ring ephemeral_encryption", flag),
     ...each("cpu_realtime_mask cpu_dedicated_mask", cpus),
     ...each("numa_nodes cpu_sockets cpu_cores cpu_threads max_cpu_sockets max_cpu_cores max_cpu_threads", integer(1)),
+    // By these names Nova itself reads them (nova/virt/hardware.py), and its documentation tells of them.
+    ...each("cpu_max_sockets cpu_max_cores cpu_max_threads", integer(1)),
     cpu_policy: oneOf("dedicated", "shared", "mixed"),
     cpu_thread_policy: oneOf("prefer", "isolate", "require"),
     emulator_threads_policy: oneOf("isolate", "share"),

@@ -2,6 +2,7 @@
 import type { Context } from "hono";
 import type { Flavor } from "../compute/flavor.ts";
 import type { Given, Secrets } from "../conductor/given.ts";
+import { hardwareOf, isTrue } from "../conductor/hardware.ts";
 import type { CreateSpec } from "../conductor/record.ts";
 import { visibleTo } from "../image/image.ts";
 import type { ImageRef } from "../protocol/methods.ts";
@@ -135,23 +136,22 @@ export async function imageOf(c: Context<AppEnv>, id: string | undefined): Promi
     throw badRequest(`Image ${id} is unacceptable: disk format ${disk_format} cannot be booted here.`);
   }
   const ref = { id, disk_format, size, sha512: os_hash_value };
-  const guest_agent = TRUE.test(properties.hw_qemu_guest_agent ?? "");
+  const guest_agent = isTrue(properties.hw_qemu_guest_agent);
   return { ref: guest_agent ? { ...ref, guest_agent } : ref, min_ram, min_disk, properties };
 }
 
 /** Nova's own properties of an image, and their old names; the rest is between its owner and the guest. */
 const OF_NOVA = /^(hw_|img_|os_|trait:)|^(architecture|hypervisor_type|hypervisor_version_requires|vm_mode)$/;
 
-/** What an image says of the hosts it is for. */
+/** What an image says of the hosts it is for, and of the hardware. */
 export function schedulingProperties(properties: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(properties).filter(([name]) => OF_NOVA.test(name)));
 }
 
-/** oslo_utils.strutils: TRUE_STRINGS, by which Nova reads an image's property. */
-const TRUE = /^\s*(1|t|true|on|y|yes)\s*$/i;
-
 /** nova: _validate_flavor_image. A flavor without a disk takes the image's size. */
-export function checkFits(flavor: Flavor, { ref, min_ram, min_disk }: BootImage): void {
+export function checkFits(flavor: Flavor, { ref, min_ram, min_disk, properties }: BootImage): void {
+  const hardware = hardwareOf({ properties, extra_specs: flavor.extra_specs, vcpus: flavor.vcpus });
+  if (!hardware.ok) throw badRequest(hardware.error);
   if (flavor.ram < min_ram) throw badRequest("Flavor's memory is too small for requested image.");
   const disk = flavor.disk * GIB;
   if (disk === 0) return;

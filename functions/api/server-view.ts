@@ -4,6 +4,7 @@ import type { Context } from "hono";
 import { instanceName, type ServerRecord, zoneOf } from "../conductor/record.ts";
 import { status } from "../conductor/state.ts";
 import type { Actor } from "../identity/actor.ts";
+import { addressesView } from "./addresses-view.ts";
 import type { AppEnv } from "./app-env.ts";
 import { type Feature, has } from "./history.ts";
 import { computeBase, links } from "./resource.ts";
@@ -50,7 +51,7 @@ const FIELDS: Readonly<Record<string, Field>> = {
   flavor: { value: flavor },
   created: { value: (r) => seconds(r.created_at) },
   updated: { value: (r) => seconds(r.updated_at) },
-  addresses: { value: () => ({}) },
+  addresses: { value: addressesView },
   accessIPv4: { value: (r) => r.access_ip_v4 },
   accessIPv6: { value: (r) => r.access_ip_v6 },
   links: { value: (r, { c }) => links(c, "servers", r.uuid) },

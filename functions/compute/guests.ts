@@ -6,7 +6,7 @@ import { log } from "../log.ts";
 import { CAPABILITY } from "../protocol/frames.ts";
 import { type GuestReport, POWER_STATE } from "../protocol/guest.ts";
 import type { Calls } from "./calls.ts";
-import type { HostStore } from "./host-store.ts";
+import type { Allocation, HostStore } from "./host-store.ts";
 import { type Link, send } from "./link.ts";
 
 export type GuestsParts = {
@@ -36,7 +36,7 @@ export class Guests {
       const allocation = store.allocation(guest.server);
       if (allocation === null) later(this.#strange(guest));
       else if (allocation.leaving) later(calls.destroy(guest.server, allocation.generation));
-      else if (guest.fault !== undefined || this.#known(allocation) !== guest.power_state) later(this.#tell(guest));
+      else if (this.#isNews(guest, allocation)) later(this.#tell(guest));
     }
   }
 
@@ -54,6 +54,12 @@ export class Guests {
     }
   }
 
+  /** Whether its server was told otherwise. */
+  #isNews({ fault, power_state, interfaces }: GuestReport, allocation: Allocation): boolean {
+    if (fault !== undefined || this.#known(allocation) !== power_state) return true;
+    return interfaces !== undefined && JSON.stringify(interfaces) !== allocation.interfaces;
+  }
+
   /** The power state that the server knows of, or is about to. */
   #known({ server, power_state }: Pick<GuestReport, "server" | "power_state">): GuestReport["power_state"] {
     return this.#telling.get(server)?.power_state ?? power_state;
@@ -63,9 +69,10 @@ export class Guests {
   async #tell(guest: GuestReport): Promise<void> {
     const { store, env, host } = this.#parts;
     const { server } = guest;
-    const busy = this.#telling.has(server);
-    this.#telling.set(server, guest);
-    if (busy) return;
+    const before = this.#telling.get(server);
+    // Most words say nothing of interfaces: what an earlier one said of them holds.
+    this.#telling.set(server, { ...(before?.interfaces && { interfaces: before.interfaces }), ...guest });
+    if (before) return;
     try {
       for (let told: GuestReport | undefined; told !== this.#telling.get(server); ) {
         told = this.#telling.get(server) ?? guest;
@@ -73,6 +80,7 @@ export class Guests {
         const claimed = store.allocation(server)?.generation ?? Number.POSITIVE_INFINITY;
         // A call that was settled meanwhile may have told of a newer incarnation.
         if (taken && claimed <= told.generation) store.setPower(server, told.generation, told.power_state);
+        if (taken && told.interfaces) store.setInterfaces(server, JSON.stringify(told.interfaces));
       }
     } finally {
       this.#telling.delete(server);

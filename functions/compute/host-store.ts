@@ -19,6 +19,7 @@ export const MIGRATIONS = [
    CREATE TABLE dismissed (server TEXT PRIMARY KEY, generation INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;`,
   `ALTER TABLE allocation ADD COLUMN built INTEGER NOT NULL DEFAULT 1;
    ALTER TABLE allocation ADD COLUMN image_properties TEXT NOT NULL DEFAULT '{}';`,
+  "ALTER TABLE allocation ADD COLUMN interfaces TEXT NOT NULL DEFAULT '[]';",
 ] as const;
 
 /** How long a dismissed server is remembered, against a claim that was still under way: far longer than any RPC. */
@@ -29,9 +30,11 @@ export type Allocation = Resources & {
   generation: number;
   leaving: number;
   power_state: PowerState;
+  /** What its server was told last of the guest's interfaces, as JSON. */
+  interfaces: string;
 };
 
-/** Of an image, those that hosts are chosen by. */
+/** Nova's own of an image. */
 type Properties = Record<string, string>;
 type CallRow = CallRequest & { outcome: Outcome | null };
 type CallColumns = {
@@ -113,6 +116,11 @@ export class HostStore {
       generation,
       server,
     );
+  }
+
+  /** The guest's interfaces, as JSON, once its server has taken them. */
+  setInterfaces(server: string, interfaces: string): void {
+    this.#sql.exec("UPDATE allocation SET interfaces = ? WHERE server = ?", interfaces, server);
   }
 
   setLeaving(server: string): void {

@@ -1,7 +1,9 @@
 /** From a server's record to the guest that a driver builds (nova: virt/driver.py spawn's arguments). Pure. */
+import type { Hardware } from "../protocol/hardware.ts";
 import type { ConfigDrive, GuestSpec } from "../protocol/methods.ts";
 import type { Context } from "./context.ts";
 import type { Given, Secrets } from "./given.ts";
+import { hardwareOf } from "./hardware.ts";
 import { instanceName, type ServerRecord } from "./record.ts";
 
 export type GuestParts = {
@@ -35,9 +37,16 @@ export function guestSpec(parts: GuestParts): GuestSpec {
     ephemerals: record.ephemerals ?? [],
     swap_mb: record.swap_mb ?? 0,
     image: record.image,
+    hardware: hardware(record),
     metadata: record.metadata,
     config_drive: record.config_drive ? configDrive(parts) : null,
   };
+}
+
+/** A server of before values were checked is made as it was then: of what its host chooses. */
+function hardware({ flavor, image_properties: properties = {} }: ServerRecord): Hardware {
+  const told = hardwareOf({ properties, extra_specs: flavor.extra_specs, vcpus: flavor.vcpus });
+  return told.ok ? told.value : {};
 }
 
 function configDrive({ record, given, secrets, defaultZone }: GuestParts): ConfigDrive {

@@ -1,5 +1,6 @@
 /** A server's record: kept by its `Server` object, copied to its `Project`'s index, shown by the API. */
 import type { Flavor } from "../compute/flavor.ts";
+import type { GuestInterface } from "../protocol/guest.ts";
 import type { Ephemeral, ImageRef } from "../protocol/methods.ts";
 import type { InstanceState } from "./state.ts";
 
@@ -27,7 +28,7 @@ export type CreateSpec = {
   /** The empty disks it was asked with, as in its guest's spec; no record from before them has any. */
   ephemerals?: Ephemeral[];
   swap_mb?: number;
-  /** What the image says of the hosts it is for; records of before have none. */
+  /** What the image says of the hosts it is for, and of the guest's hardware; records of before have none. */
   image_properties?: Record<string, string>;
   availability_zone: string | null;
   /** nova: force_hosts, no filter is asked; null lets the scheduler choose. */
@@ -71,6 +72,8 @@ export type ServerRecord = CreateSpec &
     deleted_at: string | null;
     /** The image of its disk while it is shelved, and since when; null while it is not. */
     shelved: { image: string; at: string } | null;
+    /** What its host told last of its guest's interfaces (nova: instance_info_cache). None if absent. */
+    interfaces?: GuestInterface[];
     /** How often it has come to have no screen: a console's token is good until the next time. None if absent. */
     screens_ended?: number;
   };

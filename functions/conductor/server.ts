@@ -276,18 +276,19 @@ export class Server extends DurableObject<Env> {
     if (record.task_state !== null || (running !== null && running.flow !== "refresh")) return false;
     const { vm_state } = record;
     const { power_state, fault } = report;
+    const told = toldBy(report, record);
     if (fault !== undefined && vm_state !== "error") {
-      await this.#keeper.touch({ power_state, vm_state: "error", fault: faultOf({ code: 500, message: fault }) });
+      await this.#keeper.touch({ ...told, vm_state: "error", fault: faultOf({ code: 500, message: fault }) });
       return true;
     }
     const action = syncPowerState(record, power_state);
     if (action !== null) log("guest.unexpected", { server: record.uuid, host, vm_state, power_state, action });
     if (action === "stop") {
-      this.#keeper.change({ power_state, task_state: "powering-off" });
+      this.#keeper.change({ ...told, task_state: "powering-off" });
       await this.#keeper.sagas.begin("stop", { hosts: [host], at: 0 }, null);
       return false;
     }
-    if (record.power_state !== power_state) await this.#keeper.touch({ power_state });
+    if (told !== null) await this.#keeper.touch(told);
     return true;
   }
 
@@ -341,4 +342,11 @@ export class Server extends DurableObject<Env> {
     if (record === null || change.of !== "metadata" || change.do === "delete") return -1;
     return (await this.env.PROJECT.getByName(record.project_id).limits(user_id)).metadata_items;
   }
+}
+
+/** What a report makes other; null when it is nothing. */
+function toldBy({ power_state, interfaces }: GuestReport, record: ServerRecord): Partial<ServerRecord> | null {
+  const moved = interfaces !== undefined && JSON.stringify(interfaces) !== JSON.stringify(record.interfaces ?? []);
+  if (power_state === record.power_state && !moved) return null;
+  return moved ? { power_state, interfaces } : { power_state };
 }

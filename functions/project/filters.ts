@@ -1,5 +1,6 @@
 /** What each filter of a list of servers lets through (nova: db/main/api.py instance_get_all_by_filters). Pure. */
 import { RE2JS } from "re2js";
+import { addressesOf } from "../conductor/addresses.ts";
 import { instanceName, type ServerRecord, zoneOf } from "../conductor/record.ts";
 import { status } from "../conductor/state.ts";
 
@@ -12,8 +13,6 @@ const equal = (of: (record: ServerRecord) => unknown): Test => {
 const split = (values: readonly string[]) => values.flatMap((value) => value.split(","));
 const truth = (value: string) => /^(true|1|t|yes|y|on)$/i.test(value);
 export const isTruth = (value: string) => /^(true|false|1|0|t|f|yes|no|y|n|on|off)$/i.test(value);
-/** Without a network service no server has an address, so none matches. */
-const never = () => false;
 const sameTime = (of: (record: ServerRecord) => string | null): Test => {
   return (record, values) => values.some((value) => Date.parse(value) === Date.parse(of(record) ?? ""));
 };
@@ -40,14 +39,22 @@ const matching = (of: (record: ServerRecord) => string | number | null | undefin
   };
 };
 
+const addressed = (version: 4 | 6): Test => {
+  return (record, values) => {
+    const all = [...addressesOf(record).values()].flat();
+    const texts = all.filter((it) => it.version === version).map(({ addr }) => addr);
+    return texts.some((text) => values.every((value) => pattern(value).matcher(text).find()));
+  };
+};
+
 const TESTS = {
   name: matching((r) => r.display_name),
   status: (r, values) => values.some((value) => value.toUpperCase() === status(r)),
   image: (r, values) => values.some((value) => value.split("/").at(-1) === r.image.id),
   flavor: (r, values) => values.some((value) => value.split("/").at(-1) === r.flavor.flavorid),
   reservation_id: matching((r) => r.reservation_id),
-  ip: never,
-  ip6: never,
+  ip: addressed(4),
+  ip6: addressed(6),
   "changes-since": (r, values) => values.every((value) => Date.parse(r.updated_at) >= Date.parse(value)),
   "changes-before": (r, values) => values.every((value) => Date.parse(r.updated_at) <= Date.parse(value)),
   tags: (r, values) => split(values).every((tag) => r.tags.includes(tag)),

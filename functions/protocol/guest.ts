@@ -14,13 +14,29 @@ export const vncAddress = z.discriminatedUnion("transport", [
 ]);
 export type VncAddress = z.infer<typeof vncAddress>;
 
-/** One guest as it runs now. `generation` is the incarnation that the edge gave when it asked for it. */
+const MAX_ADDRESSES = 16;
+const MAX_INTERFACES = 8;
+
+/** An interface of a guest: the name that its host has for the network it is in, and the addresses it has there. */
+export const guestInterface = z.object({
+  network: z.string().min(1).max(64),
+  mac: z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/),
+  addresses: z.array(z.union([z.ipv4(), z.ipv6()])).max(MAX_ADDRESSES),
+});
+export type GuestInterface = z.infer<typeof guestInterface>;
+export const guestInterfaces = z.array(guestInterface).max(MAX_INTERFACES);
+
+/**
+ * One guest as it runs now. `generation` is the incarnation that the edge gave when it asked for it. Absent
+ * `interfaces` say nothing of those that were told before.
+ */
 export const guestReport = z.object({
   server: z.uuid(),
   generation: z.int().min(0),
   power_state: powerState,
   /** Why the agent could not start it again after its host did; once, and only then. */
   fault: z.string().min(1).max(255).optional(),
+  interfaces: guestInterfaces.optional(),
 });
 export type GuestReport = z.infer<typeof guestReport>;
 

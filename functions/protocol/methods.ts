@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { powerState, vncAddress } from "./guest.ts";
+import { hardware } from "./hardware.ts";
 
 const short = z.string().max(255);
 
@@ -71,6 +72,7 @@ export const guestSpec = z.object({
   ephemerals: z.array(ephemeral).max(MAX_EPHEMERALS).default([]),
   swap_mb: z.int().min(0).default(0),
   image: imageRef,
+  hardware: hardware.optional(),
   metadata: z.record(short, short),
   /** null: the guest gets no config drive. */
   config_drive: configDrive.nullable().default(null),

@@ -231,3 +231,37 @@ it("runs a periodic task again after it failed, and not after it was stopped", a
   stop();
   expect(lines).toMatchObject([{ event: "periodic.failed", task: "task" }]);
 });
+
+it("tells guests' interfaces when they are news, and all again from time to time; none of a guest that a call acts on", async () => {
+  const blue = { network: "blue", mac: "fa:00:00:00:00:01", addresses: ["10.0.0.1"] };
+  let interfaces = [blue];
+  driver.listNetworks = async () => [
+    { uuid: SERVER, power_state: 1, interfaces },
+    { uuid: OTHER, power_state: 1, interfaces: [] },
+  ];
+  const told = async () => {
+    sent = [];
+    await reconcile.healInfoCache();
+    return sent.flatMap((frame) => (frame.t === "report" ? frame.guests : []));
+  };
+  const own = { server: SERVER, generation: 0, power_state: 1, interfaces };
+  expect(await told()).toEqual([own, { ...own, server: OTHER, interfaces: [] }]);
+  expect(await told()).toEqual([]);
+  interfaces = [{ ...blue, addresses: ["10.0.0.2"] }];
+  up = false;
+  expect(await told()).toEqual([]);
+  up = true;
+  expect(await told()).toEqual([{ ...own, interfaces }]);
+  expect(await told()).toEqual([]);
+  for (let i = 5; i < 10; i++) await told();
+  expect(await told()).toHaveLength(2);
+
+  interfaces = [blue];
+  const stop = gate();
+  driver.stopping = () => stop.opened;
+  const off = calls.handle(call("b", "power_off"));
+  await driver.listGuests();
+  expect(await told()).toEqual([]);
+  stop.open();
+  await off;
+});

@@ -6,6 +6,7 @@ import {
   DriverError,
   type Grace,
   type GuestInfo,
+  type GuestNetworks,
   type LifecycleListener,
   type RebuildOrder,
   type RescueOrder,
@@ -38,6 +39,7 @@ export class TinyDriver implements Driver {
   /** Runs inside powerOff, before it acts. */
   stopping: (grace?: Grace) => Promise<void> = async () => undefined;
   listing: () => Promise<void> = async () => undefined;
+  listNetworks?: () => Promise<GuestNetworks[]>;
   readonly #listeners = new Set<LifecycleListener>();
 
   async init(): Promise<void> {}

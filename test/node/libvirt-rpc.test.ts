@@ -274,7 +274,7 @@ describe("Link", () => {
 
   const link = (path: string, restored = () => {}) =>
     new Link(
-      { uri: "qemu:///system", sockets: [`${path}.none`, path], startsDaemon: false },
+      { uri: "qemu:///system", driver: "qemu", session: false, sockets: [`${path}.none`, path], startsDaemon: false },
       { lifecycle: () => {}, restored, log: () => {} },
     );
 

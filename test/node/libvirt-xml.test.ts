@@ -1,10 +1,12 @@
 /** The libvirt driver's documents: a domain as it is written, and the fields read of libvirt's answers. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { parseConfig } from "../../agent/config.ts";
 import { parseCapabilities } from "../../agent/drivers/libvirt/capabilities.ts";
-import { type DomainPlan, domainXml, vncOf } from "../../agent/drivers/libvirt/domain-xml.ts";
+import { type DomainPlan, domainXml } from "../../agent/drivers/libvirt/domain-xml.ts";
 import { parseConnectionUri } from "../../agent/drivers/libvirt/endpoint.ts";
 import { rescueXml } from "../../agent/drivers/libvirt/rescue-xml.ts";
+import { vncOf } from "../../agent/drivers/libvirt/vnc-address.ts";
 import { escapeXml, readElements } from "../../agent/drivers/libvirt/xml.ts";
 
 const uuid = "6f1c2a3b-0000-4000-8000-000000000001";
@@ -29,6 +31,10 @@ const plan: DomainPlan = {
   configDrive: null,
   consoleLog: "/s/console.log",
   relabels: false,
+  machine: "q35",
+  nvram: "/s/nvram.fd",
+  cpu: parseConfig("").libvirt,
+  network: { kind: "none" },
 };
 const named = (display_name: string) => domainXml({ ...plan, spec: { ...plan.spec, display_name } });
 const at = (xml: string, path: string) => readElements(xml).filter((it) => it.path === path);
@@ -267,15 +273,27 @@ describe("parseConnectionUri", () => {
     expect(parseConnectionUri("qemu:///session", { HOME: "/h" }).sockets[0]).toBe("/h/.cache/libvirt/libvirt-sock");
     expect(parseConnectionUri("qemu:///session?socket=/a%20b", {})).toEqual({
       uri: "qemu:///session",
+      driver: "qemu",
+      session: true,
       sockets: ["/a b"],
       startsDaemon: false,
     });
   });
 
-  it.each(["qemu+ssh://host/system", "xen:///system", "qemu:///system?x=1", "", "qemu:///system?socket=/a&x=1"])(
-    "refuses %j",
-    (uri) => {
-      expect(() => parseConnectionUri(uri, {})).toThrow(expect.objectContaining({ code: "HypervisorUnavailable" }));
-    },
-  );
+  it.each([
+    ["xen:///system", "virtxend-sock", "xen"],
+    ["lxc:///system", "virtlxcd-sock", "lxc"],
+    ["lxc:///", "virtlxcd-sock", "lxc"],
+    ["test:///default", "virtqemud-sock", "test"],
+  ])("takes %s", (uri, own, driver) => {
+    const sockets = ["/var/run/libvirt/libvirt-sock", `/var/run/libvirt/${own}`];
+    expect(parseConnectionUri(uri, {})).toEqual({ uri, driver, session: false, sockets, startsDaemon: false });
+  });
+
+  it.each([
+    ...["qemu+ssh://host/system", "xen:///session", "test:///a", "bhyve:///system", "qemu:///system?x=1", ""],
+    "qemu:///system?socket=/a&x=1",
+  ])("refuses %j", (uri) => {
+    expect(() => parseConnectionUri(uri, {})).toThrow(expect.objectContaining({ code: "HypervisorUnavailable" }));
+  });
 });

@@ -4,12 +4,14 @@ import { join } from "node:path";
 import type { GuestSpec, ImageRef } from "../../../functions/protocol/methods.ts";
 import { makeConfigDrive } from "../../config-drive-image.ts";
 import { type DriverContext, DriverError, type RebuildOrder } from "../driver.ts";
+import { cpuTune } from "./cpu-xml.ts";
 import { buildDisks, diskBytes } from "./disk.ts";
-import { domainXml } from "./domain-xml.ts";
+import { type DomainPlan, domainXml } from "./domain-xml.ts";
 import { emptyDisksOf, makeEmptyDisks } from "./empty-disk.ts";
 import { toDriverError } from "./errors.ts";
-import { CONFIG_DRIVE, CONSOLE_LOG } from "./guest-folder.ts";
+import { CONFIG_DRIVE, CONSOLE_LOG, NVRAM } from "./guest-folder.ts";
 import { lookup, runs, stop } from "./guests.ts";
+import type { VirtType } from "./hypervisor.ts";
 import type { Domain, Libvirt } from "./procedures.ts";
 import { PASSABLE, PRIVATE } from "./reach.ts";
 import { endRescue } from "./rescue.ts";
@@ -19,7 +21,11 @@ export type Place = {
   uuid: string;
   /** The guest's own: it is removed with all in it. */
   folder: string;
-  virtType: "kvm" | "qemu";
+  virtType: VirtType;
+  /** What the host chooses of its guests' hardware. */
+  host: Pick<DomainPlan, "machine" | "cpu" | "network">;
+  /** Whether libvirt can limit a guest's CPUs: one that runs as a user has no cgroups. */
+  limitsCpus: boolean;
   /** Whether QEMU has a user of its own: see reach.ts. */
   relabels: boolean;
   /** The path of an image that QEMU may read. */
@@ -30,6 +36,7 @@ export type Place = {
 /** A domain is defined only after its disk is whole; so one that has its folder needs nothing but to run. */
 export async function spawn(libvirt: Libvirt, place: Place, spec: GuestSpec, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
+  checkHardware(place, spec);
   const found = await lookupOurs(libvirt, place);
   if (found && runs(found)) return;
   const basePath = await place.image(spec.image);
@@ -48,6 +55,7 @@ export async function rebuild(
   signal: AbortSignal,
 ): Promise<void> {
   signal.throwIfAborted();
+  checkHardware(place, spec);
   const found = await lookupOurs(libvirt, place);
   const basePath = await place.image(spec.image);
   // Refused while the guest still has its disk, if it is to be.
@@ -74,22 +82,25 @@ async function define(
   { spec, basePath }: Source,
   signal: AbortSignal,
 ): Promise<Domain> {
-  const { uuid, folder, virtType, relabels, log } = place;
+  const { uuid, folder, relabels, log } = place;
   const disks = await buildDisks({ folder, spec, basePath, mode: relabels ? PASSABLE : PRIVATE }, signal);
   const emptyDisks = await makeEmptyDisks(emptyDisksOf(spec), { uuid, folder, log }, signal);
   const configDrive = await makeConfigDrive(join(folder, CONFIG_DRIVE), { uuid, spec }, signal);
   signal.throwIfAborted();
-  const plan = {
-    uuid,
-    spec,
-    virtType,
-    disks,
-    emptyDisks,
-    configDrive,
-    relabels,
-    consoleLog: join(folder, CONSOLE_LOG),
-  };
-  return libvirt.define(domainXml(plan)).catch(buildFailed);
+  return libvirt.define(domainXml({ ...planOf(place, spec), disks, emptyDisks, configDrive })).catch(buildFailed);
+}
+
+/** The guest as far as it is known before anything of it is made. */
+function planOf({ uuid, folder, virtType, relabels, host }: Place, spec: GuestSpec): DomainPlan {
+  const files = { consoleLog: join(folder, CONSOLE_LOG), nvram: join(folder, NVRAM) };
+  return { uuid, spec, virtType, relabels, ...host, ...files, disks: [], emptyDisks: [], configDrive: null };
+}
+
+/** Rejects what cannot be had here before anything is made, or lost. */
+function checkHardware(place: Place, spec: GuestSpec): void {
+  domainXml(planOf(place, spec));
+  if (cpuTune(spec.hardware?.limits) === "" || place.limitsCpus) return;
+  throw new DriverError("NotSupported", "quota:cpu_* needs a host whose libvirt runs as root (qemu:///system)");
 }
 
 function buildFailed(error: unknown): never {

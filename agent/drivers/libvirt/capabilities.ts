@@ -1,5 +1,7 @@
 /** What the driver reads of a host's capabilities (https://libvirt.org/formatcaps.html). Pure. */
+import type { Inventory } from "../../../functions/protocol/guest.ts";
 import type { CpuInfo } from "../../../functions/protocol/resources.ts";
+import type { DriverName } from "./endpoint.ts";
 import { hostCpu } from "./host-cpu.ts";
 import { readElements } from "./xml.ts";
 
@@ -22,4 +24,10 @@ export function parseCapabilities(xml: string): HostCapabilities {
   const qemuUser = match ? { uid: Number(match[1]), gid: Number(match[2]) } : null;
   const cpu = hostCpu(elements);
   return { kvm, qemuUser, ...(cpu ? { cpu } : {}) };
+}
+
+/** What guests a host runs (nova: supported_instances). */
+export function supportedInstances(driver: DriverName, { kvm }: HostCapabilities): Inventory["supported_instances"] {
+  const own = driver === "qemu" ? (kvm ? ["kvm", "qemu"] : ["qemu"]) : [driver];
+  return own.map((hv_type) => ({ arch: "x86_64", hv_type, vm_mode: driver === "lxc" ? "exe" : "hvm" }));
 }

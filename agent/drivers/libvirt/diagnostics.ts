@@ -48,7 +48,7 @@ async function cpus(libvirt: Libvirt, domain: Domain, count: number): Promise<Di
   return vcpus.map(({ number, timeNs }) => ({ id: number, time: timeNs, utilisation: null }));
 }
 
-/** Guests have no interface of ours; one that an operator gave them is counted, and not measured. */
+/** It is counted and not measured: of user-mode networking there are no counts. */
 function nic({ attributes }: Element): Diagnostics["nic_details"][number] {
   return {
     mac_address: attributes.address ?? null,

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { GuestSpec, ImageRef } from "../../../functions/protocol/methods.ts";
 import { virtualSizeOf } from "../../image-inspect/inspect.ts";
 import { DriverError } from "../driver.ts";
-import type { GuestDisk } from "./domain-xml.ts";
+import type { GuestDisk } from "./disk-xml.ts";
 import { INSTALL } from "./endpoint.ts";
 
 /** As Nova limits qemu-img (nova/privsep/qemu.py: QEMU_IMG_LIMITS): a crafted image can make it eat the host. */

@@ -11,30 +11,43 @@ export const INSTALL = "apt-get install libvirt-daemon-system qemu-system-x86 qe
 const SESSION_IDLE_SECONDS = 120;
 const SESSION_DAEMONS = ["/usr/sbin/libvirtd", "/usr/sbin/virtqemud", "/usr/local/sbin/libvirtd"];
 
+/** libvirt's drivers that a connection_uri may name, the names they have of connections, and their own daemon's socket. */
+const DRIVERS = {
+  qemu: { names: ["system", "session"], socket: "virtqemud-sock" },
+  xen: { names: ["system"], socket: "virtxend-sock" },
+  lxc: { names: ["system", ""], socket: "virtlxcd-sock" },
+  /** libvirt's mock, which any of its daemons has. */
+  test: { names: ["default"], socket: "virtqemud-sock" },
+} as const;
+export type DriverName = keyof typeof DRIVERS;
+
 /** `uri` is what CONNECT_OPEN is told; `sockets` are tried in order. */
-export type Endpoint = { uri: string; sockets: string[]; startsDaemon: boolean };
+export type Endpoint = { uri: string; driver: DriverName; session: boolean; sockets: string[]; startsDaemon: boolean };
 
 /**
- * Reads a connection_uri: `qemu:///system`, `qemu:///session`, either with `?socket=/path`.
- * The socket folders are libvirt's own (https://libvirt.org/uri.html, virGetUserRuntimeDirectory).
+ * Reads a connection_uri: `qemu:///system`, `qemu:///session`, `xen:///system`, `lxc:///system`, `test:///default`, each
+ * with `?socket=/path`. The socket folders are libvirt's own (https://libvirt.org/uri.html, virGetUserRuntimeDirectory).
  */
 export function parseConnectionUri(uri: string, env: NodeJS.ProcessEnv = process.env): Endpoint {
-  const match = /^qemu(?:\+unix)?:\/\/\/(system|session)(?:\?socket=([^&]+))?$/.exec(uri);
-  if (!match) {
+  const match = /^(qemu|xen|lxc|test)(?:\+unix)?:\/\/\/(\w*)(?:\?socket=([^&]+))?$/.exec(uri);
+  const [, driver = "", connection = "", path] = match ?? [];
+  if (!isDriver(driver) || !(DRIVERS[driver].names as readonly string[]).includes(connection)) {
     throw new DriverError(
       "HypervisorUnavailable",
-      "connection_uri must be qemu:///system or qemu:///session, with ?socket=PATH at most; other hosts need an agent of their own",
+      "connection_uri must be qemu:///system, qemu:///session, xen:///system, lxc:///system or test:///default, with ?socket=PATH at most; other hosts need an agent of their own",
     );
   }
-  const name = `qemu:///${match[1]}`;
-  if (match[2] !== undefined) return { uri: name, sockets: [decodeURIComponent(match[2])], startsDaemon: false };
-  const session = match[1] === "session";
+  const session = connection === "session";
+  const known = { uri: `${driver}:///${connection}`, driver, session };
+  if (path !== undefined) return { ...known, sockets: [decodeURIComponent(path)], startsDaemon: false };
   const cache = env.XDG_CACHE_HOME || join(env.HOME ?? homedir(), ".cache");
   const folder = session ? join(env.XDG_RUNTIME_DIR || cache, "libvirt") : "/var/run/libvirt";
   // The modular daemons' own socket comes second: a monolithic libvirtd that is stopped may leave a live virtlogd only.
-  const sockets = [join(folder, "libvirt-sock"), join(folder, "virtqemud-sock")];
-  return { uri: name, sockets, startsDaemon: session };
+  const sockets = [join(folder, "libvirt-sock"), join(folder, DRIVERS[driver].socket)];
+  return { ...known, sockets, startsDaemon: session };
 }
+
+const isDriver = (name: string): name is DriverName => Object.hasOwn(DRIVERS, name);
 
 /** Starts the user's own libvirtd, as libvirt's client does for qemu:///session; resolves when its socket is there. */
 export async function startSessionDaemon(): Promise<void> {
@@ -64,5 +77,11 @@ export function dialAdvice(endpoint: Endpoint, error: unknown): DriverError {
       : endpoint.startsDaemon
         ? `libvirt is not there; install it: ${INSTALL}`
         : `libvirt does not run; start it (systemctl start libvirtd) or install it: ${INSTALL}`;
+  return new DriverError("HypervisorUnavailable", advice, { cause: error });
+}
+
+/** libvirt is there, and has not what the connection_uri names. */
+export function driverAdvice({ driver, uri }: Endpoint, error: unknown): DriverError {
+  const advice = `this libvirt does not know ${uri}; install libvirt-daemon-driver-${driver}`;
   return new DriverError("HypervisorUnavailable", advice, { cause: error });
 }

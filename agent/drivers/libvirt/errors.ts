@@ -6,6 +6,8 @@ import { XdrError, type XdrReader } from "./xdr.ts";
 /** libvirt include/libvirt/virterror.h: virErrorNumber; only those that this driver acts upon. */
 export const VIR_ERR = {
   NO_SUPPORT: 3,
+  NO_CONNECT: 5,
+  INVALID_ARG: 8,
   XML_ERROR: 27,
   NO_DOMAIN: 42,
   AUTH_FAILED: 45,

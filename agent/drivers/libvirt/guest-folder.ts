@@ -8,3 +8,7 @@ export const RESCUE_DISK = "disk.rescue";
 export const RESCUE_CONFIG_DRIVE = "disk.config.rescue";
 /** The guest's description from before its rescue. */
 export const UNRESCUE_XML = "unrescue.xml";
+/** The variables of a guest's UEFI; libvirt makes the file. */
+export const NVRAM = "nvram.fd";
+/** There while the guest's file systems are frozen for a snapshot. */
+export const FROZEN = "frozen";

@@ -2,12 +2,7 @@
 import { readdir, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { type Inventory, POWER_STATE, type VncAddress } from "../../../functions/protocol/guest.ts";
-import {
-  type Diagnostics,
-  type GuestSpec,
-  type ImageRef,
-  MAX_CONSOLE_BYTES,
-} from "../../../functions/protocol/methods.ts";
+import { type Diagnostics, type GuestSpec, MAX_CONSOLE_BYTES } from "../../../functions/protocol/methods.ts";
 import { bootIdOf } from "../../boot-id.ts";
 import type { AgentConfig } from "../../config.ts";
 import { Turns } from "../../turns.ts";
@@ -17,28 +12,32 @@ import {
   DriverError,
   type Grace,
   type GuestInfo,
+  type GuestNetworks,
   type LifecycleListener,
   type RebuildOrder,
   type RescueOrder,
 } from "../driver.ts";
 import { type Place, rebuild, spawn } from "./build.ts";
-import { type HostCapabilities, parseCapabilities } from "./capabilities.ts";
+import { type HostCapabilities, parseCapabilities, supportedInstances } from "./capabilities.ts";
 import { readConsole } from "./console-output.ts";
 import { diagnosticsOf } from "./diagnostics.ts";
-import { vncOf } from "./domain-xml.ts";
-import { parseConnectionUri } from "./endpoint.ts";
+import { type Endpoint, parseConnectionUri } from "./endpoint.ts";
 import { toDriverError, unless, VIR_ERR } from "./errors.ts";
 import { CONSOLE_LOG } from "./guest-folder.ts";
 import { find, goOn, listOurs, powerOf, runs, stop } from "./guests.ts";
+import { placeOf } from "./host.ts";
+import { networksOf } from "./interfaces.ts";
 import { Link } from "./link.ts";
 import { setAdminPassword } from "./password.ts";
 import { PowerWatch } from "./power-watch.ts";
 import { DOMAIN_STATE, type Domain, type Libvirt } from "./procedures.ts";
-import { INSTANCES, kvmUsable, prepareFolders, shareBase } from "./reach.ts";
+import { thawLeft } from "./quiesce.ts";
+import { INSTANCES, prepareFolders } from "./reach.ts";
 import { endRescue, rescue } from "./rescue.ts";
 import { askToShutDown } from "./shutdown.ts";
 import { snapshotDisk } from "./snapshot.ts";
 import { usedImages } from "./used-images.ts";
+import { vncOf } from "./vnc-address.ts";
 
 export type LibvirtOptions = AgentConfig["libvirt"];
 
@@ -48,6 +47,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export class LibvirtDriver implements Driver {
   readonly #ctx: DriverContext;
   readonly #options: LibvirtOptions;
+  readonly #endpoint: Endpoint;
   readonly #turns = new Turns();
   readonly #watch = new PowerWatch(
     (uuid, look) => this.#turns.run(uuid, look),
@@ -60,10 +60,11 @@ export class LibvirtDriver implements Driver {
   constructor(ctx: DriverContext, options: LibvirtOptions) {
     this.#ctx = ctx;
     this.#options = options;
+    this.#endpoint = parseConnectionUri(options.connection_uri);
   }
 
   async init(): Promise<void> {
-    const link = new Link(parseConnectionUri(this.#options.connection_uri), {
+    const link = new Link(this.#endpoint, {
       lifecycle: (uuid) => this.#watch.hint(uuid),
       restored: () => void this.#lookAtAll().catch(() => {}),
       log: (event, fields) => this.#ctx.log(event, fields),
@@ -74,7 +75,10 @@ export class LibvirtDriver implements Driver {
       const libvirt = await link.get();
       this.#host = parseCapabilities(await libvirt.capabilities());
       await prepareFolders(this.#ctx.stateDir, this.#host.qemuUser);
-      for (const { uuid, power_state } of await listOurs(libvirt)) this.#watch.see(uuid, power_state, "asked");
+      for (const { uuid, power_state } of await listOurs(libvirt)) {
+        this.#watch.see(uuid, power_state, "asked");
+        await thawLeft(libvirt, uuid, this.#folder(uuid));
+      }
     } catch (error) {
       link.close();
       this.#link = undefined;
@@ -105,9 +109,7 @@ export class LibvirtDriver implements Driver {
         vcpus: node.cpus,
         memory_mb: Math.floor(node.memoryKib / 1024),
         local_gb: Math.floor((disk.blocks * disk.bsize) / GIB),
-        supported_instances: (this.#host.kvm ? ["kvm", "qemu"] : ["qemu"]).map((hv_type) => {
-          return { arch: "x86_64", hv_type, vm_mode: "hvm" };
-        }),
+        supported_instances: supportedInstances(this.#endpoint.driver, this.#host),
         ...(this.#host.cpu ? { cpu_info: this.#host.cpu } : {}),
       };
     } catch (error) {
@@ -139,6 +141,14 @@ export class LibvirtDriver implements Driver {
       return power_state === null ? null : { uuid, power_state };
     } catch (error) {
       throw this.#failure("info", error);
+    }
+  }
+
+  async listNetworks(): Promise<GuestNetworks[]> {
+    try {
+      return await networksOf(await this.#libvirt());
+    } catch (error) {
+      throw this.#failure("networks", error);
     }
   }
 
@@ -271,11 +281,6 @@ export class LibvirtDriver implements Driver {
     return join(this.#ctx.stateDir, INSTANCES, uuid);
   }
 
-  async #virtType(): Promise<"kvm" | "qemu"> {
-    if (this.#options.virt_type !== "auto") return this.#options.virt_type;
-    return this.#host.kvm && (await kvmUsable(this.#host.qemuUser)) ? "kvm" : "qemu";
-  }
-
   async #shutDown(libvirt: Libvirt, domain: Domain, { seconds, hurry }: Grace): Promise<boolean> {
     if (!runs(domain)) return false;
     const ends = AbortSignal.any([hurry, this.#closing.signal]);
@@ -292,20 +297,9 @@ export class LibvirtDriver implements Driver {
     work: (libvirt: Libvirt, place: Place) => Promise<void>,
   ): Promise<void> {
     return this.#inTurn(name, uuid, async (libvirt) => {
-      const user = this.#host.qemuUser;
-      const image = async (ref: ImageRef) => {
-        const path = await this.#ctx.image(ref, signal);
-        if (user) await shareBase(path, user);
-        return path;
-      };
-      const place = {
-        uuid,
-        folder: this.#folder(uuid),
-        virtType: await this.#virtType(),
-        relabels: user !== null,
-        image,
-        log: this.#ctx.log,
-      };
+      const guest = { uuid, folder: this.#folder(uuid) };
+      const here = { ctx: this.#ctx, endpoint: this.#endpoint, options: this.#options, capabilities: this.#host };
+      const place = await placeOf(here, guest, signal);
       await work(libvirt, place).catch((error) => {
         if (!signal.aborted) throw error;
         throw new DriverError("BuildAbortException", "the build was given up", { cause: error });

@@ -5,7 +5,8 @@
  *       \--close()--> closed
  */
 import { DriverError } from "../driver.ts";
-import { dialAdvice, type Endpoint, startSessionDaemon } from "./endpoint.ts";
+import { dialAdvice, driverAdvice, type Endpoint, startSessionDaemon } from "./endpoint.ts";
+import { isLibvirtError, VIR_ERR } from "./errors.ts";
 import { AUTH_NONE, Libvirt, readLifecycleEvent } from "./procedures.ts";
 import { RpcConnection, type RpcEvents } from "./rpc.ts";
 
@@ -129,7 +130,9 @@ export class Link {
         'libvirt wants a password or polkit: run the agent as root, or set auth_unix_rw = "none" in libvirtd.conf',
       );
     }
-    await libvirt.open(this.#endpoint.uri);
+    await libvirt.open(this.#endpoint.uri).catch((error) => {
+      throw isLibvirtError(error, VIR_ERR.NO_CONNECT) ? driverAdvice(this.#endpoint, error) : error;
+    });
     await libvirt.startKeepalive();
     await libvirt.watchLifecycle();
   }

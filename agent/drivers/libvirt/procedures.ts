@@ -1,46 +1,11 @@
 /**
  * The procedures of libvirt's remote program that this driver calls, with their argument and answer structs.
- * Numbers and layouts: libvirt src/remote/remote_protocol.x. They never change; libvirt only adds.
+ * Layouts: libvirt src/remote/remote_protocol.x. They never change; libvirt only adds.
  */
+import { isLibvirtError, VIR_ERR } from "./errors.ts";
+import { PROC } from "./procedure-numbers.ts";
 import { MEMORY_CALL_TIMEOUT_MS, type RpcConnection } from "./rpc.ts";
 import { type XdrReader, XdrWriter } from "./xdr.ts";
-
-const PROC = {
-  CONNECT_OPEN: 1,
-  CONNECT_GET_TYPE: 3,
-  CONNECT_GET_VERSION: 4,
-  NODE_GET_INFO: 6,
-  CONNECT_GET_CAPABILITIES: 7,
-  DOMAIN_DEFINE_XML: 11,
-  DOMAIN_GET_XML_DESC: 14,
-  DOMAIN_GET_INFO: 16,
-  DOMAIN_GET_VCPUS: 20,
-  DOMAIN_LOOKUP_BY_UUID: 24,
-  DOMAIN_RESUME: 28,
-  DOMAIN_SHUTDOWN: 33,
-  DOMAIN_SUSPEND: 34,
-  CONNECT_GET_HOSTNAME: 59,
-  CONNECT_SUPPORTS_FEATURE: 60,
-  DOMAIN_BLOCK_STATS: 64,
-  AUTH_LIST: 66,
-  DOMAIN_ABORT_JOB: 164,
-  DOMAIN_MANAGED_SAVE: 182,
-  DOMAIN_HAS_MANAGED_SAVE_IMAGE: 183,
-  DOMAIN_MANAGED_SAVE_REMOVE: 184,
-  DOMAIN_CREATE_WITH_FLAGS: 196,
-  DOMAIN_INJECT_NMI: 210,
-  DOMAIN_GET_STATE: 212,
-  DOMAIN_UNDEFINE_FLAGS: 231,
-  DOMAIN_DESTROY_FLAGS: 234,
-  DOMAIN_GET_METADATA: 265,
-  CONNECT_LIST_ALL_DOMAINS: 273,
-  DOMAIN_GET_JOB_STATS: 298,
-  CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY: 316,
-  DOMAIN_EVENT_CALLBACK_LIFECYCLE: 318,
-  DOMAIN_SET_USER_PASSWORD: 357,
-  DOMAIN_BACKUP_BEGIN: 421,
-  DOMAIN_BACKUP_GET_XML_DESC: 422,
-} as const;
 
 /** remote_protocol.x: remote_auth_type. */
 export const AUTH_NONE = 0;
@@ -71,6 +36,11 @@ const UNDEFINE_ALL = 1 | 2 | 4 | 16;
 const XML_INACTIVE = 2;
 /** virDomainSaveRestoreFlags: the guest runs when it comes back. */
 const SAVE_RUNNING = 2;
+/** virDomainInterfaceAddressesSource. */
+export const ADDRESS_SOURCE = { LEASE: 0, AGENT: 1, ARP: 2 } as const;
+/** remote_protocol.x: REMOTE_DOMAIN_INTERFACE_MAX, REMOTE_DOMAIN_IP_ADDR_MAX. */
+const INTERFACES_MAX = 2048;
+const ADDRESSES_MAX = 2048;
 /** remote_protocol.x: REMOTE_VCPUINFO_MAX. */
 const VCPUS_MAX = 16_384;
 /** More domains than a host can hold; libvirt's own limit (REMOTE_DOMAIN_LIST_MAX). */
@@ -91,6 +61,21 @@ export type DomainInfo = { maxMemoryKib: number; memoryKib: number; vcpus: numbe
 export type Vcpu = { number: number; timeNs: number };
 /** remote_domain_block_stats_ret. -1 is a count that the hypervisor does not keep. */
 export type BlockStats = Record<"readRequests" | "readBytes" | "writeRequests" | "writeBytes" | "errors", number>;
+
+/** remote_domain_interface. `mac` null is an interface that has none, as a guest's own loopback may. */
+export type InterfaceAddresses = { mac: string | null; addresses: string[] };
+
+function readInterface(reader: XdrReader): InterfaceAddresses {
+  reader.string(); // what the guest, or the host, calls it
+  const mac = reader.optional((r) => r.string());
+  const addresses = reader.array(ADDRESSES_MAX, (r) => {
+    r.int(); // its family, as can be seen of it
+    const address = r.string();
+    r.uint(); // the length of its network's prefix
+    return address;
+  });
+  return { mac, addresses };
+}
 
 function readDomain(reader: XdrReader): Domain {
   const name = reader.string();
@@ -269,6 +254,26 @@ export class Libvirt {
     await this.#rpc.call(PROC.DOMAIN_INJECT_NMI, domainArgs(domain).uint(0).bytes());
   }
 
+  /** How long libvirt waits for the guest's agent in any call from now on, seconds; without it, for ever. */
+  async setAgentTimeout(domain: Domain, seconds: number): Promise<void> {
+    await this.#rpc.call(PROC.DOMAIN_AGENT_SET_RESPONSE_TIMEOUT, domainArgs(domain).int(seconds).uint(0).bytes());
+  }
+
+  /** What one of ADDRESS_SOURCE knows of the domain's interfaces. */
+  async interfaceAddresses(domain: Domain, source: number): Promise<InterfaceAddresses[]> {
+    const args = domainArgs(domain).uint(source).uint(0).bytes();
+    return (await this.#rpc.call(PROC.DOMAIN_INTERFACE_ADDRESSES, args)).array(INTERFACES_MAX, readInterface);
+  }
+
+  /** By the guest's own agent: all its file systems hold still until `thaw`. */
+  async freeze(domain: Domain): Promise<void> {
+    await this.#rpc.call(PROC.DOMAIN_FSFREEZE, domainArgs(domain).uint(0).uint(0).bytes());
+  }
+
+  async thaw(domain: Domain): Promise<void> {
+    await this.#rpc.call(PROC.DOMAIN_FSTHAW, domainArgs(domain).uint(0).uint(0).bytes());
+  }
+
   /** By the guest's own agent. */
   async setUserPassword(domain: Domain, user: string, password: string): Promise<void> {
     const args = domainArgs(domain)
@@ -288,8 +293,14 @@ export class Libvirt {
     await this.#rpc.call(PROC.DOMAIN_DESTROY_FLAGS, domainArgs(domain).uint(0).bytes());
   }
 
+  /** A hypervisor that has nothing of UNDEFINE_ALL knows no such flag. */
   async undefine(domain: Domain): Promise<void> {
-    await this.#rpc.call(PROC.DOMAIN_UNDEFINE_FLAGS, domainArgs(domain).uint(UNDEFINE_ALL).bytes());
+    const undefine = (flags: number) =>
+      this.#rpc.call(PROC.DOMAIN_UNDEFINE_FLAGS, domainArgs(domain).uint(flags).bytes());
+    await undefine(UNDEFINE_ALL).catch((error: unknown) => {
+      if (!isLibvirtError(error, VIR_ERR.INVALID_ARG)) throw error;
+      return undefine(0);
+    });
   }
 
   /** Begins to copy disks as they are now, as the XML says (https://libvirt.org/formatbackup.html). */

@@ -7,7 +7,7 @@
  *
  * Pure.
  */
-import { disk, type GuestDisk } from "./domain-xml.ts";
+import { disk, type GuestDisk, prefixOf } from "./disk-xml.ts";
 import { type Element, escapeXml, readElements } from "./xml.ts";
 
 const DISK = "domain/devices/disk";
@@ -27,11 +27,19 @@ export function rescueXml(original: string, { disk: rescue, instead, relabels }:
   const devices = elements.find(({ path }) => path === "domain/devices");
   const at = disks[0]?.start ?? (devices && original.indexOf(">", devices.start) + 1);
   if (at === undefined) throw new Error("the domain has no devices");
-  const bus = rescue.kind === "disk" ? "virtio" : "sata";
-  const edits = disks.flatMap((it) =>
-    elements.filter(({ parent }) => parent === it).flatMap((inner) => edit(inner, { bus, instead })),
-  );
-  const added = { start: at, end: at, text: disk({ relabels }, rescue, 1) };
+  const inside = (it: Element) => elements.filter(({ parent }) => parent === it);
+  // It is on the bus of those like it, and has their limits.
+  const like = disks.find(({ attributes }) => attributes.device === rescue.kind);
+  const bus = (like && inside(like).find(isTarget)?.attributes.bus) ?? (rescue.kind === "disk" ? "virtio" : "sata");
+  const prefix = prefixOf(bus);
+  const limits = elements.find(({ path }) => path === `${DISK}/iotune`);
+  const tune = limits ? original.slice(limits.start, limits.end) : "";
+  const edits = disks.flatMap((it) => {
+    const shared = inside(it).find(isTarget)?.attributes.dev?.startsWith(prefix) ?? false;
+    return inside(it).flatMap((inner) => edit(inner, { shared, instead }));
+  });
+  const where = { dev: `${prefix}a`, bus, order: 1, tune };
+  const added = { start: at, end: at, text: disk({ relabels }, rescue, where) };
   return [added, ...edits]
     .toSorted((a, b) => b.start - a.start)
     .reduce((xml, { start, end, text }) => {
@@ -41,19 +49,22 @@ export function rescueXml(original: string, { disk: rescue, instead, relabels }:
 
 type Edit = { start: number; end: number; text: string };
 
-/** What becomes of an element of a disk that is there. */
+const isTarget = ({ path }: Element) => path === `${DISK}/target`;
+
+/** What becomes of an element of a disk that is there; `shared`: its name is of those of the rescue disk's bus. */
 function edit(
-  { path, attributes, parent, start, end }: Element,
-  { bus, instead }: Pick<Rescue, "instead"> & { bus: string },
+  { path, attributes, start, end }: Element,
+  { shared, instead }: Pick<Rescue, "instead"> & { shared: boolean },
 ): Edit[] {
   const name = path.slice(DISK.length + 1);
-  const own = parent?.attributes.device === "cdrom" ? "sata" : "virtio";
   if (name === "boot") return [{ start, end, text: `<boot order='${Number(attributes.order) + 1}'/>` }];
   if (name === "source" && instead && attributes.file === instead.of) {
     return [{ start, end, text: `<source file='${escapeXml(instead.path)}'/>` }];
   }
-  if (own !== bus) return [];
-  if (name === "target") return [{ start, end, text: `<target dev='${next(attributes.dev)}' bus='${own}'/>` }];
+  if (!shared) return [];
+  if (name === "target") {
+    return [{ start, end, text: `<target dev='${next(attributes.dev)}' bus='${escapeXml(attributes.bus ?? "")}'/>` }];
+  }
   // Without a place of its own it is put behind the rescue disk, and so is it in the order that the guest finds them.
   return name === "address" ? [{ start, end, text: "" }] : [];
 }

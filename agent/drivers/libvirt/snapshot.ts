@@ -8,7 +8,7 @@
  * of one moment, that of its begin: QEMU saves each old block before the guest overwrites it. The guest goes on, its
  * definition stays as it is, and the job always ends, where the mirror that Nova makes (virDomainBlockRebase) runs
  * after a guest that writes faster than it copies. What a file system in the guest had not written yet is not in it,
- * as after a power cut. The copy has all that lies under the overlay, but not compressed: qemu-img does that after it.
+ * as after a power cut, unless the guest's agent has it hold still for that moment. The copy has all that lies under the overlay, but not compressed: qemu-img does that after it.
  */
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
@@ -19,6 +19,7 @@ import { compress } from "./disk.ts";
 import { isLibvirtError, unless, VIR_ERR } from "./errors.ts";
 import { runs } from "./guests.ts";
 import { type Domain, JOB, type Libvirt } from "./procedures.ts";
+import { quiesced } from "./quiesce.ts";
 import { escapeXml, readElements } from "./xml.ts";
 
 const POLL_MS = 200;
@@ -40,7 +41,7 @@ export async function snapshotDisk(
   await rm(scratch, { force: true });
   if (!runs(domain)) return compress(disk, path, signal);
   try {
-    await copyLive(libvirt, domain, { disk, scratch }, signal);
+    await copyLive(libvirt, domain, { folder, disk, scratch }, signal);
     await compress(scratch, path, signal);
   } finally {
     await rm(scratch, { force: true });
@@ -50,14 +51,15 @@ export async function snapshotDisk(
 async function copyLive(
   libvirt: Libvirt,
   domain: Domain,
-  { disk, scratch }: { disk: string; scratch: string },
+  { folder, disk, scratch }: { folder: string; disk: string; scratch: string },
   signal: AbortSignal,
 ): Promise<void> {
-  const target = targetOf(await libvirt.xml(domain), disk);
+  const xml = await libvirt.xml(domain);
+  const target = targetOf(xml, disk);
   if (target === null) throw new DriverError("NotSupported", NO_DISK);
   await endBackup(libvirt, domain);
   signal.throwIfAborted();
-  await libvirt.backupBegin(domain, backupXml(target, scratch));
+  await quiesced(libvirt, { domain, folder, xml }, () => libvirt.backupBegin(domain, backupXml(target, scratch)));
   for (;;) {
     if (signal.aborted) {
       await endBackup(libvirt, domain);
