@@ -4,14 +4,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PART_BYTES } from "../../functions/protocol/upload.ts";
 import { until } from "../edge.ts";
-import { World } from "./world.ts";
+import { type Victim, World } from "./world.ts";
 
 const TIMEOUT_MS = 120_000;
 /** Long enough for an upload that can be killed in. */
 const DISK = randomBytes(4 * PART_BYTES + 99);
 const SHA512 = createHash("sha512").update(DISK).digest("hex");
 
-type Victim = "agent" | "edge" | "both";
 type Moment = "before the call arrives" | "as the file is there" | "as the parts go" | "once the edge reads back";
 
 const CASES: readonly (readonly [Victim, Moment])[] = [
@@ -51,17 +50,6 @@ async function reach(moment: Moment, id: string): Promise<void> {
   await sleep(moment === "as the parts go" ? 300 : 900);
 }
 
-async function killAndRestart(victim: Victim): Promise<void> {
-  await Promise.all([
-    victim === "edge" ? undefined : world.killAgent(),
-    victim === "agent" ? undefined : world.killEdge(),
-  ]);
-  world.signalAgent("SIGCONT");
-  if (victim !== "edge") world.startAgent();
-  if (victim !== "agent") await world.startEdge();
-  await world.linked();
-}
-
 describe("a snapshot", () => {
   it.each(CASES)("survives: %s killed %s", { timeout: TIMEOUT_MS }, async (victim, moment) => {
     const id = await world.boot(0, base);
@@ -71,7 +59,7 @@ describe("a snapshot", () => {
     expect(asked.status).toBe(202);
     const { image_id } = await asked.json();
     await reach(moment, id);
-    await killAndRestart(victim);
+    await world.crash(victim);
     expect(await world.settled(id)).toEqual({ id, status: "ACTIVE", task: null, power: 1 });
     expect(await world.image(image_id)).toMatchObject({ status: "active", size: DISK.length, os_hash_value: SHA512 });
     await until(() => world.snapshotFiles().length === 0, "the host has no file left");

@@ -2,16 +2,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../edge.ts";
-import { CAPACITY, World } from "./world.ts";
+import { Dice, SEED, told } from "./dice.ts";
+import { CAPACITY, type Victim, World } from "./world.ts";
 
 /** Long enough to be killed in, short beside a restart. */
 const SLOW_MS = 700;
 const TIMEOUT_MS = 120_000;
 
-const seed = Number(process.env.CRASH_SEED ?? Date.now() % 100_000);
-const random = mulberry32(seed);
+const dice = new Dice(SEED);
+const random = () => dice.next();
 
-type Victim = "agent" | "edge" | "both";
 type Moment = "before the spawn arrives" | "during the spawn" | "as the guest is up" | "once the edge knows" | number;
 
 const NAMED: readonly Moment[] = [
@@ -33,7 +33,7 @@ const CASES: readonly (readonly [Victim, Moment])[] = [
 let world: World;
 
 beforeAll(async () => {
-  console.info(`CRASH_SEED=${seed}: ${CASES.map(([victim, moment]) => `${victim} ${moment}`).join("; ")}`);
+  told(CASES.map(([victim, moment]) => `${victim} ${moment}`).join("; "));
   world = await World.start();
   await world.linked();
 });
@@ -49,17 +49,6 @@ async function reach(moment: Moment, id: string): Promise<void> {
   await until(async () => (await world.show(id))?.task === "spawning", "the spawn is sent");
   if (moment === "during the spawn") await sleep(random() * SLOW_MS * 0.6);
   if (moment === "as the guest is up") await until(() => world.guests().some(({ uuid }) => uuid === id), "it is up");
-}
-
-async function killAndRestart(victim: Victim): Promise<void> {
-  await Promise.all([
-    victim === "edge" ? undefined : world.killAgent(),
-    victim === "agent" ? undefined : world.killEdge(),
-  ]);
-  world.signalAgent("SIGCONT");
-  if (victim !== "edge") world.startAgent();
-  if (victim !== "agent") await world.startEdge();
-  await world.linked();
 }
 
 /** What a server is in the end, and what the hypervisor has, agree. */
@@ -86,7 +75,7 @@ describe("a build", () => {
     if (moment === "before the spawn arrives") world.signalAgent("SIGSTOP");
     const id = await world.boot(SLOW_MS);
     await reach(moment, id);
-    await killAndRestart(victim);
+    await world.crash(victim);
     await endsWell(id);
     await leavesNothing();
   });
@@ -100,7 +89,7 @@ describe("a build", () => {
         () => "cut off" as const,
       );
       await sleep(delayMs);
-      await killAndRestart("edge");
+      await world.crash("edge");
       await asked;
       const all = await world.list();
       expect(all.length).toBeLessThanOrEqual(1);
@@ -110,14 +99,3 @@ describe("a build", () => {
     await leavesNothing();
   });
 });
-
-/** A small seeded generator (Tommy Ettinger's mulberry32): 0 ≤ x < 1. */
-function mulberry32(start: number): () => number {
-  let a = start >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), a | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -1,5 +1,5 @@
 /** An edge and an agent as processes of their own, which a test may kill and start again on the same state. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
@@ -11,6 +11,8 @@ import { edgeReady, ensureSecrets, ROOT, startEdge } from "../../agent/up/edge.t
 import { until } from "../edge.ts";
 import { freePort } from "../free-port.ts";
 import { childWith, killGroup, processes, signalGroup } from "../process-tree.ts";
+import { FakeHypervisor, type Guest, type Hypervisor, namesIn } from "./hypervisor.ts";
+import { Wire } from "./wire.ts";
 
 /** What the host takes of flavor 1 (512 MiB), and what the project may have: one more, so that each limit shows. */
 export const CAPACITY = 4;
@@ -18,7 +20,7 @@ export const QUOTA = 5;
 const FLAVOR_MB = 512;
 const HOST = "crash-1";
 /** A saga that lost its driver is driven on by its object's alarm: 30 s after its start at the latest. */
-const SETTLED_MS = 55_000;
+export const SETTLED_MS = 55_000;
 
 const VARS = {
   QUOTA_INSTANCES: String(QUOTA),
@@ -29,29 +31,65 @@ const VARS = {
   RESERVATION_EXPIRE: "4",
 };
 
+/**
+ * Nova's times with all that is seconds there short here, in about the same proportions: what is cut off for CUT_MS is
+ * cut off for 5 minutes of these, five times longer than anything waits. CRASH_CUT_SECONDS=300 makes it true ones.
+ */
+const SCALE = 20;
+export const SCALED_VARS = {
+  REPORT_INTERVAL: String(10 / SCALE),
+  SERVICE_DOWN_TIME: String(60 / SCALE),
+  RPC_RESPONSE_TIMEOUT: String(60 / SCALE),
+};
+export const SCALED_TOML = `sync_power_state_interval = ${600 / SCALE / 10}\nupdate_resources_interval = ${60 / SCALE}\n`;
+export const CUT_MS = Number(process.env.CRASH_CUT_SECONDS ?? 300 / SCALE) * 1000;
+
+export type Victim = "agent" | "edge" | "both";
+export type WorldOptions = {
+  /** The edge's options. */
+  vars?: Record<string, string>;
+  /** agent.toml. */
+  toml?: string;
+  hypervisor?: Hypervisor;
+  agentEnv?: Record<string, string>;
+  edgeEnv?: Record<string, string>;
+  /** Where the agent keeps its state, if that is to be another file system. */
+  agentState?: string;
+};
+
 export type Shown = { id: string; status: string; task: string | null; power: number; fault?: string };
 type Running = { group: number; log: string };
 
 export class World {
   readonly #state = mkdtempSync(join(tmpdir(), "edgenova-crash-"));
   readonly #password = ensureSecrets();
+  readonly #options: WorldOptions;
+  readonly #hypervisor: Hypervisor;
+  #wire: Wire | null = null;
   #port = 0;
   #edge: Running | null = null;
   #agent: Running | null = null;
   #token = "";
   #image = "";
 
-  static async start(): Promise<World> {
-    const world = new World();
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    this.#hypervisor = options.hypervisor ?? new FakeHypervisor(CAPACITY * FLAVOR_MB);
+  }
+
+  static async start(options: WorldOptions = {}): Promise<World> {
+    const world = new World(options);
     try {
       world.#port = await freePort();
       // A runtime that is killed leaves its temporary files.
       process.env.TMPDIR = join(world.#state, "tmp");
       mkdirSync(process.env.TMPDIR);
       await world.startEdge();
+      world.#wire = await Wire.start(() => world.#port);
       const cloud = await Cloud.login(world.url, world.#password);
       const joinToken = await cloud.joinToken(HOST);
-      await enroll({ edge: world.url, joinToken, host: HOST, stateDir: world.agentState });
+      await enroll({ edge: world.wire.url, joinToken, host: HOST, stateDir: world.agentState });
+      if (options.toml !== undefined) writeFileSync(join(world.agentState, "agent.toml"), options.toml);
       world.#image = await cloud.createImage("demo", "raw", demoDisk());
       await world.startAgent();
       return world;
@@ -66,11 +104,18 @@ export class World {
   }
 
   get agentState(): string {
-    return join(this.#state, "agent");
+    return this.#options.agentState ?? join(this.#state, "agent");
+  }
+
+  /** Between the agent and the edge. */
+  get wire(): Wire {
+    if (this.#wire === null) throw new Error("there is no wire yet");
+    return this.#wire;
   }
 
   async startEdge(): Promise<void> {
-    const child = startEdge({ port: this.#port, stateDir: this.#state, vars: VARS });
+    const vars = { ...VARS, ...this.#options.vars };
+    const child = startEdge({ port: this.#port, stateDir: this.#state, vars });
     this.#edge = { group: childWith(join(this.#state, "edge")), log: child.log };
     await edgeReady(this.url, child);
     this.#token ||= await login(this.url, this.#password);
@@ -78,9 +123,8 @@ export class World {
 
   startAgent(): void {
     const log = join(this.#state, "agent.log");
-    const args = [join(ROOT, "agent/main.ts"), "run", "--driver", "fake", "--state", this.agentState];
-    args.push("--fake-memory-mb", String(CAPACITY * FLAVOR_MB));
-    startChild("agent", log, process.execPath, args, process.env);
+    const args = [join(ROOT, "agent/main.ts"), "run", "--state", this.agentState, ...this.#hypervisor.flags];
+    startChild("agent", log, process.execPath, args, { ...process.env, ...this.#options.agentEnv });
     this.#agent = { group: childWith(this.agentState), log };
   }
 
@@ -92,6 +136,18 @@ export class World {
   async killAgent(): Promise<void> {
     if (this.#agent) await killGroup(this.#agent.group);
     this.#agent = null;
+  }
+
+  /** Kills, starts again on the same state, and waits until the two are linked. */
+  async crash(victim: Victim): Promise<void> {
+    await Promise.all([
+      victim === "edge" ? undefined : this.killAgent(),
+      victim === "agent" ? undefined : this.killEdge(),
+    ]);
+    this.signalAgent("SIGCONT");
+    if (victim !== "edge") this.startAgent();
+    if (victim !== "agent") await this.startEdge();
+    await this.linked();
   }
 
   /** Ends the agent as a service manager does. */
@@ -120,14 +176,14 @@ export class World {
     return until(() => last() === "link.up", "the agent is linked", SETTLED_MS);
   }
 
-  /** The guests that the hypervisor has, whoever knows of them: the fake driver's own file. */
-  guests(): { uuid: string; power_state: number }[] {
-    try {
-      return JSON.parse(readFileSync(join(this.agentState, "fake/guests.json"), "utf8")).guests;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw error;
-    }
+  /** The guests that the hypervisor has, whoever knows of them. */
+  guests(): Guest[] {
+    return this.#hypervisor.guests(this.agentState);
+  }
+
+  /** What the host has of servers that it has no guest of. */
+  leftovers(): string[] {
+    return this.#hypervisor.leftovers(this.agentState, new Set(this.guests().map(({ uuid }) => uuid)));
   }
 
   /** Takes the guests from a hypervisor whose agent is not running. */
@@ -148,7 +204,7 @@ export class World {
 
   /** Snapshots on their way to the edge. */
   snapshotFiles(): string[] {
-    return readdirSync(join(this.agentState, "snapshots"));
+    return namesIn(join(this.agentState, "snapshots"));
   }
 
   /** Any API call. */
@@ -247,6 +303,7 @@ export class World {
   async close(): Promise<void> {
     await this.killAgent();
     await this.killEdge();
+    await this.#wire?.close();
     rmSync(this.#state, { recursive: true, force: true });
   }
 }
