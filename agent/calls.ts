@@ -2,7 +2,7 @@
  * Answers calls. A durable call goes through the journal and waits its turn; the others run at once and leave no trace.
  *
  *   call --> running already? --> the same promise
- *        --> in the journal?  --> its outcome again
+ *        --> done lately, or in the journal? --> its outcome again
  *        --> stale?           --> StaleGeneration
  *        --> journal.begin --> [this server's turn] --> [a build slot] --> driver --> journal.finish --> outcome
  */
@@ -17,6 +17,9 @@ import { Slots, Turns } from "./turns.ts";
 
 /** The protocol's limit on an error's message (frames.ts: callError). */
 const MAX_MESSAGE_CHARS = 1024;
+
+/** Calls whose outcomes are remembered beyond the edge's ack, against a frame that was doubled on its way and comes late. */
+const MAX_DONE = 1000;
 
 type Signalled = "build" | "wait";
 /**
@@ -51,6 +54,7 @@ export class Calls {
   readonly #turns = new Turns();
   readonly #slots: Slots;
   readonly #running = new Map<string, Promise<Outcome>>();
+  readonly #done = new Map<string, Outcome>();
   readonly #signals = new Map<string, Set<Signal>>();
   readonly #watches = new Set<Set<string>>();
   #stopped = false;
@@ -119,7 +123,7 @@ export class Calls {
     const running = this.#running.get(call.id);
     if (running !== undefined) return running;
     const { journal } = this.#options;
-    const before = journal.outcome(call.id);
+    const before = this.#done.get(call.id) ?? journal.outcome(call.id);
     if (before !== null) return before;
     const work = bind(call, this.#options);
     if ("wrong" in work) return invalid(call, work.wrong);
@@ -177,6 +181,10 @@ export class Calls {
   }
 
   #record(call: CallFrame, outcome: Outcome): void {
+    // The edge asks for a destroy under one name until it succeeds.
+    if (call.method !== "destroy") this.#done.set(call.id, outcome);
+    const [oldest] = this.#done.size > MAX_DONE ? this.#done.keys() : [];
+    if (oldest !== undefined) this.#done.delete(oldest);
     try {
       this.#options.journal.finish(call.id, outcome);
     } catch (error) {

@@ -88,6 +88,16 @@ describe("a call that is sent again", () => {
     expect(journal.outcome("a")).toBeNull();
   });
 
+  it("is not done twice when a double of it comes after it was acknowledged", async () => {
+    await calls.handle(call("a", "spawn"));
+    await calls.handle(call("b", "power_on"));
+    const done = [...driver.done];
+    for (const id of ["a", "b"]) calls.ack(id);
+    expect(await calls.handle(call("b", "power_on"))).toEqual(RUNNING);
+    expect(await calls.handle(call("a", "spawn"))).toEqual(RUNNING);
+    expect(driver.done).toEqual(done);
+  });
+
   it("keeps no outcome that shutting down has caused", async () => {
     const stop = gate();
     driver.guests.set(SERVER, 1);

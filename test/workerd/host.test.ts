@@ -2,7 +2,11 @@
 import { env, evictDurableObject, runInDurableObject } from "cloudflare:test";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { Calls } from "../../functions/compute/calls.ts";
+import { HostStore, MIGRATIONS } from "../../functions/compute/host-store.ts";
+import type { Link } from "../../functions/compute/link.ts";
 import { CLOSE, encode, MAX_FRAME_CHARS, PING } from "../../functions/protocol/frames.ts";
+import { migrate } from "../../functions/store/migrate.ts";
 import { INVENTORY, ScriptedAgent, until } from "./scripted-agent.ts";
 
 const host = (name: string) => env.HOST.getByName(name);
@@ -114,6 +118,21 @@ describe("a call", () => {
     const back = await new ScriptedAgent("calls-2").link();
     await until(() => back.acks.length === 1, "it is settled");
     expect(await host("calls-2").call(request)).toMatchObject({ kind: "settled" });
+  });
+
+  it("that was lost on a link that stays up is sent again when it is asked for again", async () => {
+    await runInDurableObject(host("calls-lost"), async (_, { storage }) => {
+      migrate(storage, MIGRATIONS);
+      const sent: string[] = [];
+      const ws = { readyState: WebSocket.READY_STATE_OPEN, send: (text: string) => void sent.push(text) };
+      const link = { current: () => ws } as unknown as Link;
+      const calls = new Calls(new HostStore(storage.sql), link, 20);
+      const late = { kind: "waiting", connected: true };
+      expect(await Promise.all([calls.call(request), calls.call(request)])).toEqual([late, late]);
+      expect(sent).toHaveLength(1);
+      expect(await calls.call(request)).toEqual(late);
+      expect(sent).toEqual(Array(2).fill(encode({ t: "call", ...request })));
+    });
   });
 
   it("whose answer has a wrong shape has failed", async () => {
