@@ -2,6 +2,9 @@
 
 export const SEED = Number(process.env.CRASH_SEED ?? Date.now() % 100_000);
 
+/** How many cases of each kind are tried: a few in CI, all that there are at night. */
+export const ROUNDS = Number(process.env.CRASH_ROUNDS ?? 4);
+
 /** Says what is injected; `npm run test:crash` shows it, and so does a test that fails. */
 export function told(line: string): void {
   console.info(`CRASH_SEED=${SEED}: ${line}`);

@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { enroll } from "../../agent/enroll.ts";
-import { startChild } from "../../agent/up/child.ts";
+import { lastLines, startChild } from "../../agent/up/child.ts";
 import { Cloud } from "../../agent/up/cloud.ts";
 import { demoDisk } from "../../agent/up/demo-disk.ts";
 import { edgeReady, ensureSecrets, ROOT, startEdge } from "../../agent/up/edge.ts";
-import { until } from "../edge.ts";
+import { DEMO_PROJECT, until } from "../edge.ts";
 import { freePort } from "../free-port.ts";
 import { childWith, killGroup, processes, signalGroup } from "../process-tree.ts";
 import { FakeHypervisor, type Guest, type Hypervisor, namesIn } from "./hypervisor.ts";
@@ -57,7 +57,16 @@ export type WorldOptions = {
   agentState?: string;
 };
 
-export type Shown = { id: string; status: string; task: string | null; power: number; fault?: string };
+export type Shown = {
+  id: string;
+  status: string;
+  task: string | null;
+  power: number;
+  host: string | null;
+  flavor: string;
+  fault?: string;
+};
+type Usage = { in_use: number; reserved: number };
 type Running = { group: number; log: string };
 
 export class World {
@@ -226,7 +235,7 @@ export class World {
       imageRef,
       flavorRef: "1",
       networks: "none",
-      metadata: { "fake:delay_ms": String(delayMs) },
+      metadata: { "fake:delay_ms": String(delayMs), "fake:slow": `destroy=${delayMs},snapshot=${delayMs}` },
       min_count: count,
     };
     return this.call("POST", "/servers", { server });
@@ -247,6 +256,39 @@ export class World {
   async list(): Promise<Shown[]> {
     const { servers } = await (await this.call("GET", "/servers/detail")).json();
     return servers.map(shown);
+  }
+
+  /** All flavors by their names. */
+  async flavors(): Promise<Map<string, { vcpus: number; ram: number }>> {
+    const { flavors } = await (await this.call("GET", "/flavors/detail")).json();
+    return new Map(flavors.map((flavor: { name: string }) => [flavor.name, flavor]));
+  }
+
+  /** What the scheduler believes of the host. */
+  async hypervisorDetail(): Promise<Record<string, number>> {
+    const { hypervisors } = await (await this.call("GET", "/os-hypervisors/detail")).json();
+    return hypervisors[0];
+  }
+
+  async quota(): Promise<Record<"instances" | "cores" | "ram", Usage>> {
+    const { quota_set } = await (await this.call("GET", `/os-quota-sets/${DEMO_PROJECT}/detail`)).json();
+    const usage = ({ in_use, reserved }: Usage): Usage => ({ in_use, reserved });
+    return {
+      instances: usage(quota_set.instances),
+      cores: usage(quota_set.cores),
+      ram: usage(quota_set.ram),
+    };
+  }
+
+  async images(): Promise<{ id: string; status: string }[]> {
+    const response = await fetch(`${this.url}/image/v2/images`, { headers: { "x-auth-token": this.#token } });
+    return (await response.json()).images;
+  }
+
+  /** The ends of both logs, for a person who asks why. */
+  async evidence(): Promise<string> {
+    const end = (name: string) => lastLines(join(this.#state, name), 40);
+    return `agent:\n${end("agent.log")}\nedge:\n${end("edge.log")}`;
   }
 
   /** Resolves once nothing is being done to the server any more; null when it is gone. */
@@ -300,6 +342,13 @@ export class World {
     };
   }
 
+  /** Asserts that nothing is taken when there is no server. */
+  async isEmpty(): Promise<void> {
+    const { fit, over, refused } = await this.provesEmpty();
+    expect(fit).toHaveLength(CAPACITY);
+    expect([over, refused]).toEqual(["ERROR", 403]);
+  }
+
   async close(): Promise<void> {
     await this.killAgent();
     await this.killEdge();
@@ -315,6 +364,8 @@ function shown(server: Record<string, unknown>): Shown {
     status: String(server.status),
     task: server["OS-EXT-STS:task_state"] as string | null,
     power: Number(server["OS-EXT-STS:power_state"]),
+    host: server["OS-EXT-SRV-ATTR:host"] as string | null,
+    flavor: (server.flavor as { original_name: string }).original_name,
     ...(fault ? { fault: fault.message } : {}),
   };
 }
