@@ -9,7 +9,7 @@
 import type { CallFrame, Outcome } from "../functions/protocol/frames.ts";
 import { type CallErrorCode, METHODS, type Method } from "../functions/protocol/methods.ts";
 import { DriverError } from "./drivers/driver.ts";
-import { describe } from "./failure.ts";
+import { describe, diskIsFull } from "./failure.ts";
 import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { bind, type Host, type Work } from "./methods.ts";
@@ -127,7 +127,7 @@ export class Calls {
     if (before !== null) return before;
     const work = bind(call, this.#options);
     if ("wrong" in work) return invalid(call, work.wrong);
-    if (journal.begin(call) === "stale") {
+    if (this.#begin(call) === "stale") {
       const refused = stale(call);
       journal.finish(call.id, refused); // begun before a crash, overtaken since
       return refused;
@@ -135,6 +135,17 @@ export class Calls {
     const outcome = this.#inTurn(call, work).finally(() => this.#running.delete(call.id));
     this.#running.set(call.id, outcome);
     return outcome;
+  }
+
+  #begin(call: CallFrame): "started" | "stale" {
+    try {
+      return this.#options.journal.begin(call);
+    } catch (error) {
+      // A destroy makes room. What it overtook the edge has given up, and does not send again.
+      if (call.method !== "destroy") throw error;
+      this.#options.log("journal.failed", { call: call.id, message: describe(error) });
+      return "started";
+    }
   }
 
   #inTurn(call: CallFrame, work: Work): Promise<Outcome> {
@@ -197,6 +208,10 @@ export class Calls {
     if (error instanceof DriverError) {
       if (error.cause !== undefined) this.#options.log("call.cause", { call: call.id, message: describe(error.cause) });
       return failed(error.code, error.message);
+    }
+    if (diskIsFull(error)) {
+      this.#options.log("call.cause", { call: call.id, message: describe(error) });
+      return failed("InsufficientFreeDisk", `the host has no room on its disk for ${call.method}`);
     }
     this.#options.log("call.unexpected", { call: call.id, method: call.method, message: describe(error) });
     return failed(

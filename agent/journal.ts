@@ -16,7 +16,7 @@ import { closeSync, openSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { type CallFrame, type Outcome, outcome as outcomeSchema } from "../functions/protocol/frames.ts";
 import type { Method } from "../functions/protocol/methods.ts";
-import { describe, Failure } from "./failure.ts";
+import { describe, diskIsFull, Failure } from "./failure.ts";
 
 /** How long a tombstone, or a call that the edge never came back to, is kept. Far above any delay of a frame. */
 export const KEEP_MS = 7 * 24 * 60 * 60 * 1000;
@@ -66,13 +66,11 @@ export class Journal {
       // EXCLUSIVE: two agents on one journal would run each other's calls. NORMAL: what is written survives a crash.
       this.#db.exec("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
       this.#migrate();
+      this.prune();
     } catch (error) {
       if (this.#db.isOpen) this.#db.close();
-      const busy = error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY;
-      const why = busy ? "another agent runs with this state directory" : describe(error);
-      throw new Failure(`cannot open ${path}: ${why}`, { cause: error });
+      throw new Failure(`cannot open ${path}: ${whyNot(error)}`, { cause: error });
     }
-    this.prune();
   }
 
   /**
@@ -180,5 +178,20 @@ export class Journal {
   }
 }
 
-/** https://sqlite.org/rescode.html#busy */
+/** https://sqlite.org/rescode.html */
 const SQLITE_BUSY = 5;
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOTADB = 26;
+
+function whyNot(error: unknown): string {
+  if (diskIsFull(error)) return "the disk is full: make room, and start the agent again";
+  switch (error instanceof Error && "errcode" in error ? error.errcode : undefined) {
+    case SQLITE_BUSY:
+      return "another agent runs with this state directory";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return "it is damaged: move it away, with its -wal file, and start the agent again; the guests run on";
+    default:
+      return describe(error);
+  }
+}

@@ -54,23 +54,27 @@ describe("frames that are lost, doubled or late", () => {
 describe("one frame", () => {
   const FRAMES = ["call spawn", "result spawn", "ack spawn"] as const;
 
-  it.each(FRAMES)("lost on a link that stays up does not leave a server building: %s", {
-    timeout: TIMEOUT_MS,
-  }, async (lost) => {
-    let links = 0;
-    let count = 0;
-    world.wire.fates = (label) => {
-      if (label === "hello") links += 1;
-      if (label !== lost) return "pass";
-      count += 1;
-      return count === 1 ? "drop" : "pass";
-    };
-    const id = await world.boot();
-    expect(await world.settled(id)).toMatchObject({ status: "ACTIVE", power: 1 });
-    expect([count > 0, links]).toEqual([true, 0]);
-    await world.clear();
-    await heals(world);
-  });
+  it.each(FRAMES)(
+    "lost on a link that stays up does not leave a server building: %s",
+    {
+      timeout: TIMEOUT_MS,
+    },
+    async (lost) => {
+      let links = 0;
+      let count = 0;
+      world.wire.fates = (label) => {
+        if (label === "hello") links += 1;
+        if (label !== lost) return "pass";
+        count += 1;
+        return count === 1 ? "drop" : "pass";
+      };
+      const id = await world.boot();
+      expect(await world.settled(id)).toMatchObject({ status: "ACTIVE", power: 1 });
+      expect([count > 0, links]).toEqual([true, 0]);
+      await world.clear();
+      await heals(world);
+    },
+  );
 
   it("doubled, and late, does not start a guest that was stopped since", { timeout: TIMEOUT_MS }, async () => {
     let late: Promise<void> | undefined;

@@ -52,7 +52,6 @@ export type WorldOptions = {
   toml?: string;
   hypervisor?: Hypervisor;
   agentEnv?: Record<string, string>;
-  edgeEnv?: Record<string, string>;
   /** Where the agent keeps its state, if that is to be another file system. */
   agentState?: string;
 };
@@ -90,9 +89,7 @@ export class World {
     const world = new World(options);
     try {
       world.#port = await freePort();
-      // A runtime that is killed leaves its temporary files.
-      process.env.TMPDIR = join(world.#state, "tmp");
-      mkdirSync(process.env.TMPDIR);
+      mkdirSync(world.#temporary);
       await world.startEdge();
       world.#wire = await Wire.start(() => world.#port);
       const cloud = await Cloud.login(world.url, world.#password);
@@ -112,6 +109,11 @@ export class World {
     return `http://127.0.0.1:${this.#port}`;
   }
 
+  /** A runtime that is killed leaves its temporary files. */
+  get #temporary(): string {
+    return join(this.#state, "tmp");
+  }
+
   get agentState(): string {
     return this.#options.agentState ?? join(this.#state, "agent");
   }
@@ -124,7 +126,10 @@ export class World {
 
   async startEdge(): Promise<void> {
     const vars = { ...VARS, ...this.#options.vars };
+    const { TMPDIR = tmpdir() } = process.env;
+    process.env.TMPDIR = this.#temporary;
     const child = startEdge({ port: this.#port, stateDir: this.#state, vars });
+    process.env.TMPDIR = TMPDIR;
     this.#edge = { group: childWith(join(this.#state, "edge")), log: child.log };
     await edgeReady(this.url, child);
     this.#token ||= await login(this.url, this.#password);
@@ -197,7 +202,12 @@ export class World {
 
   /** Takes the guests from a hypervisor whose agent is not running. */
   forgetGuests(): void {
-    rmSync(join(this.agentState, "fake/guests.json"));
+    this.discard("fake/guests.json");
+  }
+
+  /** Removes a file of an agent that is not running. */
+  discard(name: string): void {
+    rmSync(join(this.agentState, name), { force: true });
   }
 
   /** A new image of these bytes. */
