@@ -48,6 +48,8 @@ export type Left = { state: "gone" } | { state: "leaving"; connected: boolean };
 /** What keeps a host's disks busy while it lasts (nova: HostState.num_io_ops). */
 const BUSY: ReadonlySet<Method> = new Set(["spawn", "rebuild", "snapshot", "upload_snapshot"] as const);
 
+const DESTROY_AGAIN_MS = 10_000;
+
 export class Host extends DurableObject<Env> {
   readonly #store: HostStore;
   readonly #link: Link;
@@ -237,6 +239,7 @@ export class Host extends DurableObject<Env> {
 
   /** What a call that was just settled means for the claim, and for the saga that it belongs to. */
   #settled({ call, outcome, waited }: Settled): void {
+    if (call.method === "destroy" && !outcome.ok) this.#later(this.#destroyAgain(call));
     if (outcome.ok && call.method === "destroy") {
       this.#store.free(call.server);
       this.#later(this.#publish());
@@ -247,6 +250,12 @@ export class Host extends DurableObject<Env> {
     if (call.method === "spawn") this.#countBuild(outcome);
     if (BUSY.has(call.method)) this.#later(this.#publish());
     if (!waited) this.#later(this.env.SERVER.getByName(call.server).settled());
+  }
+
+  /** A destroy that failed, as while libvirtd restarts, is asked for again: who asked for it may not wait for the end. */
+  async #destroyAgain({ server, generation }: { server: string; generation: number }): Promise<void> {
+    await scheduler.wait(DESTROY_AGAIN_MS);
+    if (this.#store.allocation(server)?.leaving) await this.#calls.destroy(server, generation);
   }
 
   /** Tells the servers what changed since they were last told, and ends guests whose servers know that they are gone. */
