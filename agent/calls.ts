@@ -55,6 +55,9 @@ export class Calls {
   readonly #slots: Slots;
   readonly #running = new Map<string, Promise<Outcome>>();
   readonly #done = new Map<string, Outcome>();
+  /** What the journal lacks since it could not be written. */
+  readonly #unrecorded = new Map<string, Outcome>();
+  readonly #acked = new Set<string>();
   readonly #signals = new Map<string, Set<Signal>>();
   readonly #watches = new Set<Set<string>>();
   #stopped = false;
@@ -76,10 +79,19 @@ export class Calls {
 
   /** The edge stored the outcome of this call. */
   ack(id: string): void {
+    const { journal } = this.#options;
+    this.#acked.add(id);
     try {
-      this.#options.journal.ack(id);
+      for (const [one, outcome] of this.#unrecorded) {
+        journal.finish(one, outcome);
+        this.#unrecorded.delete(one);
+      }
+      for (const one of this.#acked) {
+        journal.ack(one);
+        this.#acked.delete(one);
+      }
     } catch (error) {
-      // Not forgotten now, it is forgotten when the journal is pruned.
+      // Not forgotten now, it is with the next ack.
       this.#options.log("journal.failed", { call: id, message: describe(error) });
     }
   }
@@ -200,6 +212,7 @@ export class Calls {
       this.#options.journal.finish(call.id, outcome);
     } catch (error) {
       // Answered all the same: were the answer lost too, the edge would send the call again and the driver do nothing.
+      this.#unrecorded.set(call.id, outcome);
       this.#options.log("journal.failed", { call: call.id, message: describe(error) });
     }
   }

@@ -89,6 +89,13 @@ export class Journal {
           after.destroyed ? this.#now() : null,
         );
       }
+      // What a destroy overtakes nobody asks for again, and it would be stale.
+      if (call.method === "destroy") {
+        this.#sql(`DELETE FROM calls WHERE server = ? AND generation <= ? AND status = 'started'`).run(
+          call.server,
+          call.generation,
+        );
+      }
       this.#sql(
         `INSERT OR REPLACE INTO calls (id, server, generation, method, status, at_ms) VALUES (?, ?, ?, ?, 'started', ?)`,
       ).run(call.id, call.server, call.generation, call.method, this.#now());
