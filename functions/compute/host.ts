@@ -48,12 +48,14 @@ export type Left = { state: "gone" } | { state: "leaving"; connected: boolean };
 /** What keeps a host's disks busy while it lasts (nova: HostState.num_io_ops). */
 const BUSY: ReadonlySet<Method> = new Set(["spawn", "rebuild", "snapshot", "upload_snapshot"] as const);
 
-const DESTROY_AGAIN_MS = 10_000;
+const DESTROY_AGAIN_MS = 5_000;
 
 export class Host extends DurableObject<Env> {
   readonly #store: HostStore;
   readonly #link: Link;
   readonly #calls: Calls;
+  /** Servers whose destroy failed, and is to be asked for again. */
+  readonly #again = new Set<string>();
   #lastSeq = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
@@ -254,7 +256,10 @@ export class Host extends DurableObject<Env> {
 
   /** A destroy that failed, as while libvirtd restarts, is asked for again: who asked for it may not wait for the end. */
   async #destroyAgain({ server, generation }: { server: string; generation: number }): Promise<void> {
+    if (this.#again.has(server)) return;
+    this.#again.add(server);
     await scheduler.wait(DESTROY_AGAIN_MS);
+    this.#again.delete(server);
     if (this.#store.allocation(server)?.leaving) await this.#calls.destroy(server, generation);
   }
 

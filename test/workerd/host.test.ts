@@ -145,6 +145,20 @@ describe("a call", () => {
 });
 
 describe("claims", () => {
+  it("are freed when a destroy that failed succeeds, though nobody asks for it again", {
+    timeout: 30_000,
+  }, async () => {
+    const server = crypto.randomUUID();
+    const agent = await new ScriptedAgent("destroys").link();
+    expect(await host("destroys").claim({ server, generation: 1, ...small })).toMatchObject({ ok: true });
+    const answer = agent.answer;
+    agent.answer = () => ({ ok: false, error: { code: "HypervisorUnavailable", message: "libvirtd restarts" } });
+    expect(await host("destroys").dismiss({ server, generation: 1 })).toEqual({ state: "leaving", connected: true });
+    agent.answer = answer;
+    await until(async () => (await host("destroys").state())?.used.instances === 0, "the claim is free", 20_000);
+    expect(agent.calls.map(({ method }) => method)).toEqual(["destroy", "destroy"]);
+  });
+
   it("come after a dismissal of the same incarnation only as refusals", async () => {
     await new ScriptedAgent("dismissed").link();
     const server = crypto.randomUUID();
