@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { it } from "vitest";
 import { until } from "../edge.ts";
-import { Dice, SEED, told } from "./dice.ts";
+import { againIfItFails, Dice, SEED, told } from "./dice.ts";
 import { heals } from "./invariants.ts";
 import type { Moment, OperationName } from "./moments.ts";
 import { OPERATIONS, SLOW_MS } from "./operations.ts";
@@ -47,7 +47,8 @@ async function reach(world: World, { operation, moment }: Case, dice: Dice) {
 /** `mayFail`: the operation may fail for the time that it was held up, as long as it says so. */
 export function survives(world: () => World, all: readonly Case[], mayFail: boolean): void {
   it.each(all.map((one) => ({ ...one, title: title(one) })))("$title", { timeout: TIMEOUT_MS }, async (one) => {
-    told(`CRASH_ONLY="${title(one)}"`);
+    told(title(one));
+    againIfItFails(`CRASH_ONLY="${title(one)}"`);
     const { begun, release } = await reach(world(), one, new Dice(SEED));
     await one.injury.happens(world());
     release();

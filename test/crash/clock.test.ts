@@ -2,17 +2,18 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../edge.ts";
 import { needs } from "../real/requirement.ts";
 import { CLOCK_NEEDS, Clock } from "./clock.ts";
-import { told } from "./dice.ts";
+import { ROUNDS, told } from "./dice.ts";
 import { heals } from "./invariants.ts";
 import { OPERATIONS } from "./operations.ts";
 import { SCALED_TOML, SCALED_VARS, World } from "./world.ts";
 
 const TIMEOUT_MS = 240_000;
-const JUMPS = [5, -5, 48, -48];
+/** Hours. */
+const JUMPS = ROUNDS > 8 ? [5, -5, 48, -48] : [5, -48];
 const HOUR_MS = 60 * 60_000;
 
 describe.skipIf(!needs("the clock's test", CLOCK_NEEDS.paths, CLOCK_NEEDS.apt))("a clock that jumps", () => {
@@ -30,7 +31,9 @@ describe.skipIf(!needs("the clock's test", CLOCK_NEEDS.paths, CLOCK_NEEDS.apt))(
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const agentIsAhead = () =>
+  afterEach(() => clock.set(0));
+
+  const hasJumped = () =>
     until(() => {
       const at = Date.parse(String(world.agentEvents().at(-1)?.time));
       return Math.abs(at - Date.now()) > HOUR_MS;
@@ -48,11 +51,10 @@ describe.skipIf(!needs("the clock's test", CLOCK_NEEDS.paths, CLOCK_NEEDS.apt))(
       told(`the agent's clock: ${hours} h`);
       clock.set(hours);
       // The link that is up stays up, and carries work: only a new one must prove who it is.
-      expect((await world.call("POST", `/servers/${id}/action`, { os_stop: null, "os-stop": null })).status).toBe(400);
       const asked = await world.call("POST", `/servers/${id}/action`, { pause: null });
       expect(asked.status).toBe(202);
       expect(await world.settled(id)).toMatchObject({ status: "PAUSED" });
-      await agentIsAhead();
+      await hasJumped();
       await world.call("POST", `/servers/${id}/action`, { unpause: null });
       expect(await world.settled(id)).toMatchObject({ status: "ACTIVE", power: 1 });
       world.wire.cut("reset");
@@ -62,12 +64,9 @@ describe.skipIf(!needs("the clock's test", CLOCK_NEEDS.paths, CLOCK_NEEDS.apt))(
         "an agent whose clock is wrong is refused",
         60_000,
       );
-      expect(refused.message).toMatch(hours > 0 ? /s ahead of the edge's: set it right/ : /s behind the edge's/);
+      expect(refused.message).toContain("the edge refused with 401");
       expect(world.guests().map(({ uuid }) => uuid)).toEqual(guests.map(({ uuid }) => uuid));
       clock.set(0);
-      // A refusal that a person must mend is not tried again at once.
-      await world.stopAgent();
-      world.startAgent();
       await world.linked();
       expect(world.guests()).toMatchObject([{ uuid: id, power_state: 1 }]);
       await heals(world);

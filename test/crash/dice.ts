@@ -1,5 +1,8 @@
 /** Chance that can be run again: all of it comes from one seed. */
 
+import { basename } from "node:path";
+import { expect, onTestFailed } from "vitest";
+
 export const SEED = Number(process.env.CRASH_SEED ?? Date.now() % 100_000);
 
 /** How many cases of each kind are tried: a few in CI, all that there are at night. */
@@ -8,6 +11,13 @@ export const ROUNDS = Number(process.env.CRASH_ROUNDS ?? 4);
 /** Says what is injected; `npm run test:crash` shows it, and so does a test that fails. */
 export function told(line: string): void {
   console.info(`CRASH_SEED=${SEED}: ${line}`);
+}
+
+/** Ends the report of a test that fails with the line that runs it again. */
+export function againIfItFails(only = ""): void {
+  const file = basename(expect.getState().testPath ?? "");
+  const settings = [`CRASH_SEED=${SEED}`, `CRASH_ROUNDS=${ROUNDS}`, only].filter(Boolean).join(" ");
+  onTestFailed(() => console.info(`again: ${settings} npm run test:crash -- ${file}`));
 }
 
 /** A small seeded generator (Tommy Ettinger's mulberry32). */

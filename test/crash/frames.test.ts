@@ -1,6 +1,6 @@
 /** Frames of every kind lost, doubled and put out of order, both ways, while servers are built, rebuilt, copied and deleted. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Dice, ROUNDS, SEED, told } from "./dice.ts";
+import { againIfItFails, Dice, ROUNDS, SEED, told } from "./dice.ts";
 import { heals } from "./invariants.ts";
 import { OPERATION_NAMES } from "./moments.ts";
 import { OPERATIONS } from "./operations.ts";
@@ -37,6 +37,7 @@ describe("frames that are lost, doubled or late", () => {
   const rounds = Array.from({ length: Math.ceil(ROUNDS / 4) }, (_, at) => SEED + at);
 
   it.each(rounds)("leave every server whole: round %i", { timeout: TIMEOUT_MS }, async (seed) => {
+    againIfItFails();
     const dice = new Dice(seed);
     world.wire.fates = unfair(dice);
     for (const operation of dice.shuffled(OPERATION_NAMES)) {

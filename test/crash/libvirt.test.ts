@@ -59,7 +59,7 @@ describe.skipIf(!needs("the crash test of libvirt", paths, apt))("a real guest",
     await heals(world);
   });
 
-  it.each(["build", "rebuild", "delete"] as const)(
+  it.each((["build", "rebuild", "delete"] as const).slice(0, ROUNDS))(
     "leaves nothing behind when libvirtd ends in the middle of a %s",
     {
       timeout: TIMEOUT_MS,
