@@ -6,8 +6,9 @@ import { againIfItFails, Dice, SEED, told } from "./dice.ts";
 import { heals } from "./invariants.ts";
 import type { Moment, OperationName } from "./moments.ts";
 import { OPERATIONS, SLOW_MS } from "./operations.ts";
+import { CUT_MS } from "./scale.ts";
 import type { Hold } from "./wire.ts";
-import { CUT_MS, type Victim, type World } from "./world.ts";
+import type { Victim, World } from "./world.ts";
 
 export const TIMEOUT_MS = 240_000 + CUT_MS;
 

@@ -9,7 +9,8 @@ import { CLOCK_NEEDS, Clock } from "./clock.ts";
 import { ROUNDS, told } from "./dice.ts";
 import { heals } from "./invariants.ts";
 import { OPERATIONS } from "./operations.ts";
-import { SCALED_TOML, SCALED_VARS, World } from "./world.ts";
+import { SCALED_TOML, SCALED_VARS } from "./scale.ts";
+import { World } from "./world.ts";
 
 const TIMEOUT_MS = 240_000;
 /** Hours. */

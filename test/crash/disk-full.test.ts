@@ -6,8 +6,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../edge.ts";
 import { told } from "./dice.ts";
 import { heals } from "./invariants.ts";
+import { SCALED_TOML } from "./scale.ts";
 import { canMount, SmallDisk } from "./small-disk.ts";
-import { SCALED_TOML, World } from "./world.ts";
+import { World } from "./world.ts";
 
 const TIMEOUT_MS = 120_000;
 const MIB = 1 << 20;

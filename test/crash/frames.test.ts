@@ -4,8 +4,9 @@ import { againIfItFails, Dice, ROUNDS, SEED, told } from "./dice.ts";
 import { heals } from "./invariants.ts";
 import { OPERATION_NAMES } from "./moments.ts";
 import { OPERATIONS } from "./operations.ts";
+import { SCALED_TOML, SCALED_VARS } from "./scale.ts";
 import type { Fates, Way } from "./wire.ts";
-import { SCALED_TOML, SCALED_VARS, World } from "./world.ts";
+import { World } from "./world.ts";
 
 const TIMEOUT_MS = 240_000;
 /** Later than what follows in the same flow, and than its end. */

@@ -10,7 +10,8 @@ import { Dice, ROUNDS, SEED, told } from "./dice.ts";
 import { LibvirtHypervisor } from "./hypervisor.ts";
 import { heals } from "./invariants.ts";
 import { OPERATIONS } from "./operations.ts";
-import { SCALED_TOML, World } from "./world.ts";
+import { SCALED_TOML } from "./scale.ts";
+import { World } from "./world.ts";
 
 const { paths, apt } = LIBVIRT_NEEDS;
 const CASES: readonly Case[] = [

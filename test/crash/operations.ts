@@ -4,7 +4,8 @@ import { expect } from "vitest";
 import { demoDisk } from "../../agent/up/demo-disk.ts";
 import { until } from "../edge.ts";
 import type { OperationName } from "./moments.ts";
-import type { Shown, World } from "./world.ts";
+import type { Shown } from "./shown.ts";
+import type { World } from "./world.ts";
 
 export type Operation = {
   /** Makes what the operation is on, and begins it; `at` is called just before the request. */

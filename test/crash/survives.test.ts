@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, it } from "vitest";
 import { type Case, cut, type Injury, killed, survives, TIMEOUT_MS, title } from "./cases.ts";
 import { Dice, ROUNDS, SEED } from "./dice.ts";
 import { momentsOf, OPERATION_NAMES } from "./moments.ts";
-import { SCALED_TOML, SCALED_VARS, World } from "./world.ts";
+import { SCALED_TOML, SCALED_VARS } from "./scale.ts";
+import { World } from "./world.ts";
 
 const KILLS = [killed("agent"), killed("edge"), killed("both")];
 const CUTS = [cut("reset"), cut("silent")];

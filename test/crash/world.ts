@@ -12,6 +12,7 @@ import { DEMO_PROJECT, until } from "../edge.ts";
 import { freePort } from "../free-port.ts";
 import { childWith, killGroup, processes, signalGroup } from "../process-tree.ts";
 import { FakeHypervisor, type Guest, type Hypervisor, namesIn } from "./hypervisor.ts";
+import { login, type Shown, shown } from "./shown.ts";
 import { Wire } from "./wire.ts";
 
 /** What the host takes of flavor 1 (512 MiB), and what the project may have: one more, so that each limit shows. */
@@ -31,19 +32,6 @@ const VARS = {
   RESERVATION_EXPIRE: "4",
 };
 
-/**
- * Nova's times with all that is seconds there short here, in about the same proportions: what is cut off for CUT_MS is
- * cut off for 5 minutes of these, five times longer than anything waits. CRASH_CUT_SECONDS=300 makes it true ones.
- */
-const SCALE = 20;
-export const SCALED_VARS = {
-  REPORT_INTERVAL: String(10 / SCALE),
-  SERVICE_DOWN_TIME: String(60 / SCALE),
-  RPC_RESPONSE_TIMEOUT: String(60 / SCALE),
-};
-export const SCALED_TOML = `sync_power_state_interval = ${600 / SCALE / 10}\nupdate_resources_interval = ${60 / SCALE}\n`;
-export const CUT_MS = Number(process.env.CRASH_CUT_SECONDS ?? 300 / SCALE) * 1000;
-
 export type Victim = "agent" | "edge" | "both";
 export type WorldOptions = {
   /** The edge's options. */
@@ -56,15 +44,6 @@ export type WorldOptions = {
   agentState?: string;
 };
 
-export type Shown = {
-  id: string;
-  status: string;
-  task: string | null;
-  power: number;
-  host: string | null;
-  flavor: string;
-  fault?: string;
-};
 type Usage = { in_use: number; reserved: number };
 type Running = { group: number; log: string };
 
@@ -365,28 +344,4 @@ export class World {
     await this.#wire?.close();
     rmSync(this.#state, { recursive: true, force: true });
   }
-}
-
-function shown(server: Record<string, unknown>): Shown {
-  const fault = server.fault as { message: string } | undefined;
-  return {
-    id: String(server.id),
-    status: String(server.status),
-    task: server["OS-EXT-STS:task_state"] as string | null,
-    power: Number(server["OS-EXT-STS:power_state"]),
-    host: server["OS-EXT-SRV-ATTR:host"] as string | null,
-    flavor: (server.flavor as { original_name: string }).original_name,
-    ...(fault ? { fault: fault.message } : {}),
-  };
-}
-
-async function login(url: string, password: string): Promise<string> {
-  const Default = { id: "default" };
-  const identity = { methods: ["password"], password: { user: { name: "admin", domain: Default, password } } };
-  const response = await fetch(`${url}/identity/v3/auth/tokens`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ auth: { identity, scope: { project: { name: "demo", domain: Default } } } }),
-  });
-  return response.headers.get("x-subject-token") ?? "";
 }
