@@ -2,14 +2,14 @@
  * Answers calls. A durable call goes through the journal and waits its turn; the others run at once and leave no trace.
  *
  *   call --> running already? --> the same promise
- *        --> in the journal?  --> its outcome again
+ *        --> done lately, or in the journal? --> its outcome again
  *        --> stale?           --> StaleGeneration
  *        --> journal.begin --> [this server's turn] --> [a build slot] --> driver --> journal.finish --> outcome
  */
 import type { CallFrame, Outcome } from "../functions/protocol/frames.ts";
 import { type CallErrorCode, METHODS, type Method } from "../functions/protocol/methods.ts";
 import { DriverError } from "./drivers/driver.ts";
-import { describe } from "./failure.ts";
+import { describe, diskIsFull } from "./failure.ts";
 import type { Journal } from "./journal.ts";
 import type { Log } from "./log.ts";
 import { bind, type Host, type Work } from "./methods.ts";
@@ -18,6 +18,9 @@ import { Slots, Turns } from "./turns.ts";
 
 /** The protocol's limit on an error's message (frames.ts: callError). */
 const MAX_MESSAGE_CHARS = 1024;
+
+/** Calls whose outcomes are remembered beyond the edge's ack, against a frame that was doubled on its way and comes late. */
+const MAX_DONE = 1000;
 
 type Signalled = "build" | "wait";
 /**
@@ -55,6 +58,10 @@ export class Calls {
   readonly #turns = new Turns();
   readonly #slots: Slots;
   readonly #running = new Map<string, Promise<Outcome>>();
+  readonly #done = new Map<string, Outcome>();
+  /** What the journal lacks since it could not be written. */
+  readonly #unrecorded = new Map<string, Outcome>();
+  readonly #acked = new Set<string>();
   readonly #signals = new Map<string, Set<Signal>>();
   readonly #watches = new Set<Set<string>>();
   #stopped = false;
@@ -76,10 +83,19 @@ export class Calls {
 
   /** The edge stored the outcome of this call. */
   ack(id: string): void {
+    const { journal } = this.#options;
+    this.#acked.add(id);
     try {
-      this.#options.journal.ack(id);
+      for (const [one, outcome] of this.#unrecorded) {
+        journal.finish(one, outcome);
+        this.#unrecorded.delete(one);
+      }
+      for (const one of this.#acked) {
+        journal.ack(one);
+        this.#acked.delete(one);
+      }
     } catch (error) {
-      // Not forgotten now, it is forgotten when the journal is pruned.
+      // Not forgotten now, it is with the next ack.
       this.#options.log("journal.failed", { call: id, message: describe(error) });
     }
   }
@@ -129,11 +145,11 @@ export class Calls {
     const running = this.#running.get(call.id);
     if (running !== undefined) return running;
     const { journal } = this.#options;
-    const before = journal.outcome(call.id);
+    const before = this.#done.get(call.id) ?? journal.outcome(call.id);
     if (before !== null) return before;
     const work = bind(call, this.#options);
     if ("wrong" in work) return invalid(call, work.wrong);
-    if (journal.begin(call) === "stale") {
+    if (this.#begin(call) === "stale") {
       const refused = stale(call);
       journal.finish(call.id, refused); // begun before a crash, overtaken since
       return refused;
@@ -141,6 +157,17 @@ export class Calls {
     const outcome = this.#inTurn(call, work).finally(() => this.#running.delete(call.id));
     this.#running.set(call.id, outcome);
     return outcome;
+  }
+
+  #begin(call: CallFrame): "started" | "stale" {
+    try {
+      return this.#options.journal.begin(call);
+    } catch (error) {
+      // A destroy makes room. What it overtook the edge has given up, and does not send again.
+      if (call.method !== "destroy") throw error;
+      this.#options.log("journal.failed", { call: call.id, message: describe(error) });
+      return "started";
+    }
   }
 
   #inTurn(call: CallFrame, work: Work): Promise<Outcome> {
@@ -191,10 +218,15 @@ export class Calls {
   }
 
   #record(call: CallFrame, outcome: Outcome): void {
+    // The edge asks for a destroy under one name until it succeeds.
+    if (call.method !== "destroy") this.#done.set(call.id, outcome);
+    const [oldest] = this.#done.size > MAX_DONE ? this.#done.keys() : [];
+    if (oldest !== undefined) this.#done.delete(oldest);
     try {
       this.#options.journal.finish(call.id, outcome);
     } catch (error) {
       // Answered all the same: were the answer lost too, the edge would send the call again and the driver do nothing.
+      this.#unrecorded.set(call.id, outcome);
       this.#options.log("journal.failed", { call: call.id, message: describe(error) });
     }
   }
@@ -203,6 +235,10 @@ export class Calls {
     if (error instanceof DriverError) {
       if (error.cause !== undefined) this.#options.log("call.cause", { call: call.id, message: describe(error.cause) });
       return failed(error.code, error.message);
+    }
+    if (diskIsFull(error)) {
+      this.#options.log("call.cause", { call: call.id, message: describe(error) });
+      return failed("InsufficientFreeDisk", `the host has no room on its disk for ${call.method}`);
     }
     this.#options.log("call.unexpected", { call: call.id, method: call.method, message: describe(error) });
     return failed(

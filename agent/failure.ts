@@ -33,3 +33,12 @@ export function networkReason(error: unknown): string {
   }
   return String(at);
 }
+
+/** https://sqlite.org/rescode.html#full */
+const SQLITE_FULL = 13;
+
+/** Whether a file, or the journal, could not be written because the disk has no room. */
+export function diskIsFull(error: unknown): boolean {
+  if (error instanceof Error && "errcode" in error && error.errcode === SQLITE_FULL) return true;
+  return ["ENOSPC", "EDQUOT"].includes(networkReason(error));
+}

@@ -9,8 +9,8 @@ import { DriverError } from "./drivers/driver.ts";
 import { networkReason } from "./failure.ts";
 import type { Identity } from "./identity.ts";
 
-/** nova: glance.num_retries, with its default. */
-const RETRIES = 3;
+/** Tries in a row that bring nothing, about four minutes: an edge that restarts is back in less (nova: glance.num_retries). */
+const RETRIES = 20;
 
 export type ImageSource = { identity: Pick<Identity, "edge" | "assertion">; retry?: BackoffOptions };
 
@@ -24,7 +24,7 @@ type Progress = { bytes: number; hash: Hash; heard(bytes: number): void };
  * Writes the image into `file`, which is empty; an attempt goes on where the one before broke off. `heard` is told of
  * every chunk how many bytes there are. Rejects with the
  * signal's reason; with `DriverError` ImageUnacceptable when the bytes are not those that `ref` names,
- * InsufficientFreeDisk, or Unexpected after 4 attempts that brought nothing.
+ * InsufficientFreeDisk, or Unexpected after 21 attempts in a row that brought nothing.
  */
 export async function downloadImage(
   ref: ImageRef,

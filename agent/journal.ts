@@ -17,7 +17,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { type CallFrame, type Outcome, outcome as outcomeSchema } from "../functions/protocol/frames.ts";
 import type { Method } from "../functions/protocol/methods.ts";
 import { DESIRED_TABLES, DesiredStates, wanted } from "./desired.ts";
-import { describe, Failure } from "./failure.ts";
+import { describe, diskIsFull, Failure } from "./failure.ts";
 import type { Signer } from "./identity.ts";
 
 /** How long a tombstone, or a call that the edge never came back to, is kept. Far above any delay of a frame. */
@@ -76,13 +76,11 @@ export class Journal {
       this.#migrate();
       const onDisk = (work: () => void) => this.#onDisk(work);
       this.desired = new DesiredStates({ db: this.#db, signer, now, onDisk });
+      this.prune();
     } catch (error) {
       if (this.#db.isOpen) this.#db.close();
-      const busy = error instanceof Error && "errcode" in error && error.errcode === SQLITE_BUSY;
-      const why = busy ? "another agent runs with this state directory" : describe(error);
-      throw new Failure(`cannot open ${path}: ${why}`, { cause: error });
+      throw new Failure(`cannot open ${path}: ${whyNot(error)}`, { cause: error });
     }
-    this.prune();
   }
 
   /**
@@ -99,6 +97,13 @@ export class Journal {
           call.server,
           after.generation,
           after.destroyed ? this.#now() : null,
+        );
+      }
+      // What a destroy overtakes nobody asks for again, and it would be stale.
+      if (call.method === "destroy") {
+        this.#sql(`DELETE FROM calls WHERE server = ? AND generation <= ? AND status = 'started'`).run(
+          call.server,
+          call.generation,
         );
       }
       this.#sql(
@@ -229,5 +234,20 @@ export class Journal {
   }
 }
 
-/** https://sqlite.org/rescode.html#busy */
+/** https://sqlite.org/rescode.html */
 const SQLITE_BUSY = 5;
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOTADB = 26;
+
+function whyNot(error: unknown): string {
+  if (diskIsFull(error)) return "the disk is full: make room, and start the agent again";
+  switch (error instanceof Error && "errcode" in error ? error.errcode : undefined) {
+    case SQLITE_BUSY:
+      return "another agent runs with this state directory";
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return "it is damaged: move it away, with its -wal file, and start the agent again; the guests run on";
+    default:
+      return describe(error);
+  }
+}

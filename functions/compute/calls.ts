@@ -33,7 +33,10 @@ export class Calls {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Has the agent do a durable call, once however often it is asked for; waits for the outcome for `timeoutMs`. */
+  /**
+   * Has the agent do a durable call, once however often it is asked for; waits for the outcome for `timeoutMs`. Asked
+   * for when nobody waits any more, it is sent again: the call or its answer may have been lost on the way.
+   */
   async call(request: CallRequest): Promise<CallReply> {
     if (request.method !== "destroy" && this.#store.isDismissed(request.server, request.generation)) {
       return { kind: "settled", outcome: SENT_AWAY };
@@ -43,7 +46,7 @@ export class Calls {
     if (known === null) this.#store.addCall(request);
     const ws = this.#link.current();
     if (ws === null) return { kind: "waiting", connected: false };
-    if (known === null) sendCall(ws, request);
+    if (!this.#replies.has(request.id)) sendCall(ws, request);
     return this.#replies.wait(request.id, this.#timeoutMs, { kind: "waiting", connected: true });
   }
 

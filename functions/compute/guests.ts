@@ -9,6 +9,8 @@ import type { Calls } from "./calls.ts";
 import type { Allocation, HostStore } from "./host-store.ts";
 import { type Link, send } from "./link.ts";
 
+const DESTROY_AGAIN_MS = 5_000;
+
 export type GuestsParts = {
   store: HostStore;
   link: Link;
@@ -24,6 +26,9 @@ export class Guests {
   readonly #parts: GuestsParts;
   /** What servers are being told now, or are to be told next: the last word on each guest. */
   readonly #telling = new Map<string, GuestReport>();
+
+  /** Servers whose destroy failed, and is to be asked for again. */
+  readonly #again = new Set<string>();
 
   constructor(parts: GuestsParts) {
     this.#parts = parts;
@@ -52,6 +57,16 @@ export class Guests {
       if (leaving || known === POWER_STATE.NOSTATE || store.openCallsOf(server).length > 0) continue;
       later(this.#tell({ server, generation, power_state: POWER_STATE.NOSTATE }));
     }
+  }
+
+  /** A destroy that failed, as while libvirtd restarts, is asked for again: who asked for it may not wait for the end. */
+  async destroyAgain({ server, generation }: Pick<GuestReport, "server" | "generation">): Promise<void> {
+    const { store, calls } = this.#parts;
+    if (this.#again.has(server)) return;
+    this.#again.add(server);
+    await scheduler.wait(DESTROY_AGAIN_MS);
+    this.#again.delete(server);
+    if (store.allocation(server)?.leaving) await calls.destroy(server, generation);
   }
 
   /** Whether its server was told otherwise. */

@@ -302,6 +302,7 @@ export class Host extends DurableObject<Env> {
 
   /** What a call that was just settled means for the claim, and for the saga that it belongs to. */
   #settled({ call, outcome, waited }: Settled): void {
+    if (call.method === "destroy" && !outcome.ok) this.#later(this.#guests.destroyAgain(call));
     if (outcome.ok && call.method === "destroy") {
       this.#store.free(call.server, call.generation);
       this.#later(this.#publish());

@@ -18,6 +18,11 @@ export class Waiters<T> {
     });
   }
 
+  /** Whether anybody waits. */
+  has(id: string): boolean {
+    return this.#waiting.has(id);
+  }
+
   /** Returns whether anybody waited. */
   settle(id: string, value: T): boolean {
     const all = this.#waiting.get(id);

@@ -2,29 +2,25 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../edge.ts";
-import { CAPACITY, World } from "./world.ts";
+import { Dice, SEED, told } from "./dice.ts";
+import { type Victim, World } from "./world.ts";
 
 /** Long enough to be killed in, short beside a restart. */
 const SLOW_MS = 700;
 const TIMEOUT_MS = 120_000;
 
-const seed = Number(process.env.CRASH_SEED ?? Date.now() % 100_000);
-const random = mulberry32(seed);
+const dice = new Dice(SEED);
+const random = () => dice.next();
 
-type Victim = "agent" | "edge" | "both";
 type Moment = "before the spawn arrives" | "during the spawn" | "as the guest is up" | "once the edge knows" | number;
 
-const NAMED: readonly Moment[] = [
-  "before the spawn arrives",
-  "during the spawn",
-  "as the guest is up",
-  "once the edge knows",
-];
+/** Those on the wire are survives.test.ts's. Numbers are milliseconds after the API's answer. */
 const CASES: readonly (readonly [Victim, Moment])[] = [
-  ...NAMED.map((moment) => ["agent", moment] as const),
-  ...NAMED.map((moment) => ["edge", moment] as const),
+  ["agent", "before the spawn arrives"],
+  ["agent", "as the guest is up"],
+  ["edge", "during the spawn"],
+  ["edge", "once the edge knows"],
   ["both", "as the guest is up"],
-  // Milliseconds after the API's answer.
   ["agent", Math.round(random() * SLOW_MS)],
   ["edge", Math.round(random() * 40)],
   ["both", Math.round(random() * SLOW_MS)],
@@ -33,7 +29,7 @@ const CASES: readonly (readonly [Victim, Moment])[] = [
 let world: World;
 
 beforeAll(async () => {
-  console.info(`CRASH_SEED=${seed}: ${CASES.map(([victim, moment]) => `${victim} ${moment}`).join("; ")}`);
+  told(CASES.map(([victim, moment]) => `${victim} ${moment}`).join("; "));
   world = await World.start();
   await world.linked();
 });
@@ -51,33 +47,16 @@ async function reach(moment: Moment, id: string): Promise<void> {
   if (moment === "as the guest is up") await until(() => world.guests().some(({ uuid }) => uuid === id), "it is up");
 }
 
-async function killAndRestart(victim: Victim): Promise<void> {
-  await Promise.all([
-    victim === "edge" ? undefined : world.killAgent(),
-    victim === "agent" ? undefined : world.killEdge(),
-  ]);
-  world.signalAgent("SIGCONT");
-  if (victim !== "edge") world.startAgent();
-  if (victim !== "agent") await world.startEdge();
-  await world.linked();
-}
-
 /** What a server is in the end, and what the hypervisor has, agree. */
 async function endsWell(id: string): Promise<void> {
   const end = await world.settled(id);
   expect(["ACTIVE", "ERROR"]).toContain(end?.status);
   // No reason was given to fail: what was cut off was done again.
-  expect(end).toEqual({ id, status: "ACTIVE", task: null, power: 1 });
+  expect(end).toMatchObject({ id, status: "ACTIVE", task: null, power: 1 });
   await until(() => world.guests().length === 1, "there is one guest");
   expect(world.guests()).toMatchObject([{ uuid: id, power_state: 1 }]);
   await until(async () => (await world.list())[0]?.status === "ACTIVE", "the index knows it too");
   expect(await world.list()).toMatchObject([{ id, status: "ACTIVE", task: null }]);
-}
-
-async function leavesNothing(): Promise<void> {
-  const { fit, over, refused } = await world.provesEmpty();
-  expect(fit).toHaveLength(CAPACITY);
-  expect([over, refused]).toEqual(["ERROR", 403]);
 }
 
 describe("a build", () => {
@@ -86,9 +65,9 @@ describe("a build", () => {
     if (moment === "before the spawn arrives") world.signalAgent("SIGSTOP");
     const id = await world.boot(SLOW_MS);
     await reach(moment, id);
-    await killAndRestart(victim);
+    await world.crash(victim);
     await endsWell(id);
-    await leavesNothing();
+    await world.isEmpty();
   });
 
   it("that the edge was killed in before it answered, leaves a server or nothing", {
@@ -100,24 +79,13 @@ describe("a build", () => {
         () => "cut off" as const,
       );
       await sleep(delayMs);
-      await killAndRestart("edge");
+      await world.crash("edge");
       await asked;
       const all = await world.list();
       expect(all.length).toBeLessThanOrEqual(1);
       for (const { id } of all)
         await until(async () => (await world.show(id))?.status !== "BUILD", "it is built", 60_000);
     }
-    await leavesNothing();
+    await world.isEmpty();
   });
 });
-
-/** A small seeded generator (Tommy Ettinger's mulberry32): 0 ≤ x < 1. */
-function mulberry32(start: number): () => number {
-  let a = start >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), a | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

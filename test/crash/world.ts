@@ -1,16 +1,19 @@
 /** An edge and an agent as processes of their own, which a test may kill and start again on the same state. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
 import { enroll } from "../../agent/enroll.ts";
-import { startChild } from "../../agent/up/child.ts";
+import { lastLines, startChild } from "../../agent/up/child.ts";
 import { Cloud } from "../../agent/up/cloud.ts";
 import { demoDisk } from "../../agent/up/demo-disk.ts";
 import { edgeReady, ensureSecrets, ROOT, startEdge } from "../../agent/up/edge.ts";
-import { until } from "../edge.ts";
+import { DEMO_PROJECT, until } from "../edge.ts";
 import { freePort } from "../free-port.ts";
 import { childWith, killGroup, processes, signalGroup } from "../process-tree.ts";
+import { FakeHypervisor, type Guest, type Hypervisor, namesIn } from "./hypervisor.ts";
+import { login, type Shown, shown } from "./shown.ts";
+import { Wire } from "./wire.ts";
 
 /** What the host takes of flavor 1 (512 MiB), and what the project may have: one more, so that each limit shows. */
 export const CAPACITY = 4;
@@ -18,7 +21,7 @@ export const QUOTA = 5;
 const FLAVOR_MB = 512;
 const HOST = "crash-1";
 /** A saga that lost its driver is driven on by its object's alarm: 30 s after its start at the latest. */
-const SETTLED_MS = 55_000;
+export const SETTLED_MS = 55_000;
 
 const VARS = {
   QUOTA_INSTANCES: String(QUOTA),
@@ -29,29 +32,49 @@ const VARS = {
   RESERVATION_EXPIRE: "4",
 };
 
-export type Shown = { id: string; status: string; task: string | null; power: number; fault?: string };
+export type Victim = "agent" | "edge" | "both";
+export type WorldOptions = {
+  /** The edge's options. */
+  vars?: Record<string, string>;
+  /** agent.toml. */
+  toml?: string;
+  hypervisor?: Hypervisor;
+  agentEnv?: Record<string, string>;
+  /** Where the agent keeps its state, if that is to be another file system. */
+  agentState?: string;
+};
+
+type Usage = { in_use: number; reserved: number };
 type Running = { group: number; log: string };
 
 export class World {
   readonly #state = mkdtempSync(join(tmpdir(), "edgenova-crash-"));
   readonly #password = ensureSecrets();
+  readonly #options: WorldOptions;
+  readonly #hypervisor: Hypervisor;
+  #wire: Wire | null = null;
   #port = 0;
   #edge: Running | null = null;
   #agent: Running | null = null;
   #token = "";
   #image = "";
 
-  static async start(): Promise<World> {
-    const world = new World();
+  constructor(options: WorldOptions) {
+    this.#options = options;
+    this.#hypervisor = options.hypervisor ?? new FakeHypervisor(CAPACITY * FLAVOR_MB);
+  }
+
+  static async start(options: WorldOptions = {}): Promise<World> {
+    const world = new World(options);
     try {
       world.#port = await freePort();
-      // A runtime that is killed leaves its temporary files.
-      process.env.TMPDIR = join(world.#state, "tmp");
-      mkdirSync(process.env.TMPDIR);
+      mkdirSync(world.#temporary);
       await world.startEdge();
+      world.#wire = await Wire.start(() => world.#port);
       const cloud = await Cloud.login(world.url, world.#password);
       const joinToken = await cloud.joinToken(HOST);
-      await enroll({ edge: world.url, joinToken, host: HOST, stateDir: world.agentState });
+      await enroll({ edge: world.wire.url, joinToken, host: HOST, stateDir: world.agentState });
+      if (options.toml !== undefined) writeFileSync(join(world.agentState, "agent.toml"), options.toml);
       world.#image = await cloud.createImage("demo", "raw", demoDisk());
       await world.startAgent();
       return world;
@@ -65,12 +88,27 @@ export class World {
     return `http://127.0.0.1:${this.#port}`;
   }
 
+  /** A runtime that is killed leaves its temporary files. */
+  get #temporary(): string {
+    return join(this.#state, "tmp");
+  }
+
   get agentState(): string {
-    return join(this.#state, "agent");
+    return this.#options.agentState ?? join(this.#state, "agent");
+  }
+
+  /** Between the agent and the edge. */
+  get wire(): Wire {
+    if (this.#wire === null) throw new Error("there is no wire yet");
+    return this.#wire;
   }
 
   async startEdge(): Promise<void> {
-    const child = startEdge({ port: this.#port, stateDir: this.#state, vars: VARS });
+    const vars = { ...VARS, ...this.#options.vars };
+    const { TMPDIR = tmpdir() } = process.env;
+    process.env.TMPDIR = this.#temporary;
+    const child = startEdge({ port: this.#port, stateDir: this.#state, vars });
+    process.env.TMPDIR = TMPDIR;
     this.#edge = { group: childWith(join(this.#state, "edge")), log: child.log };
     await edgeReady(this.url, child);
     this.#token ||= await login(this.url, this.#password);
@@ -78,9 +116,8 @@ export class World {
 
   startAgent(): void {
     const log = join(this.#state, "agent.log");
-    const args = [join(ROOT, "agent/main.ts"), "run", "--driver", "fake", "--state", this.agentState];
-    args.push("--fake-memory-mb", String(CAPACITY * FLAVOR_MB));
-    startChild("agent", log, process.execPath, args, process.env);
+    const args = [join(ROOT, "agent/main.ts"), "run", "--state", this.agentState, ...this.#hypervisor.flags];
+    startChild("agent", log, process.execPath, args, { ...process.env, ...this.#options.agentEnv });
     this.#agent = { group: childWith(this.agentState), log };
   }
 
@@ -92,6 +129,18 @@ export class World {
   async killAgent(): Promise<void> {
     if (this.#agent) await killGroup(this.#agent.group);
     this.#agent = null;
+  }
+
+  /** Kills, starts again on the same state, and waits until the two are linked. */
+  async crash(victim: Victim): Promise<void> {
+    await Promise.all([
+      victim === "edge" ? undefined : this.killAgent(),
+      victim === "agent" ? undefined : this.killEdge(),
+    ]);
+    this.signalAgent("SIGCONT");
+    if (victim !== "edge") this.startAgent();
+    if (victim !== "agent") await this.startEdge();
+    await this.linked();
   }
 
   /** Ends the agent as a service manager does. */
@@ -120,19 +169,24 @@ export class World {
     return until(() => last() === "link.up", "the agent is linked", SETTLED_MS);
   }
 
-  /** The guests that the hypervisor has, whoever knows of them: the fake driver's own file. */
-  guests(): { uuid: string; power_state: number }[] {
-    try {
-      return JSON.parse(readFileSync(join(this.agentState, "fake/guests.json"), "utf8")).guests;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw error;
-    }
+  /** The guests that the hypervisor has, whoever knows of them. */
+  guests(): Guest[] {
+    return this.#hypervisor.guests(this.agentState);
+  }
+
+  /** What the host has of servers that it has no guest of. */
+  leftovers(): string[] {
+    return this.#hypervisor.leftovers(this.agentState, new Set(this.guests().map(({ uuid }) => uuid)));
   }
 
   /** Takes the guests from a hypervisor whose agent is not running. */
   forgetGuests(): void {
-    rmSync(join(this.agentState, "fake/guests.json"));
+    this.discard("fake/guests.json");
+  }
+
+  /** Removes a file of an agent that is not running. */
+  discard(name: string): void {
+    rmSync(join(this.agentState, name), { force: true });
   }
 
   /** A new image of these bytes. */
@@ -148,7 +202,7 @@ export class World {
 
   /** Snapshots on their way to the edge. */
   snapshotFiles(): string[] {
-    return readdirSync(join(this.agentState, "snapshots"));
+    return namesIn(join(this.agentState, "snapshots"));
   }
 
   /** Any API call. */
@@ -170,7 +224,7 @@ export class World {
       imageRef,
       flavorRef: "1",
       networks: "none",
-      metadata: { "fake:delay_ms": String(delayMs) },
+      metadata: { "fake:delay_ms": String(delayMs), "fake:slow": `destroy=${delayMs},snapshot=${delayMs}` },
       min_count: count,
     };
     return this.call("POST", "/servers", { server });
@@ -191,6 +245,39 @@ export class World {
   async list(): Promise<Shown[]> {
     const { servers } = await (await this.call("GET", "/servers/detail")).json();
     return servers.map(shown);
+  }
+
+  /** All flavors by their names. */
+  async flavors(): Promise<Map<string, { vcpus: number; ram: number }>> {
+    const { flavors } = await (await this.call("GET", "/flavors/detail")).json();
+    return new Map(flavors.map((flavor: { name: string }) => [flavor.name, flavor]));
+  }
+
+  /** What the scheduler believes of the host. */
+  async hypervisorDetail(): Promise<Record<string, number>> {
+    const { hypervisors } = await (await this.call("GET", "/os-hypervisors/detail")).json();
+    return hypervisors[0];
+  }
+
+  async quota(): Promise<Record<"instances" | "cores" | "ram", Usage>> {
+    const { quota_set } = await (await this.call("GET", `/os-quota-sets/${DEMO_PROJECT}/detail`)).json();
+    const usage = ({ in_use, reserved }: Usage): Usage => ({ in_use, reserved });
+    return {
+      instances: usage(quota_set.instances),
+      cores: usage(quota_set.cores),
+      ram: usage(quota_set.ram),
+    };
+  }
+
+  async images(): Promise<{ id: string; status: string }[]> {
+    const response = await fetch(`${this.url}/image/v2/images`, { headers: { "x-auth-token": this.#token } });
+    return (await response.json()).images;
+  }
+
+  /** The ends of both logs, for a person who asks why. */
+  async evidence(): Promise<string> {
+    const end = (name: string) => lastLines(join(this.#state, name), 40);
+    return `agent:\n${end("agent.log")}\nedge:\n${end("edge.log")}`;
   }
 
   /** Resolves once nothing is being done to the server any more; null when it is gone. */
@@ -244,31 +331,17 @@ export class World {
     };
   }
 
+  /** Asserts that nothing is taken when there is no server. */
+  async isEmpty(): Promise<void> {
+    const { fit, over, refused } = await this.provesEmpty();
+    expect(fit).toHaveLength(CAPACITY);
+    expect([over, refused]).toEqual(["ERROR", 403]);
+  }
+
   async close(): Promise<void> {
     await this.killAgent();
     await this.killEdge();
+    await this.#wire?.close();
     rmSync(this.#state, { recursive: true, force: true });
   }
-}
-
-function shown(server: Record<string, unknown>): Shown {
-  const fault = server.fault as { message: string } | undefined;
-  return {
-    id: String(server.id),
-    status: String(server.status),
-    task: server["OS-EXT-STS:task_state"] as string | null,
-    power: Number(server["OS-EXT-STS:power_state"]),
-    ...(fault ? { fault: fault.message } : {}),
-  };
-}
-
-async function login(url: string, password: string): Promise<string> {
-  const Default = { id: "default" };
-  const identity = { methods: ["password"], password: { user: { name: "admin", domain: Default, password } } };
-  const response = await fetch(`${url}/identity/v3/auth/tokens`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ auth: { identity, scope: { project: { name: "demo", domain: Default } } } }),
-  });
-  return response.headers.get("x-subject-token") ?? "";
 }

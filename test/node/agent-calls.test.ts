@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { beforeEach, describe, expect, it } from "vitest";
+import { DatabaseSync } from "node:sqlite";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Calls } from "../../agent/calls.ts";
 import { DriverError, type Grace } from "../../agent/drivers/driver.ts";
 import { Journal } from "../../agent/journal.ts";
@@ -72,6 +73,36 @@ beforeEach(() => {
 const RUNNING: Outcome = { ok: true, value: { power_state: 1 } };
 const code = (outcome: Outcome) => (outcome.ok ? "ok" : outcome.error.code);
 
+/** What the journal has of calls, once it is closed; it is opened again. */
+function openCalls(): unknown[] {
+  journal.close();
+  const db = new DatabaseSync(join(dir, "journal.db"));
+  const rows = db.prepare("SELECT id, status FROM calls").all();
+  db.close();
+  start();
+  return rows;
+}
+
+describe("a full disk", () => {
+  const full = () => {
+    throw Object.assign(new Error("database or disk is full"), { errcode: 13 });
+  };
+
+  it("is why a call is refused, and hinders no destroy", async () => {
+    driver.guests.set(SERVER, 1);
+    vi.spyOn(journal, "begin").mockImplementation(full);
+    expect(code(await calls.handle(call("a", "power_off")))).toBe("InsufficientFreeDisk");
+    expect(driver.done).toEqual([]);
+    expect(await calls.handle(call("b", "destroy"))).toEqual({ ok: true, value: {} });
+    expect(driver.guests.has(SERVER)).toBe(false);
+  });
+
+  it("that a driver meets is told as what it is", async () => {
+    driver.building = () => Promise.reject(Object.assign(new Error("write"), { code: "ENOSPC" }));
+    expect(code(await calls.handle(call("a", "spawn")))).toBe("InsufficientFreeDisk");
+  });
+});
+
 describe("a call that is sent again", () => {
   it("is done once, however often and however early it comes", async () => {
     const build = gate();
@@ -99,6 +130,40 @@ describe("a call that is sent again", () => {
     await calls.handle(call("a", "spawn"));
     calls.ack("a");
     expect(journal.outcome("a")).toBeNull();
+  });
+
+  it("is forgotten, once the journal can be written again, when that was full as it ended and was acknowledged", async () => {
+    const finish = vi.spyOn(journal, "finish").mockImplementationOnce(() => {
+      throw Object.assign(new Error("database or disk is full"), { errcode: 13 });
+    });
+    expect(await calls.handle(call("a", "spawn"))).toEqual(RUNNING);
+    finish.mockImplementationOnce(() => {
+      throw new Error("still full");
+    });
+    calls.ack("a");
+    await calls.handle(call("b", "power_on"));
+    calls.ack("b");
+    expect(openCalls()).toEqual([]);
+  });
+
+  it("that a destroy overtook leaves nothing in the journal, though it was cut off", async () => {
+    driver.building = () => new Promise(() => undefined);
+    void calls.handle(call("a", "spawn"));
+    await until(() => driver.done.length === 1, "the spawn");
+    crash();
+    await calls.handle(call("b", "destroy"));
+    calls.ack("b");
+    expect(openCalls()).toEqual([]);
+  });
+
+  it("is not done twice when a double of it comes after it was acknowledged", async () => {
+    await calls.handle(call("a", "spawn"));
+    await calls.handle(call("b", "power_on"));
+    const done = [...driver.done];
+    for (const id of ["a", "b"]) calls.ack(id);
+    expect(await calls.handle(call("b", "power_on"))).toEqual(RUNNING);
+    expect(await calls.handle(call("a", "spawn"))).toEqual(RUNNING);
+    expect(driver.done).toEqual(done);
   });
 
   it("keeps no outcome that shutting down has caused", async () => {
@@ -132,7 +197,7 @@ describe("generations", () => {
     crash();
     expect(code(await calls.handle(call("a", "spawn")))).toBe("StaleGeneration");
     expect(code(await calls.handle(call("b", "destroy")))).toBe("ok");
-    expect(journal.outcome("a")).not.toBeNull();
+    expect(openCalls()).toEqual([{ id: "b", status: "finished" }]);
   });
 });
 

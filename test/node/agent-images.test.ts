@@ -39,7 +39,8 @@ function cache(over: Partial<ImageCacheOptions> = {}): ImageCache {
   const identity = { edge: edge.url, assertion: async () => "signed" };
   const config = parseConfig("").image_cache;
   const { log } = recordingLog();
-  return new ImageCache({ dir, config, used: async () => new Set(), identity, log, retry: { baseMs: 1 }, ...over });
+  const retry = { baseMs: 1, capMs: 5 };
+  return new ImageCache({ dir, config, used: async () => new Set(), identity, log, retry, ...over });
 }
 
 describe("an image", () => {
@@ -105,10 +106,10 @@ describe("an image", () => {
     expect(tries).toBe(3);
   });
 
-  it("that cannot be had is the agent's failure after 4 tries, not the image's", async () => {
+  it("that cannot be had is the agent's failure after 21 tries, not the image's", async () => {
     edge.image = (_id, response) => void response.writeHead(500).end();
     await expect(cache().get(REF, NEVER)).rejects.toMatchObject({ code: "Unexpected" });
-    expect(edge.imageRequests).toHaveLength(4);
+    expect(edge.imageRequests).toHaveLength(21);
   });
 });
 

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FLOWS } from "../../functions/conductor/flows.ts";
 import { unpacked } from "../../functions/project/listing.ts";
 import { err } from "../../functions/result.ts";
+import { MOMENTS, OPERATION_NAMES } from "../crash/moments.ts";
 import { failAfter, runTwice, undoTwice } from "./injection.ts";
 import { ScriptedAgent, until } from "./scripted-agent.ts";
 import { ADMIN, MEMBER, specOf } from "./specs.ts";
@@ -245,4 +246,8 @@ it("publishes a change that comes while the last word is on its way", async () =
     return page.ok ? (unpacked(page.value).servers[0]?.tags ?? []) : [];
   };
   await until(async () => (await listed()).length === tags.length, "the list has them all");
+});
+
+it.each(OPERATION_NAMES)("%s is crashed in every step that it has", (name) => {
+  expect(Object.keys(MOMENTS[name])).toEqual(FLOWS[name]?.steps.map((step) => step.name));
 });

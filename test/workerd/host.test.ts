@@ -2,7 +2,11 @@
 import { env, evictDurableObject, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { Calls } from "../../functions/compute/calls.ts";
+import { HostStore, MIGRATIONS } from "../../functions/compute/host-store.ts";
+import type { Link } from "../../functions/compute/link.ts";
 import { CLOSE, encode, MAX_FRAME_CHARS, PING } from "../../functions/protocol/frames.ts";
+import { migrate } from "../../functions/store/migrate.ts";
 import { INVENTORY, ScriptedAgent, until } from "./scripted-agent.ts";
 
 const host = (name: string) => env.HOST.getByName(name);
@@ -169,6 +173,21 @@ describe("a call", () => {
     expect(await host("calls-2").call(request)).toMatchObject({ kind: "settled" });
   });
 
+  it("that was lost on a link that stays up is sent again when it is asked for again", async () => {
+    await runInDurableObject(host("calls-lost"), async (_, { storage }) => {
+      migrate(storage, MIGRATIONS);
+      const sent: string[] = [];
+      const ws = { readyState: WebSocket.READY_STATE_OPEN, send: (text: string) => void sent.push(text) };
+      const link = { current: () => ws } as unknown as Link;
+      const calls = new Calls(new HostStore(storage.sql), link, 20);
+      const late = { kind: "waiting", connected: true };
+      expect(await Promise.all([calls.call(request), calls.call(request)])).toEqual([late, late]);
+      expect(sent).toHaveLength(1);
+      expect(await calls.call(request)).toEqual(late);
+      expect(sent).toEqual(Array(2).fill(encode({ t: "call", ...request })));
+    });
+  });
+
   it("whose answer has a wrong shape has failed", async () => {
     const agent = await new ScriptedAgent("calls-3").link();
     agent.answer = () => ({ ok: true, value: { power_state: 99 } });
@@ -179,6 +198,20 @@ describe("a call", () => {
 });
 
 describe("claims", () => {
+  it("are freed when a destroy that failed succeeds, though nobody asks for it again", {
+    timeout: 30_000,
+  }, async () => {
+    const server = crypto.randomUUID();
+    const agent = await new ScriptedAgent("destroys").link();
+    expect(await host("destroys").claim({ server, generation: 1, ...small })).toMatchObject({ ok: true });
+    const answer = agent.answer;
+    agent.answer = () => ({ ok: false, error: { code: "HypervisorUnavailable", message: "libvirtd restarts" } });
+    expect(await host("destroys").dismiss({ server, generation: 1 })).toEqual({ state: "leaving", connected: true });
+    agent.answer = answer;
+    await until(async () => (await host("destroys").state())?.used.instances === 0, "the claim is free", 20_000);
+    expect(agent.calls.map(({ method }) => method)).toEqual(["destroy", "destroy"]);
+  });
+
   it("come after a dismissal of the same incarnation only as refusals", async () => {
     await new ScriptedAgent("dismissed").link();
     const server = crypto.randomUUID();

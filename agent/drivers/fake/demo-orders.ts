@@ -5,11 +5,14 @@
  *                  with: `spawn=BuildAbortException,vnc`. Without one: what DEFAULT_CODES says, else Unexpected.
  *                  spawn, rebuild and rescue fail after their image and their delay, and leave all as it was.
  *   fake:delay_ms  Milliseconds that spawn, rebuild and rescue take, at most 10 minutes.
+ *   fake:slow      Comma list of what takes how many milliseconds, at most 10 minutes: `destroy=500,snapshot=500`.
+ *                  The work itself comes after that time.
  *   fake:vanish    Milliseconds after spawn, at most a day, at which the guest disappears by itself.
  *   fake:crash     Milliseconds after spawn, at most a day, at which the guest crashes if it runs then.
  *
  * What is not understood is ignored. A rebuild goes by the metadata that it brings.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { CALL_ERRORS, type CallErrorCode } from "../../../functions/protocol/methods.ts";
 import { DriverError } from "../driver.ts";
 
@@ -75,6 +78,12 @@ export function readOrders(metadata: Metadata): DemoOrders {
 export function failIfOrdered(metadata: Metadata, method: Failable): void {
   const code = readOrders(metadata).fail.get(method);
   if (code) throw new DriverError(code, `${method} failed, as the metadata key fake:fail of the server asks`);
+}
+
+/** Resolves after the time that was ordered for `method`. */
+export async function takeTime(metadata: Metadata, method: "destroy" | "snapshot"): Promise<void> {
+  const entries = (metadata["fake:slow"] ?? "").split(",").map((entry) => entry.split("=").map((part) => part.trim()));
+  await sleep(milliseconds(Object.fromEntries(entries), { key: method, most: MAX_DELAY_MS }) ?? 0);
 }
 
 function milliseconds(metadata: Metadata, { key, most }: { key: string; most: number }): number | null {

@@ -28,7 +28,7 @@ import { type Accident, Accidents } from "./accidents.ts";
 import { readBootId } from "./boot-id.ts";
 import { ConfigDrives } from "./config-drives.ts";
 import { consoleLog } from "./console-log.ts";
-import { type Failable, failIfOrdered, readOrders } from "./demo-orders.ts";
+import { type Failable, failIfOrdered, readOrders, takeTime } from "./demo-orders.ts";
 import { diagnosticsOf } from "./diagnostics.ts";
 import { copyDisk } from "./disk-copy.ts";
 import { booted, going, hasScreen, held, made, stopped, switchedOff, told, unpaused } from "./guest-life.ts";
@@ -178,6 +178,7 @@ export class FakeDriver implements Driver {
     await this.#turns.run(known(uuid), async () => {
       const guest = this.#store.get(uuid);
       if (guest) failIfOrdered(guest.spec.metadata, "destroy");
+      await takeTime(guest?.spec.metadata ?? {}, "destroy");
       await this.#remove(uuid);
     });
   }
