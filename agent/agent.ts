@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Calls } from "./calls.ts";
 import type { AgentConfig } from "./config.ts";
 import { Consoles } from "./console/consoles.ts";
+import { vncAccess } from "./console/vnc-access.ts";
 import type { Driver, DriverContext } from "./drivers/driver.ts";
 import type { Identity } from "./identity.ts";
 import { ImageCache } from "./images.ts";
@@ -69,7 +70,7 @@ type Parts = { journal: Journal; images: ImageCache; driver: Driver; snapshots: 
 
 function assemble(options: AgentOptions, { journal, images, driver, snapshots }: Parts): RunningAgent {
   const { identity, config, version, log } = options;
-  const consoles = new Consoles({ driver, edge: identity.edge, log });
+  const consoles = new Consoles({ driver, edge: identity.edge, access: vncAccess(config.vnc), log });
   const calls = new Calls({
     driver,
     journal,

@@ -39,11 +39,24 @@ const fake = z.strictObject({
   local_gb: z.int().min(1).default(500),
 });
 
+/** How the agent proves itself to VNC servers that ask, for guests whose driver knows nothing of it. */
+const vnc = z.strictObject({
+  /** VeNCrypt's Plain types; empty: none. */
+  username: z.string().max(255).default(""),
+  /** VNC authentication, and Plain; empty: none. */
+  password: z.string().max(255).default(""),
+  /** PEM files, as in Nova; without the first the server's certificate is not looked at. */
+  vencrypt_ca_certs: z.string().max(4096).default(""),
+  vencrypt_client_cert: z.string().max(4096).default(""),
+  vencrypt_client_key: z.string().max(4096).default(""),
+});
+
 const schema = z.strictObject({
   /** Guests that are built at a time. */
   max_concurrent_builds: z.int().min(1).max(1000).default(10),
   sync_power_state_interval: interval(600),
   update_resources_interval: interval(0),
+  vnc: vnc.prefault({}),
   libvirt: libvirt.prefault({}),
   fake: fake.prefault({}),
 });
