@@ -3,6 +3,7 @@ import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { VncAddress } from "../../functions/protocol/guest.ts";
 import { DriverError } from "../drivers/driver.ts";
+import { networkReason } from "../failure.ts";
 import { ByteFeed, type Reading } from "../rfb/byte-feed.ts";
 import { RfbError } from "../rfb/rfb-error.ts";
 import { pooledReads, type Reader } from "./read-buffers.ts";
@@ -44,7 +45,9 @@ export function connectVnc(
     clearTimeout(timer);
     socket.destroy();
     plain.destroy();
-    const why = cause instanceof RfbError ? cause.message : "the server's screen does not answer";
+    const silent =
+      socket === plain ? "the server's screen does not answer" : `no TLS with the screen: ${networkReason(cause)}`;
+    const why = cause instanceof RfbError ? cause.message : silent;
     reject(new DriverError("ConsoleNotAvailable", why, { cause }));
   };
   const timer = setTimeout(fail, timeoutMs);

@@ -6,10 +6,10 @@ import { Consoles } from "../../agent/console/consoles.ts";
 import { ByteFeed } from "../../agent/rfb/byte-feed.ts";
 import { CONSOLE_CLOSE, CONSOLE_REASON, GO, HOLD } from "../../functions/protocol/console.ts";
 import type { Params } from "../../functions/protocol/methods.ts";
+import { HELLO, leadIn, SERVER_INIT, VIEWER_MESSAGES, WELCOME } from "../rfb-peers.ts";
 import { type AgentConsole, ScriptedEdge } from "./agent-scripted-edge.ts";
 import { OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
-import { HELLO, leadIn, SERVER_INIT, VIEWER_MESSAGES, WELCOME } from "./rfb-peers.ts";
 
 const PARAMS = { console: "ab".repeat(32), ticket: "secret-ticket" };
 const ACCESS = { username: null, password: null };

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { MAX_CUT_TEXT_BYTES, Viewer } from "../../agent/console/viewer.ts";
 import { RfbError } from "../../agent/rfb/rfb-error.ts";
 import type { ConsoleRights } from "../../functions/protocol/methods.ts";
-import { HELLO, SERVER_INIT, VIEWER_MESSAGES, WELCOME } from "./rfb-peers.ts";
+import { HELLO, SERVER_INIT, VIEWER_MESSAGES, WELCOME } from "../rfb-peers.ts";
 
 const ALL = { input: true, clipboard: true };
 const WATCH = { input: false, clipboard: false };

@@ -1,6 +1,6 @@
 /** Both ends of an RFB session up to ServerInit, for tests of what stands between. */
-import { encodePixelFormat, NATIVE_FORMAT } from "../../agent/drivers/fake/pixel-format.ts";
-import type { Reading } from "../../agent/rfb/byte-feed.ts";
+import { encodePixelFormat, NATIVE_FORMAT } from "../agent/drivers/fake/pixel-format.ts";
+import type { Reading } from "../agent/rfb/byte-feed.ts";
 
 export const GREETING = "RFB 003.008\n";
 const NAME = "a screen";
@@ -26,6 +26,12 @@ export function* leadIn(write: (bytes: Buffer) => void): Reading<void> {
   write(Buffer.alloc(4));
   yield 1;
   write(SERVER_INIT);
+}
+
+/** The order to the bench's stand-in to push so many bytes: a text of the clipboard. */
+export function orderText(count: number): Buffer {
+  const text = `push ${count}`;
+  return Buffer.concat([Buffer.from([6, 0, 0, 0, 0, 0, 0, text.length]), Buffer.from(text)]);
 }
 
 const bytes = (...list: number[]) => Buffer.from(list);
