@@ -5,6 +5,7 @@ import type { FromAgent } from "../functions/protocol/frames.ts";
 import { Calls } from "./calls.ts";
 import type { AgentConfig } from "./config.ts";
 import { Consoles } from "./console/consoles.ts";
+import { vncAccess } from "./console/vnc-access.ts";
 import { DeletedGuests } from "./deleted-guests.ts";
 import type { Driver, DriverContext } from "./drivers/driver.ts";
 import { checkHost } from "./host-check.ts";
@@ -91,7 +92,7 @@ type Parts = { journal: Journal; images: ImageCache; driver: Driver; snapshots: 
 async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAgent> {
   const { journal, images, driver, snapshots, measuring } = parts;
   const { identity, config, version, log } = options;
-  const consoles = new Consoles({ driver, edge: identity.edge, log });
+  const consoles = new Consoles({ driver, edge: identity.edge, access: vncAccess(config.vnc), log });
   const calls = new Calls({
     driver,
     journal,

@@ -101,6 +101,18 @@ const workarounds = z.strictObject({
   handle_virt_lifecycle_events: z.boolean().default(true),
 });
 
+/** How the agent proves itself to VNC servers that ask, for guests whose driver knows nothing of it. */
+const vnc = z.strictObject({
+  /** VeNCrypt's Plain types; empty: none. */
+  username: z.string().max(255).default(""),
+  /** VNC authentication, and Plain; empty: none. */
+  password: z.string().max(255).default(""),
+  /** PEM files, as in Nova; without the first the server's certificate is not looked at. */
+  vencrypt_ca_certs: z.string().max(4096).default(""),
+  vencrypt_client_cert: z.string().max(4096).default(""),
+  vencrypt_client_key: z.string().max(4096).default(""),
+});
+
 const schema = z.strictObject({
   /** Guests that are built at a time; 0: any number. */
   max_concurrent_builds: z.int().min(0).max(1000).default(10),
@@ -110,6 +122,7 @@ const schema = z.strictObject({
   /** Between looks at what addresses guests have. */
   heal_instance_info_cache_interval: interval(60),
   update_resources_interval: interval(0),
+  vnc: vnc.prefault({}),
   /** What measures this host for the scheduler, by name: `cpu.virt_driver`, and those of compute_monitors_path. */
   compute_monitors: z.array(z.string().min(1).max(64)).max(64).default([]),
   /** A folder of monitors of one's own, one file each; empty: none. */

@@ -12,8 +12,8 @@
  */
 import type { Duplex } from "node:stream";
 import { constants, createInflate } from "node:zlib";
-import { ByteFeed, type Reading } from "../agent/drivers/fake/byte-feed.ts";
 import { encodePixelFormat, type PixelFormat } from "../agent/drivers/fake/pixel-format.ts";
+import { ByteFeed, type Reading } from "../agent/rfb/byte-feed.ts";
 import { type Rect, RfbScreen } from "./rfb-screen.ts";
 
 export const RAW = 0;

@@ -2,14 +2,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode } from "../../functions/protocol/console.ts";
-import type { Params } from "../../functions/protocol/methods.ts";
+import type { ConsoleRights, Params } from "../../functions/protocol/methods.ts";
 import { type Driver, DriverError } from "../drivers/driver.ts";
 import { socketUrl } from "../edge.ts";
 import { networkReason } from "../failure.ts";
 import type { Log } from "../log.ts";
 import { onRefusal } from "../refusal.ts";
 import { pipe } from "./pipe.ts";
-import { connectVnc, type VncConnection } from "./vnc-socket.ts";
+import { connectVnc, type VncAccess, type VncConnection } from "./vnc-socket.ts";
 
 const DIAL_TIMEOUT_MS = 15_000;
 /** How long a session that was told to close may take to agree. */
@@ -19,8 +19,17 @@ const MAX_PAYLOAD_BYTES = 1024 * 1024;
 /** TCP keepalive: a screen that does not change sends nothing, and a dead path would never show. */
 const KEEPALIVE_MS = 30_000;
 
-export type ConsolesOptions = { driver: Driver; edge: string; log: Log };
-type Session = { server: string; vnc: VncConnection; ws: WebSocket; ended: Promise<void> };
+/** What Nova's tokens give. */
+const ALL_RIGHTS: ConsoleRights = { input: true, clipboard: true };
+
+export type ConsolesOptions = { driver: Driver; edge: string; access: VncAccess; log: Log };
+type Session = {
+  server: string;
+  vnc: VncConnection;
+  ws: WebSocket;
+  rights: ConsoleRights;
+  ended: Promise<void>;
+};
 
 export class Consoles {
   readonly #options: ConsolesOptions;
@@ -35,15 +44,15 @@ export class Consoles {
    * Connects the server's screen and then, in the background, dials the edge for it. Resolves when the screen answered;
    * rejects with `DriverError` ConsoleNotAvailable when it does not.
    */
-  async open(server: string, { console: id, ticket }: Params<"open_console">): Promise<void> {
+  async open(server: string, { console: id, ticket, rights = ALL_RIGHTS }: Params<"open_console">): Promise<void> {
     const address = await this.#options.driver.getVncConsole(server);
-    const vnc = await connectVnc(address);
+    const vnc = await connectVnc(address, this.#options.access);
     if (this.#stopped) {
       vnc.socket.destroy();
       throw new DriverError("ConsoleNotAvailable", "the host's agent is stopping");
     }
     const ws = this.#dial(id, ticket);
-    const session: Session = { server, vnc, ws, ended: Promise.resolve() };
+    const session: Session = { server, vnc, ws, rights, ended: Promise.resolve() };
     this.#sessions.add(session);
     session.ended = this.#run(id, session).finally(() => this.#sessions.delete(session));
   }
@@ -80,16 +89,20 @@ export class Consoles {
     return ws;
   }
 
-  async #run(id: string, { server, vnc, ws }: Session): Promise<void> {
+  async #run(id: string, { server, vnc, ws, rights }: Session): Promise<void> {
     const { log } = this.#options;
     const about = { server, console: id.slice(0, 12) };
     const startedMs = performance.now();
     try {
       await opened(ws);
       log("console.opened", about);
-      const { by, code, bytesUp, bytesDown } = await pipe(vnc, ws);
+      const end = await pipe(vnc, ws, {
+        rights: () => rights,
+        log: (event, fields) => log(event, { ...about, ...fields }),
+      });
+      const { by, code, bytesUp, bytesDown, inputs } = end;
       const ms = Math.round(performance.now() - startedMs);
-      log("console.closed", { ...about, by, code, ms, bytes_up: bytesUp, bytes_down: bytesDown });
+      log("console.closed", { ...about, by, code, ms, bytes_up: bytesUp, bytes_down: bytesDown, ...inputs });
     } catch (error) {
       log("console.dial_failed", { ...about, message: networkReason(error) });
     } finally {
@@ -98,11 +111,15 @@ export class Consoles {
   }
 }
 
-/** Resolves when the edge took the socket; rejects with one line that says why not. */
+/** Resolves when the edge took the socket, which is paused then; rejects with one line that says why not. */
 function opened(ws: WebSocket): Promise<void> {
   return new Promise((resolve, reject) => {
     onRefusal(ws, ({ why }) => reject(new Error(why)));
-    ws.once("open", resolve);
+    ws.once("open", () => {
+      // What the viewer says before anybody listens is not lost.
+      ws.pause();
+      resolve();
+    });
     ws.on("error", reject);
   });
 }

@@ -1,10 +1,16 @@
 /**
- * Joins a VNC server's socket with a WebSocket: bytes as they come, in both directions, and no faster than the slower
- * side takes them. Each read of the socket is one binary frame, so the messages of the RFB handshake keep the borders
- * that the VNC server gave them; a read is at most 64 KiB (libuv's buffer), which is a good frame size under load.
+ * Joins a VNC server's socket with a viewer's WebSocket: messages as they come, in both directions, and no faster than
+ * the slower side takes them. Each read of the socket is one binary frame of at most 64 KiB (libuv's buffer), which is a
+ * good frame size under load.
  */
 import { type RawData, WebSocket } from "ws";
-import { CONSOLE_CLOSE, CONSOLE_REASON, GO, HOLD } from "../../functions/protocol/console.ts";
+import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode, GO, HOLD } from "../../functions/protocol/console.ts";
+import type { ConsoleRights } from "../../functions/protocol/methods.ts";
+import type { Log } from "../log.ts";
+import { RfbError } from "../rfb/rfb-error.ts";
+import { pixelBytes } from "../rfb/wire.ts";
+import { ScreenMessages } from "./screen-messages.ts";
+import { type Inputs, Viewer } from "./viewer.ts";
 import type { VncConnection } from "./vnc-socket.ts";
 
 /**
@@ -15,26 +21,74 @@ const HIGH_WATER_BYTES = 256 * 1024;
 const LOW_WATER_BYTES = 64 * 1024;
 /** RFC 6455 §7.4.1: a kind of data that the endpoint cannot accept. */
 const UNSUPPORTED_DATA = 1003;
+/** Proxies end what is silent for a minute, most of them. */
+const KEEPALIVE_MS = 25_000;
+/** An update of nothing (RFC 6143 §7.6.1): what a screen that does not change has to say. */
+const EMPTY_UPDATE = Buffer.from([0, 0, 0, 0]);
+/** Where ServerInit has its pixel format. */
+const FORMAT_AT = 4;
 
-export type PipeEnd = { by: "screen" | "link"; code: number; bytesUp: number; bytesDown: number };
+export type PipeEnd = {
+  by: "screen" | "link";
+  code: number;
+  bytesUp: number;
+  bytesDown: number;
+  inputs: Inputs;
+};
+export type PipeOptions = { rights(): ConsoleRights; log: Log };
 
-/** Pumps from now until both ends are closed. The WebSocket must be open. Never rejects. */
-export function pipe(connection: VncConnection, ws: WebSocket): Promise<PipeEnd> {
-  const vnc = connection.socket;
+/** Pumps from now until both ends are closed. The WebSocket must be open, and paused. Never rejects. */
+export function pipe(connection: VncConnection, ws: WebSocket, { rights, log }: PipeOptions): Promise<PipeEnd> {
+  const { socket: vnc, serverInit } = connection;
   let by: PipeEnd["by"] | undefined;
   let bytesUp = 0;
   let bytesDown = 0;
   let held = false;
+  let welcomed = false;
+  /** Whether anything went to the viewer since the last look. */
+  let active = false;
+  const format = serverInit.subarray(FORMAT_AT);
+  /** Null when the screen cannot be followed, and need not be. */
+  let screen: ScreenMessages | null = new ScreenMessages(
+    pixelBytes(format) ?? { raw: 4, tight: 4 },
+    () => rights().clipboard,
+  );
 
-  const screenClosed = () => {
-    by ??= "screen";
+  const end = (code: ConsoleCloseCode, who: PipeEnd["by"]) => {
+    by ??= who;
     // A paused socket would never read the edge's answer to the close frame.
     ws.resume();
-    ws.close(CONSOLE_CLOSE.SCREEN_CLOSED, CONSOLE_REASON[CONSOLE_CLOSE.SCREEN_CLOSED]);
+    ws.close(code, CONSOLE_REASON[code]);
   };
+  const screenClosed = () => end(CONSOLE_CLOSE.SCREEN_CLOSED, "screen");
   const sent = () => {
-    if (!held && vnc.isPaused() && ws.bufferedAmount <= LOW_WATER_BYTES) vnc.resume();
+    if (welcomed && !held && vnc.isPaused() && ws.bufferedAmount <= LOW_WATER_BYTES) vnc.resume();
   };
+  const toViewer = (bytes: Buffer, done?: () => void) => {
+    active = true;
+    bytesDown += bytes.length;
+    ws.send(bytes, () => {
+      done?.();
+      sent();
+    });
+  };
+
+  const viewer = new Viewer({
+    serverInit,
+    rights,
+    toViewer,
+    toScreen: (bytes) => {
+      if (vnc.writable && !vnc.write(bytes)) ws.pause();
+    },
+    onPixels: (pixels) => {
+      if (screen) screen.pixels = pixels;
+    },
+    onWelcome: () => {
+      welcomed = true;
+      if (connection.early.length > 0) connection.onBytes(connection.early, () => undefined);
+      sent();
+    },
+  });
 
   const order = (text: string) => {
     if (text !== HOLD && text !== GO) return ws.close(UNSUPPORTED_DATA, "A console takes binary frames only.");
@@ -43,13 +97,29 @@ export function pipe(connection: VncConnection, ws: WebSocket): Promise<PipeEnd>
     else sent();
   };
 
+  /** The parts of a read that the viewer may have. */
+  const passed = (bytes: Buffer): Buffer[] => {
+    if (screen === null) return [bytes];
+    try {
+      return screen.push(bytes);
+    } catch (error) {
+      if (!(error instanceof RfbError)) throw error;
+      log("console.screen_unknown", { message: error.message });
+      if (!rights().clipboard) {
+        end(CONSOLE_CLOSE.BAD_SCREEN, "screen");
+        vnc.destroy();
+        return [];
+      }
+      screen = null;
+      return [bytes];
+    }
+  };
+
   connection.onBytes = (bytes, done) => {
     if (ws.readyState !== WebSocket.OPEN) return done();
-    bytesDown += bytes.length;
-    ws.send(bytes, () => {
-      done();
-      sent();
-    });
+    const parts = passed(bytes);
+    for (const [at, part] of parts.entries()) toViewer(part, at === parts.length - 1 ? done : undefined);
+    if (parts.length === 0) done();
     if (ws.bufferedAmount > HIGH_WATER_BYTES) vnc.pause();
   };
   vnc.on("drain", () => ws.resume());
@@ -57,20 +127,37 @@ export function pipe(connection: VncConnection, ws: WebSocket): Promise<PipeEnd>
   vnc.once("end", screenClosed);
   vnc.once("close", screenClosed);
   if (vnc.destroyed) screenClosed();
-  else vnc.resume();
 
   ws.on("message", (data, isBinary) => {
     const bytes = asBuffer(data);
     if (!isBinary) return order(bytes.toString("latin1"));
     bytesUp += bytes.length;
-    if (vnc.writable && !vnc.write(bytes)) ws.pause();
+    vnc.cork();
+    try {
+      viewer.push(bytes);
+    } catch (error) {
+      if (!(error instanceof RfbError)) throw error;
+      log("console.viewer_unknown", { message: error.message });
+      end(CONSOLE_CLOSE.BAD_VIEWER, "link");
+      vnc.destroy();
+    } finally {
+      vnc.uncork();
+    }
   });
+  const keepalive = setInterval(() => {
+    if (ws.readyState !== WebSocket.OPEN) return;
+    ws.ping();
+    if (welcomed && !active && screen?.between && ws.bufferedAmount === 0) ws.send(EMPTY_UPDATE);
+    active = false;
+  }, KEEPALIVE_MS);
   ws.on("error", () => undefined); // 'close' follows
+  ws.resume();
   return new Promise((resolve) => {
     ws.once("close", (code) => {
+      clearInterval(keepalive);
       by ??= "link";
       vnc.destroy();
-      resolve({ by, code, bytesUp, bytesDown });
+      resolve({ by, code, bytesUp, bytesDown, inputs: viewer.inputs });
     });
   });
 }

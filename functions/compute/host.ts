@@ -40,9 +40,13 @@ export type ClaimRequest = Resources & {
   generation: number;
   image_properties?: Record<string, string>;
 };
-/** `leaving`: the guest of an earlier incarnation is still there, and its claim with it. */
+/**
+ * `away`: it is up, and its agent is not connected at the moment. `leaving`: the guest of an earlier incarnation is still
+ * there, and its claim with it.
+ */
 export type ClaimRefused =
   | { kind: "down" }
+  | { kind: "away" }
   | { kind: "dismissed" }
   | { kind: "leaving" }
   | { kind: "lacking"; classes: string[] };
@@ -103,7 +107,7 @@ export class Host extends DurableObject<Env> {
     const service = this.#service.get();
     if (service === null || this.#link.current() === null) {
       this.#later(this.#publish());
-      return err({ kind: "down" });
+      return err({ kind: this.#watch.isUp() ? "away" : "down" });
     }
     if (this.#store.isDismissed(request.server, request.generation)) return err({ kind: "dismissed" });
     const node = service.inventory.hypervisor_hostname;

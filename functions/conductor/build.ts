@@ -6,7 +6,7 @@ import { guestSpecOf } from "./guest-spec.ts";
 import { choose, claimFirst, nextHost, noValidHost, placed, takePlace } from "./placement.ts";
 import { powered } from "./power.ts";
 import { faultOf } from "./record.ts";
-import type { Step } from "./saga.ts";
+import { type Step, Wait } from "./saga.ts";
 
 /** How often a build asks for other hosts when those it was given had been taken: more builds than that rarely race. */
 const MAX_ROUNDS = 10;
@@ -30,6 +30,10 @@ export const PLACING: readonly Step<Context, Memo>[] = [
           return ok(claimed.value.memo);
         }
         refused = claimed.error.refused;
+        if (claimed.error.away && !claimed.error.stale) {
+          context.note(trying);
+          throw new Wait("a host's agent");
+        }
         if (!claimed.error.stale) break;
         const more = await choose(context, trying);
         if (!more.ok) return more;

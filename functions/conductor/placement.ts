@@ -40,14 +40,16 @@ export async function choose(context: Context, memo: Memo): Promise<Result<Memo,
 export type Claimed = { memo: Memo; node: string };
 /**
  * `stale`: a host had no room any more, or the group forbade it; more is known now than when they were chosen.
+ * `away`: an agent of theirs was not connected, as all are for a moment after an outage of the edge.
  * `refused`: why each host did, for operators.
  */
-export type Refused = { stale: boolean; refused: string[] };
+export type Refused = { stale: boolean; away: boolean; refused: string[] };
 
 /** Claims the first host that takes the server, from `memo.at` on. */
 export async function claimFirst(context: Context, memo: Memo): Promise<Result<Claimed, Refused>> {
   const { uuid, generation, flavor, image_properties = {} } = context.record();
   let stale = false;
+  let away = false;
   const refused: string[] = [];
   for (let at = memo.at; at < memo.hosts.length; at++) {
     const host = memo.hosts[at] as string;
@@ -58,10 +60,11 @@ export async function claimFirst(context: Context, memo: Memo): Promise<Result<C
     if (claimed.ok && (await placed(context, host))) return ok({ memo: { ...memo, at }, node: claimed.value.node });
     if (claimed.ok) await context.host(host).dismiss({ server: uuid, generation });
     // A host that is down stays so for longer than a build waits.
-    stale ||= claimed.ok || claimed.error.kind !== "down";
+    stale ||= claimed.ok || (claimed.error.kind !== "down" && claimed.error.kind !== "away");
+    away ||= !claimed.ok && claimed.error.kind === "away";
     refused.push(`${host}: ${claimed.ok ? "its group is there" : refusal(claimed.error)}`);
   }
-  return err({ stale, refused });
+  return err({ stale, away, refused });
 }
 
 function refusal(error: { kind: string; classes?: string[] }): string {

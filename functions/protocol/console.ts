@@ -16,6 +16,10 @@ export const CONSOLE_CLOSE = {
   TOO_SLOW: 4408,
   /** The agent is shutting down. */
   AGENT_STOPPING: 4501,
+  /** What the viewer sent is no RFB, or more of it than anybody needs. */
+  BAD_VIEWER: 4400,
+  /** What the VNC server sent cannot be followed, and this viewer may not have all of it. */
+  BAD_SCREEN: 4502,
 } as const;
 /**
  * Text frames from the edge's relay to the agent: stop reading the screen, and read on. Everything else is binary.
@@ -33,4 +37,6 @@ export const CONSOLE_REASON: Record<ConsoleCloseCode, string> = {
   4504: "The server's host did not answer in time. Try again.",
   4408: "Your connection is too slow for this screen. Reconnect to go on.",
   4501: "The host's agent is restarting. Reconnect in a moment.",
+  4400: "The viewer sent something that is not the VNC protocol. Open the console again, or with another viewer.",
+  4502: "The server's screen speaks a form of VNC that this link cannot be kept safe with.",
 };

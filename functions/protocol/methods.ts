@@ -91,6 +91,10 @@ const count = z.number().min(0).nullable();
 /** Most that is read of a guest's serial console (nova: MAX_CONSOLE_BYTES), and so its longest text. */
 export const MAX_CONSOLE_BYTES = 102_400;
 
+/** `input`: keys, pointer and the size of the screen. `clipboard`: both ways. */
+const consoleRights = z.object({ input: z.boolean(), clipboard: z.boolean() });
+export type ConsoleRights = z.infer<typeof consoleRights>;
+
 /** How long a guest may take to shut down by itself, in seconds. */
 export const MAX_SHUTDOWN_SECONDS = 3600;
 
@@ -214,7 +218,12 @@ export const METHODS = {
   /** Connect this server's VNC socket and dial `/agent/v1/console/{console}` with `ticket` as the bearer. */
   open_console: {
     durable: false,
-    params: z.object({ console: z.string().regex(/^[0-9a-f]{64}$/), ticket: z.string().max(2048) }),
+    params: z.object({
+      console: z.string().regex(/^[0-9a-f]{64}$/),
+      ticket: z.string().max(2048),
+      /** What the viewer may do besides watching; all of it unless told. */
+      rights: consoleRights.optional(),
+    }),
     value: none,
   },
 } as const;

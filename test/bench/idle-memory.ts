@@ -4,7 +4,7 @@ import type { WebSocket } from "ws";
 import type { Bench } from "./bench.ts";
 import { timed } from "./statistics.ts";
 import type { Target } from "./target.ts";
-import { closeScreen, openScreen, order } from "./viewer.ts";
+import { closeScreen, openScreen } from "./viewer.ts";
 
 const KIB = 1024;
 const WIDTH = 8;
@@ -50,9 +50,7 @@ async function tokens(target: Target, count: number): Promise<string[]> {
 async function idle(urls: readonly string[]): Promise<WebSocket[]> {
   const sessions: WebSocket[] = [];
   await timed(urls.length, WIDTH, async (i) => {
-    const ws = await openScreen(urls[i] ?? "");
-    order(ws, "idle");
-    sessions.push(ws);
+    sessions.push(await openScreen(urls[i] ?? ""));
   });
   return sessions;
 }

@@ -1,4 +1,4 @@
-/** How long a person looks at an empty page: from the upgrade to the VNC server's first bytes. */
+/** How long a person looks at an empty page: from the upgrade to ServerInit. */
 import { type Bench, percentileRows } from "./bench.ts";
 import { timed } from "./statistics.ts";
 import type { Target } from "./target.ts";
@@ -12,7 +12,7 @@ const count = (quick: boolean) => (quick ? 32 : 200);
 export const open: Bench = {
   name: "open",
   about: (quick) =>
-    `WebSocket upgrade to first RFB bytes; ${count(quick)} opens in a row, then ${count(quick)} at ${WIDTH} at a time`,
+    `WebSocket upgrade to ServerInit; ${count(quick)} opens in a row, then ${count(quick)} at ${WIDTH} at a time`,
   async run(target, { quick }) {
     await opens(target, WARM_UP, 1);
     const one = await opens(target, count(quick), 1);

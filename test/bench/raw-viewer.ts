@@ -3,6 +3,7 @@
  * all of the path that is to be measured, and would be the limit: here are no copies, and one buffer for all reads.
  */
 import { connect, type Socket } from "node:net";
+import { HELLO, orderText, WELCOME } from "../rfb-peers.ts";
 
 const READ_BYTES = 256 * 1024;
 const OPEN_TIMEOUT_MS = 30_000;
@@ -26,15 +27,14 @@ export function pull(url: string, bytes: number): Promise<Pushed> {
     `Sec-WebSocket-Key: ${Buffer.alloc(16).toString("base64")}`,
   ];
   return new Promise((resolve, reject) => {
-    const order = Buffer.from("P....");
-    order.writeUInt32BE(bytes, 1);
-    const frames = new FrameCounter("RFB 003.008\n".length + bytes);
+    const frames = new FrameCounter(WELCOME.length + bytes);
     let upgraded = "";
+    let greeted = false;
     let startedMs = 0;
     const finish = () => {
       clearTimeout(timer);
       socket.destroy();
-      const arrived = Math.max(0, frames.payload - "RFB 003.008\n".length);
+      const arrived = Math.max(0, frames.payload - WELCOME.length);
       const seconds = (performance.now() - startedMs) / 1000;
       if (startedMs === 0) reject(new Error(`the screen did not open: ${upgraded.slice(0, 100)}`));
       else resolve({ arrived, seconds, code: arrived < bytes ? frames.code : null });
@@ -50,9 +50,13 @@ export function pull(url: string, bytes: number): Promise<Pushed> {
         upgraded = upgraded.slice(0, end + 4);
       }
       frames.take(rest);
-      if (startedMs === 0 && frames.payload > 0) {
+      if (!greeted && frames.payload > 0) {
+        greeted = true;
+        send(socket, HELLO);
+      }
+      if (startedMs === 0 && frames.payload >= WELCOME.length) {
         startedMs = performance.now();
-        send(socket, order);
+        send(socket, orderText(bytes));
       }
       if (frames.done) finish();
     };

@@ -1,36 +1,49 @@
 /**
- * A stand-in for a VNC server, on a UNIX socket: it greets, and then does what the viewer orders in its first five
- * bytes: `E` echoes, `P` and a count pushes so many bytes, `I` and all else sits idle.
+ * A stand-in for a VNC server, on a UNIX socket: it leads in who comes, sends fences back as all VNC servers do, and
+ * does what a text of the clipboard orders: `push 65536` pushes so many bytes of updates.
  */
 import { createServer, type Socket } from "node:net";
+import { ByteFeed, type Reading } from "../../agent/rfb/byte-feed.ts";
+import { leadIn } from "../rfb-peers.ts";
 import { childOptions, serveParent } from "./child.ts";
 
-const CHUNK = Buffer.alloc(64 * 1024, 0x5a);
-const ORDER_BYTES = 5;
+const CHUNK_BYTES = 64 * 1024;
+const HEAD_BYTES = 16;
+/** An update of one raw rectangle, a line high. */
+const CHUNK = Buffer.alloc(CHUNK_BYTES, 0x5a);
+CHUNK.set([0, 0, 0, 1, 0, 0, 0, 0]);
+CHUNK.writeUInt16BE((CHUNK_BYTES - HEAD_BYTES) / 4, 8);
+CHUNK.writeUInt16BE(1, 10);
+CHUNK.writeInt32BE(0, 12);
+
+const CUT_TEXT = 6;
+const FENCE = 248;
 
 const { path } = childOptions<{ path: string }>();
 /** The socket that was last told to push. */
 let pushing: Socket | null = null;
 
+function* serve(socket: Socket): Reading<void> {
+  yield* leadIn((bytes) => socket.write(bytes));
+  for (;;) {
+    const lead = yield 8;
+    if (lead[0] === FENCE) {
+      const length = yield 1;
+      socket.write(Buffer.concat([lead, length, yield length.readUInt8(0)]));
+    } else if (lead[0] === CUT_TEXT) {
+      const [what, count] = (yield lead.readUInt32BE(4)).toString().split(" ");
+      if (what === "push") push(socket, Number(count));
+    } else {
+      throw new Error(`message ${lead[0]} was not expected`);
+    }
+  }
+}
+
 const server = createServer((socket) => {
   socket.setNoDelay(true);
   socket.on("error", () => undefined);
-  let order = Buffer.alloc(0);
-  const onOrder = (bytes: Buffer) => {
-    order = Buffer.concat([order, bytes]);
-    if (order.length < ORDER_BYTES) return;
-    socket.off("data", onOrder);
-    const rest = order.subarray(ORDER_BYTES);
-    if (order[0] === "E".charCodeAt(0)) {
-      if (rest.length > 0) socket.write(rest);
-      socket.on("data", (chunk) => socket.write(chunk));
-      return;
-    }
-    socket.resume();
-    if (order[0] === "P".charCodeAt(0)) push(socket, order.readUInt32BE(1));
-  };
-  socket.on("data", onOrder);
-  socket.write("RFB 003.008\n");
+  const feed = new ByteFeed(serve(socket));
+  socket.on("data", (bytes: Buffer) => feed.push(bytes));
 });
 
 function push(socket: Socket, count: number): void {
@@ -38,9 +51,8 @@ function push(socket: Socket, count: number): void {
   let left = count;
   const more = () => {
     while (left > 0 && socket.writable) {
-      const chunk = CHUNK.subarray(0, Math.min(left, CHUNK.length));
-      left -= chunk.length;
-      if (!socket.write(chunk)) return void socket.once("drain", more);
+      left -= CHUNK.length;
+      if (!socket.write(CHUNK)) return void socket.once("drain", more);
     }
   };
   more();

@@ -29,7 +29,7 @@ export const stalled: Bench = {
     ws.once("close", (code) => {
       closed = code;
     });
-    order(ws, "push", total);
+    order(ws, total);
     ws.pause();
     let pushed = 0;
     const startedMs = performance.now();

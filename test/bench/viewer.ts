@@ -1,14 +1,15 @@
-/** A browser's side of one session: it opens the screen, reads the greeting and gives the stand-in its order. */
+/** A browser's side of one session: it opens the screen, is led in, and gives the stand-in its order. */
 import { WebSocket } from "ws";
+import { GREETING, HELLO, orderText, WELCOME } from "../rfb-peers.ts";
 
 const OPEN_TIMEOUT_MS = 30_000;
 
-/** Resolves when the greeting is there. */
+/** Resolves when ServerInit is there. */
 export function openScreen(url: string): Promise<WebSocket> {
   // "binary" as noVNC once offered it: websockify wants a subprotocol it knows, and so does the edge answer it.
   const ws = new WebSocket(url, ["binary"], { perMessageDeflate: false, handshakeTimeout: OPEN_TIMEOUT_MS });
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => fail(new Error(`no greeting in ${OPEN_TIMEOUT_MS} ms`)), OPEN_TIMEOUT_MS);
+    const timer = setTimeout(() => fail(new Error(`no ServerInit in ${OPEN_TIMEOUT_MS} ms`)), OPEN_TIMEOUT_MS);
     const settle = () => {
       clearTimeout(timer);
       ws.off("close", onClose);
@@ -20,15 +21,26 @@ export function openScreen(url: string): Promise<WebSocket> {
       ws.terminate();
       reject(error);
     };
-    const onClose = (code: number, reason: Buffer) => fail(new Error(`closed before the greeting: ${code} ${reason}`));
+    const onClose = (code: number, reason: Buffer) => fail(new Error(`closed before ServerInit: ${code} ${reason}`));
     ws.on("error", fail);
     ws.on("close", onClose);
-    ws.once("message", (data) => {
-      if (String(data) !== "RFB 003.008\n") return fail(new Error(`greeted with ${data}`));
+    let said = Buffer.alloc(0);
+    const onMessage = (data: Buffer) => {
+      if (said.length === 0) {
+        // Piece by piece, as viewers do: each answers what the server said.
+        ws.send(HELLO.subarray(0, GREETING.length));
+      }
+      said = Buffer.concat([said, data]);
+      if (said.length === GREETING.length + 2) ws.send(HELLO.subarray(GREETING.length, -1));
+      if (said.length === GREETING.length + 6) ws.send(HELLO.subarray(-1));
+      if (said.length < WELCOME.length) return;
+      ws.off("message", onMessage);
+      if (!said.equals(WELCOME)) return fail(new Error(`led in with ${said.toString("latin1")}`));
       settle();
       ws.on("error", () => undefined);
       resolve(ws);
-    });
+    };
+    ws.on("message", onMessage);
   });
 }
 
@@ -45,10 +57,7 @@ export function closeScreen(ws: WebSocket): Promise<void> {
   });
 }
 
-/** Tells the stand-in what to do; see screen-process.ts. */
-export function order(ws: WebSocket, what: "echo" | "push" | "idle", bytes = 0): void {
-  const message = Buffer.alloc(5);
-  message.write({ echo: "E", push: "P", idle: "I" }[what]);
-  message.writeUInt32BE(bytes, 1);
-  ws.send(message);
+/** Tells the stand-in to push; see screen-process.ts. */
+export function order(ws: WebSocket, bytes: number): void {
+  ws.send(orderText(bytes));
 }

@@ -3,16 +3,26 @@ import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Consoles } from "../../agent/console/consoles.ts";
+import { ByteFeed } from "../../agent/rfb/byte-feed.ts";
 import { CONSOLE_CLOSE, CONSOLE_REASON, GO, HOLD } from "../../functions/protocol/console.ts";
+import type { Params } from "../../functions/protocol/methods.ts";
+import { HELLO, leadIn, SERVER_INIT, VIEWER_MESSAGES, WELCOME } from "../rfb-peers.ts";
 import { type AgentConsole, ScriptedEdge } from "./agent-scripted-edge.ts";
 import { OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 const PARAMS = { console: "ab".repeat(32), ticket: "secret-ticket" };
+const ACCESS = { username: null, password: null };
+/** A press of a key, 8 bytes; and as many as fill 64 KiB. */
+const KEY = Buffer.from([4, 1, 0, 0, 0, 0, 0, 97]);
+const KEYS = Buffer.alloc(65_536, KEY);
+const BELL = Buffer.from([2]);
 
 let edge: ScriptedEdge;
 let vnc: Server;
 let screens: Socket[];
+/** Whether VNC servers lead in who comes. */
+let leads: boolean;
 let consoles: Consoles;
 let driver: TinyDriver;
 let logged: ReturnType<typeof recordingLog>;
@@ -20,9 +30,10 @@ let logged: ReturnType<typeof recordingLog>;
 beforeEach(async () => {
   edge = await new ScriptedEdge().start();
   screens = [];
+  leads = true;
   vnc = createServer({ noDelay: true }, (socket) => {
     socket.on("error", () => undefined);
-    screens.push(socket);
+    if (leads) lead(socket);
   });
   const path = join(temporaryDir(), "vnc.sock");
   vnc.listen(path);
@@ -30,7 +41,7 @@ beforeEach(async () => {
   driver = new TinyDriver();
   driver.vnc = { transport: "unix", path };
   logged = recordingLog();
-  consoles = new Consoles({ driver, edge: edge.url, log: logged.log });
+  consoles = new Consoles({ driver, edge: edge.url, access: ACCESS, log: logged.log });
   return async () => {
     await consoles.stop();
     for (const screen of screens) screen.destroy();
@@ -39,11 +50,29 @@ beforeEach(async () => {
   };
 });
 
-async function open(): Promise<{ screen: Socket; viewer: AgentConsole }> {
+/** Leads the agent in; from then on the socket is the test's. */
+function lead(socket: Socket): void {
+  const reading = new ByteFeed(leadIn((bytes) => socket.write(bytes)));
+  const feed = (bytes: Buffer) => {
+    reading.push(bytes);
+    if (!reading.ended) return;
+    socket.off("data", feed);
+    socket.pause();
+    screens.push(socket);
+  };
+  socket.on("data", feed);
+}
+
+/** A session whose viewer was led in. */
+async function open(params: Params<"open_console"> = PARAMS): Promise<{ screen: Socket; viewer: AgentConsole }> {
   const before = edge.consoles.length;
-  await consoles.open(SERVER, PARAMS);
+  await consoles.open(SERVER, params);
   await until(() => edge.consoles.length > before && screens.length > before, "both ends");
-  return { screen: screens.at(-1)!, viewer: edge.consoles.at(-1)! };
+  const viewer = edge.consoles.at(-1)!;
+  viewer.socket.send(HELLO);
+  await until(() => Buffer.concat(viewer.messages).equals(WELCOME), "the welcome");
+  viewer.messages.length = 0;
+  return { screen: screens.at(-1)!, viewer };
 }
 const down = (viewer: AgentConsole) => Buffer.concat(viewer.messages);
 
@@ -55,21 +84,63 @@ describe("a console", () => {
       "Bearer secret-ticket",
     ]);
     expect(viewer.socket.extensions).toBe("");
-    let up = "";
-    screen.on("data", (chunk) => {
-      up += String(chunk);
-    });
-    screen.write("RFB 003.008\n");
-    await until(() => down(viewer).length === 12, "the greeting");
-    viewer.socket.send(Buffer.from("RFB 003.008\n"));
-    viewer.socket.send(Buffer.from([1]));
-    await until(() => up === "RFB 003.008\n\x01", "the answer");
+    const up: Buffer[] = [];
+    screen.on("data", (chunk: Buffer) => void up.push(chunk)).resume();
+    screen.write(BELL);
+    await until(() => down(viewer).equals(BELL), "the bell");
+    viewer.socket.send(KEY.subarray(0, 3));
+    viewer.socket.send(KEY.subarray(3));
+    await until(() => Buffer.concat(up).equals(KEY), "the key");
     expect(JSON.stringify(logged.lines)).not.toContain("secret-ticket");
+  });
+
+  it("keeps what its viewer has no right to from the VNC server, and the guest's clipboard from its viewer", async () => {
+    const { screen, viewer } = await open({ ...PARAMS, rights: { input: false, clipboard: false } });
+    const up: Buffer[] = [];
+    screen.on("data", (chunk: Buffer) => void up.push(chunk)).resume();
+    const { watch, input, clipboard } = VIEWER_MESSAGES;
+    viewer.socket.send(Buffer.concat([...watch, ...input, ...clipboard, ...watch.slice(1)]));
+    const wanted = Buffer.concat([...watch, ...watch.slice(1)]);
+    await until(() => Buffer.concat(up).length >= wanted.length, "what passes");
+    screen.write(Buffer.from([3, 0, 0, 0, 0, 0, 0, 2, 104, 105, ...BELL]));
+    await until(() => down(viewer).length > 0, "the bell");
+    expect(down(viewer)).toEqual(BELL);
+    expect(Buffer.concat(up)).toEqual(wanted);
+    viewer.socket.close(1000);
+    await until(() => logged.events().includes("console.closed"), "the line");
+    expect(logged.lines.at(-1)).toMatchObject({ keys: 0, pointers: 0, cut_texts: 0 });
+  });
+
+  it("ends with a reason when its viewer speaks no RFB, or the screen speaks what a link cannot be kept safe with", async () => {
+    const first = await open();
+    first.viewer.socket.send(Buffer.from([9]));
+    await until(() => first.viewer.closed?.[0] === CONSOLE_CLOSE.BAD_VIEWER, "the viewer's close");
+    const second = await open({ ...PARAMS, rights: { input: true, clipboard: false } });
+    second.screen.write(Buffer.from([9]));
+    await until(() => second.viewer.closed?.[0] === CONSOLE_CLOSE.BAD_SCREEN, "the screen's close");
+    const third = await open();
+    third.screen.write(Buffer.from([9, 9]));
+    await until(() => down(third.viewer).length === 2, "bytes that nobody can follow");
+  });
+
+  it("sends what the VNC server said before the viewer came, when it has come", async () => {
+    leads = false;
+    vnc.once("connection", (socket) => {
+      const reading = new ByteFeed(
+        leadIn((bytes) => socket.write(bytes.equals(SERVER_INIT) ? Buffer.concat([bytes, BELL]) : bytes)),
+      );
+      socket.on("data", (bytes: Buffer) => reading.push(bytes));
+    });
+    await consoles.open(SERVER, PARAMS);
+    await until(() => edge.consoles.length === 1, "the viewer");
+    const viewer = edge.consoles[0]!;
+    viewer.socket.send(HELLO);
+    await until(() => down(viewer).equals(Buffer.concat([WELCOME, BELL])), "the welcome, and the bell behind it");
   });
 
   it("sends each write of the VNC server as a frame of its own", async () => {
     const { screen, viewer } = await open();
-    const messages = ["RFB 003.008\n", "\x01\x01", "\x00\x00\x00\x00", "x".repeat(1000)];
+    const messages = [String(BELL), "\x00\x00\x00\x00", "x".repeat(1000)];
     for (const [i, message] of messages.entries()) {
       screen.write(message);
       await until(() => viewer.messages.length === i + 1, `message ${i}`);
@@ -77,11 +148,13 @@ describe("a console", () => {
     expect(viewer.messages.map(String)).toEqual(messages);
   });
 
-  it("keeps every byte in order under load, also when the greeting came before the edge", async () => {
+  it("keeps every byte in order under load", async () => {
     const sent = Buffer.alloc(3_000_000);
     for (let i = 0; i < sent.length; i += 4) sent.writeUInt32LE(i, i);
-    vnc.once("connection", (socket) => socket.write(sent));
-    const { viewer } = await open();
+    const { screen, viewer } = await open();
+    // One raw rectangle and the start of another.
+    sent.set([0, 0, 0, 2, 0, 0, 0, 0, 3, 232, 1, 244, 0, 0, 0, 0]);
+    screen.write(sent);
     await until(() => down(viewer).length === sent.length, "all bytes");
     expect(down(viewer).equals(sent)).toBe(true);
     expect(Math.max(...viewer.messages.map((message) => message.length))).toBeLessThanOrEqual(65536);
@@ -141,7 +214,7 @@ describe("a stall", () => {
     const { screen, viewer } = await open();
     screen.pause();
     const { offered, taken } = await fill(
-      (chunk) => viewer.socket.send(chunk),
+      () => viewer.socket.send(KEYS),
       () => viewer.socket.bufferedAmount,
     );
     expect(taken).toBeLessThan(32_000_000);
@@ -175,13 +248,17 @@ describe("the end", () => {
     expect(String(down(viewer))).toBe("bye");
     expect(viewer.closed).toEqual([CONSOLE_CLOSE.SCREEN_CLOSED, CONSOLE_REASON[CONSOLE_CLOSE.SCREEN_CLOSED]]);
     await until(() => logged.events().includes("console.closed"), "the line");
-    expect(logged.lines.at(-1)).toMatchObject({ by: "screen", code: CONSOLE_CLOSE.SCREEN_CLOSED, bytes_down: 3 });
+    expect(logged.lines.at(-1)).toMatchObject({
+      by: "screen",
+      code: CONSOLE_CLOSE.SCREEN_CLOSED,
+      bytes_down: WELCOME.length + 3,
+    });
   });
 
   it("of a screen that stalled and then died is noticed", async () => {
     const { screen, viewer } = await open();
     screen.pause();
-    for (let i = 0; i < 100; i += 1) viewer.socket.send(Buffer.alloc(65536));
+    for (let i = 0; i < 100; i += 1) viewer.socket.send(KEYS);
     screen.destroy();
     await until(() => viewer.closed?.[0] === CONSOLE_CLOSE.SCREEN_CLOSED, "the close");
   });

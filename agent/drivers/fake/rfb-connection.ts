@@ -5,12 +5,12 @@
  * socket has not yet taken. Pixels are read when an update is made, so a slow client skips what it was too slow for.
  */
 import type { Duplex } from "node:stream";
-import { ByteFeed, type Reading } from "./byte-feed.ts";
+import { ByteFeed, type Reading } from "../../rfb/byte-feed.ts";
+import { RfbError } from "../../rfb/rfb-error.ts";
 import type { Picture } from "./canvas.ts";
 import { around, Damage, intersect, type Rect } from "./damage.ts";
 import type { Display } from "./display.ts";
 import { NATIVE_FORMAT, PixelCoder } from "./pixel-format.ts";
-import { RfbError } from "./rfb-error.ts";
 import { handshake } from "./rfb-handshake.ts";
 import { type ClientMessage, ENCODING, type EncodedRect, framebufferUpdate, readMessage } from "./rfb-messages.ts";
 import { ZrleStream, zrleTiles } from "./zrle.ts";

@@ -10,9 +10,9 @@
  *     | <- ClientInit --------- |
  *     | -- ServerInit --------> |   one write: a reader may take it for one piece
  */
-import type { Reading } from "./byte-feed.ts";
+import type { Reading } from "../../rfb/byte-feed.ts";
+import { RfbError } from "../../rfb/rfb-error.ts";
 import { encodePixelFormat, NATIVE_FORMAT } from "./pixel-format.ts";
-import { RfbError } from "./rfb-error.ts";
 
 const GREETING = "RFB 003.008\n";
 const SECURITY_NONE = 1;

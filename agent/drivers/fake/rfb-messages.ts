@@ -1,8 +1,8 @@
 /** What a client says after the handshake (RFC 6143 §7.5), and the heads of what it is answered (§7.6). */
-import type { Reading } from "./byte-feed.ts";
+import type { Reading } from "../../rfb/byte-feed.ts";
+import { RfbError } from "../../rfb/rfb-error.ts";
 import type { Rect } from "./damage.ts";
 import { decodePixelFormat, type PixelFormat } from "./pixel-format.ts";
-import { RfbError } from "./rfb-error.ts";
 
 export const ENCODING = {
   RAW: 0,

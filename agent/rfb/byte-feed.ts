@@ -29,6 +29,15 @@ export class ByteFeed {
     if (!this.#running) this.#run();
   }
 
+  /** Bytes that have come and that the reading has not asked for; after its end, all that it left. */
+  get rest(): Buffer {
+    return this.#held;
+  }
+
+  get ended(): boolean {
+    return this.#needed === null;
+  }
+
   /** Stops the reading where it is. May be called from within it. */
   end(): void {
     this.#needed = null;
@@ -42,7 +51,7 @@ export class ByteFeed {
         const bytes = this.#held.subarray(0, this.#needed);
         this.#held = this.#held.subarray(this.#needed);
         const step = this.#reading.next(bytes);
-        if (step.done) this.end();
+        if (step.done) this.#needed = null;
         else if (this.#needed !== null) this.#needed = step.value;
       }
     } catch (error) {
