@@ -14,6 +14,21 @@ const classes = Object.keys(CLASSES) as Class[];
 
 export type AllocationRatios = { cpu: number; ram: number; disk: number };
 
+export type ClaimRequest = Resources & {
+  server: string;
+  generation: number;
+  image_properties?: Record<string, string>;
+};
+/**
+ * `away`: it is up, and its agent is not connected at the moment. `leaving`: the guest of an earlier incarnation is still
+ * there, and its claim with it.
+ */
+export type ClaimRefused =
+  | { kind: "down" }
+  | { kind: "away" }
+  | { kind: "dismissed" }
+  | { kind: "leaving" }
+  | { kind: "lacking"; classes: string[] };
 /** What a server takes of its host (nova/scheduler/utils.py: resources_from_flavor), whatever of it is asked for. */
 export function resourcesOf({ vcpus, ram, disk, ephemeral, swap }: Flavor): Resources {
   return { vcpus, memory_mb: ram, disk_gb: disk + ephemeral + Math.ceil(swap / MIB_PER_GIB) };

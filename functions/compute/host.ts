@@ -25,7 +25,7 @@ import { gist, type HostState, type ServiceStatus } from "../scheduler/host-stat
 import { migrate, migrateExisting } from "../store/migrate.ts";
 import type { CallReply, CallRequest } from "./call.ts";
 import { Calls, type Settled } from "./calls.ts";
-import { lacking, type Resources } from "./claims.ts";
+import { type ClaimRefused, type ClaimRequest, lacking } from "./claims.ts";
 import { Guests } from "./guests.ts";
 import { HostStore, MIGRATIONS } from "./host-store.ts";
 import { Link, send } from "./link.ts";
@@ -35,21 +35,6 @@ import { Watch } from "./watch.ts";
 
 type Hello = Extract<FromAgent, { t: "hello" }>;
 
-export type ClaimRequest = Resources & {
-  server: string;
-  generation: number;
-  image_properties?: Record<string, string>;
-};
-/**
- * `away`: it is up, and its agent is not connected at the moment. `leaving`: the guest of an earlier incarnation is still
- * there, and its claim with it.
- */
-export type ClaimRefused =
-  | { kind: "down" }
-  | { kind: "away" }
-  | { kind: "dismissed" }
-  | { kind: "leaving" }
-  | { kind: "lacking"; classes: string[] };
 export type Left = { state: "gone" } | { state: "leaving"; connected: boolean } | { state: "failed"; error: CallError };
 
 /** What keeps a host's disks busy while it lasts (nova: HostState.num_io_ops). */

@@ -1,6 +1,6 @@
 /** A server's record: kept by its `Server` object, copied to its `Project`'s index, shown by the API. */
 import type { Flavor } from "../compute/flavor.ts";
-import type { GuestInterface } from "../protocol/guest.ts";
+import type { GuestInterface, GuestReport } from "../protocol/guest.ts";
 import type { Ephemeral, ImageRef } from "../protocol/methods.ts";
 import type { InstanceState } from "./state.ts";
 
@@ -127,4 +127,11 @@ const MAX_DETAILS = 2048;
 /** The name the guest has on its hypervisor. Nova's instance_name_template needs a database id; the uuid is ours. */
 export function instanceName(record: Pick<CreateSpec, "uuid">): string {
   return `instance-${record.uuid}`;
+}
+
+/** What a report makes other; null when it is nothing. */
+export function toldBy({ power_state, interfaces }: GuestReport, record: ServerRecord): Partial<ServerRecord> | null {
+  const moved = interfaces !== undefined && JSON.stringify(interfaces) !== JSON.stringify(record.interfaces ?? []);
+  if (power_state === record.power_state && !moved) return null;
+  return moved ? { power_state, interfaces } : { power_state };
 }

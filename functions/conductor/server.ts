@@ -22,7 +22,7 @@ import { Keeper } from "./keeper.ts";
 import { type ActionError, type NewServer, type NotFound, type NotReady, notReady, type Order } from "./order.ts";
 import { withProgress, working } from "./progress.ts";
 import { replacedBy } from "./rebuild.ts";
-import { faultOf, newRecord, type ServerRecord } from "./record.ts";
+import { faultOf, newRecord, type ServerRecord, toldBy } from "./record.ts";
 import { type Action, begin, ruleOf, syncPowerState, type VmState } from "./state.ts";
 
 /** Whether a guest should be where it is; `at` in ms since the epoch. */
@@ -342,11 +342,4 @@ export class Server extends DurableObject<Env> {
     if (record === null || change.of !== "metadata" || change.do === "delete") return -1;
     return (await this.env.PROJECT.getByName(record.project_id).limits(user_id)).metadata_items;
   }
-}
-
-/** What a report makes other; null when it is nothing. */
-function toldBy({ power_state, interfaces }: GuestReport, record: ServerRecord): Partial<ServerRecord> | null {
-  const moved = interfaces !== undefined && JSON.stringify(interfaces) !== JSON.stringify(record.interfaces ?? []);
-  if (power_state === record.power_state && !moved) return null;
-  return moved ? { power_state, interfaces } : { power_state };
 }

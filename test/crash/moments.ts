@@ -18,7 +18,7 @@ const around = (method: string, ...within: Moment[]): Moment[] => [
 export const MOMENTS = {
   build: { schedule: ["answer"], claim: ["answer"], spawn: around("spawn", "GET image") },
   delete: { dismiss: ["answer", ...around("destroy")] },
-  rebuild: { rebuild: ["answer", ...around("rebuild", "GET image")] },
+  rebuild: { schedule: ["answer"], rebuild: around("rebuild", "GET image") },
   create_image: {
     snapshot: ["answer", ...around("snapshot")],
     upload: ["call upload_snapshot", "GET file", "PUT file", "POST file", "result upload_snapshot"],

@@ -103,7 +103,7 @@ describe("reports", () => {
     await server().act(actor(), "reboot_soft", { memo: { reboot: "SOFT" } });
     await until(() => asked().includes("reboot"), "it is asked");
     expect(await server().guestReported(agent.host, { ...away })).toBe(false);
-    expect(await show()).toMatchObject({ vm_state: "active", task_state: "rebooting", power_state: 1 });
+    expect(await show()).toMatchObject({ vm_state: "active", task_state: "reboot_started", power_state: 1 });
     expect(asked()).toEqual(["spawn", "reboot"]);
     other.unlink();
   });

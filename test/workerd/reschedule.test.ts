@@ -19,9 +19,12 @@ beforeEach(async () => {
     agents.push(await agent.link({ ...INVENTORY, memory_mb }));
   }
 });
-afterEach(() => {
+afterEach(async () => {
   vi.restoreAllMocks();
-  for (const agent of agents) agent.unlink();
+  for (const agent of agents) {
+    agent.unlink();
+    await env.HOST.getByName(agent.host).updateService({ enabled: false });
+  }
 });
 
 const actor = () => ({ ...ADMIN, project_id: project });
@@ -58,6 +61,15 @@ it("goes on to the alternates, and leaves nothing where it failed", async () => 
   expect(await built(await create())).toMatchObject({ vm_state: "active", host: agents[2]?.host, fault: null });
   await until(async () => (await used(agents[0])) === 0 && (await used(agents[1])) === 0, "the claims are free");
   expect(await used(agents[2])).toBe(1);
+});
+
+it("waits for the agents of hosts that are up, as they are all away for a moment after an outage of the edge", async () => {
+  for (const agent of agents) agent.unlink();
+  const uuid = await create();
+  await until(async () => (await runDurableObjectAlarm(env.SERVER.getByName(uuid))) === true, "it waits");
+  expect(await show(uuid)).toMatchObject({ vm_state: "building", task_state: "scheduling", host: null });
+  await agents[0]?.link({ ...INVENTORY, memory_mb: 16_384 });
+  expect(await built(uuid)).toMatchObject({ vm_state: "active", host: agents[0]?.host });
 });
 
 it("gives up when there is none left, and says so", async () => {

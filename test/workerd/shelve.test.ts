@@ -72,7 +72,7 @@ it("leaves the host, and comes back from its image with the flavor and the image
 
 it("stays where it is when no host takes it, and says so in its action alone", async () => {
   await act("shelve");
-  agent.unlink();
+  await env.HOST.getByName(agent.host).updateService({ enabled: false });
   const request = "req-nowhere";
   await server().act({ ...actor(), request_id: request }, "unshelve", {});
   expect(await rested()).toMatchObject({ vm_state: "shelved_offloaded", host: null, fault: null });

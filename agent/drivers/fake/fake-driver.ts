@@ -9,7 +9,6 @@
  *
  * What becomes of a guest, and when, is told by guest-life.ts. A guest that is RUNNING or PAUSED has a VNC server.
  */
-import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Inventory, POWER_STATE, type VncAddress } from "../../../functions/protocol/guest.ts";
@@ -33,13 +32,9 @@ import { diagnosticsOf } from "./diagnostics.ts";
 import { copyDisk } from "./disk-copy.ts";
 import { booted, going, hasScreen, held, made, stopped, switchedOff, told, unpaused } from "./guest-life.ts";
 import { GuestStore, type StoredGuest } from "./guest-store.ts";
+import { type FakeOptions, inventoryOf } from "./inventory.ts";
 import { Screens } from "./screens.ts";
 
-/** What the host claims to have. Memory in MiB, disk in GiB. */
-export type FakeOptions = { hostname?: string; vcpus?: number; memory_mb?: number; local_gb?: number };
-
-/** As Nova's fake driver says "1.0" (nova/virt/fake.py). */
-const HYPERVISOR_VERSION = 1000;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export class FakeDriver implements Driver {
@@ -59,22 +54,7 @@ export class FakeDriver implements Driver {
     this.#ctx = ctx;
     this.#drives = new ConfigDrives(ctx.stateDir);
     this.#store = new GuestStore(join(ctx.stateDir, "guests.json"), ctx.log);
-    this.#inventory = {
-      hypervisor_hostname: options.hostname ?? hostname(),
-      hypervisor_type: "fake",
-      hypervisor_version: HYPERVISOR_VERSION,
-      vcpus: options.vcpus ?? 16,
-      memory_mb: options.memory_mb ?? 32_768,
-      local_gb: options.local_gb ?? 500,
-      supported_instances: [{ arch: "x86_64", hv_type: "fake", vm_mode: "hvm" }],
-      cpu_info: {
-        vendor: "Intel",
-        model: "Nehalem",
-        arch: "x86_64",
-        features: ["pge", "clflush"],
-        topology: { cells: 1, sockets: 1, cores: options.vcpus ?? 16, threads: 1 },
-      },
-    };
+    this.#inventory = inventoryOf(options);
     this.#screens = new Screens(ctx, this.#inventory.hypervisor_hostname);
   }
 

@@ -1,5 +1,5 @@
 /** The libvirt driver: nova/virt/libvirt/driver.py in small. Guests are QEMU domains on this host. */
-import { readdir, rm, statfs } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Inventory, POWER_STATE, type VncAddress } from "../../../functions/protocol/guest.ts";
 import { type Diagnostics, type GuestSpec, MAX_CONSOLE_BYTES } from "../../../functions/protocol/methods.ts";
@@ -18,7 +18,7 @@ import {
   type RescueOrder,
 } from "../driver.ts";
 import { type Place, rebuild, spawn } from "./build.ts";
-import { type HostCapabilities, parseCapabilities, supportedInstances } from "./capabilities.ts";
+import { type HostCapabilities, parseCapabilities } from "./capabilities.ts";
 import { readConsole } from "./console-output.ts";
 import { diagnosticsOf } from "./diagnostics.ts";
 import { type Endpoint, parseConnectionUri } from "./endpoint.ts";
@@ -27,6 +27,7 @@ import { CONSOLE_LOG } from "./guest-folder.ts";
 import { find, goOn, listOurs, powerOf, runs, stop } from "./guests.ts";
 import { placeOf } from "./host.ts";
 import { networksOf } from "./interfaces.ts";
+import { inventoryOf } from "./inventory.ts";
 import { Link } from "./link.ts";
 import { setAdminPassword } from "./password.ts";
 import { PowerWatch } from "./power-watch.ts";
@@ -41,7 +42,6 @@ import { vncOf } from "./vnc-address.ts";
 
 export type LibvirtOptions = AgentConfig["libvirt"];
 
-const GIB = 2 ** 30;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export class LibvirtDriver implements Driver {
@@ -92,37 +92,13 @@ export class LibvirtDriver implements Driver {
     this.#link?.close();
   }
 
-  async getAvailableResource(): Promise<Inventory> {
-    try {
-      const libvirt = await this.#libvirt();
-      const [node, hostname, type, version, disk] = await Promise.all([
-        libvirt.nodeInfo(),
-        libvirt.hostname(),
-        libvirt.type(),
-        libvirt.version(),
-        statfs(this.#ctx.stateDir),
-      ]);
-      return {
-        hypervisor_hostname: hostname,
-        hypervisor_type: type,
-        hypervisor_version: version,
-        vcpus: node.cpus,
-        memory_mb: Math.floor(node.memoryKib / 1024),
-        local_gb: Math.floor((disk.blocks * disk.bsize) / GIB),
-        supported_instances: supportedInstances(this.#endpoint.driver, this.#host),
-        ...(this.#host.cpu ? { cpu_info: this.#host.cpu } : {}),
-      };
-    } catch (error) {
-      throw this.#failure("inventory", error);
-    }
+  getAvailableResource(): Promise<Inventory> {
+    const here = { driver: this.#endpoint.driver, capabilities: this.#host, stateDir: this.#ctx.stateDir };
+    return this.#ask("inventory", (libvirt) => inventoryOf(libvirt, here));
   }
 
-  async listGuests(): Promise<GuestInfo[]> {
-    try {
-      return await listOurs(await this.#libvirt());
-    } catch (error) {
-      throw this.#failure("list", error);
-    }
+  listGuests(): Promise<GuestInfo[]> {
+    return this.#ask("list", listOurs);
   }
 
   bootId(): Promise<string | null> {
@@ -135,21 +111,15 @@ export class LibvirtDriver implements Driver {
     return names.filter((name) => UUID.test(name) && !there.has(name));
   }
 
-  async getInfo(uuid: string): Promise<GuestInfo | null> {
-    try {
-      const power_state = await powerOf(await this.#libvirt(), uuid);
+  getInfo(uuid: string): Promise<GuestInfo | null> {
+    return this.#ask("info", async (libvirt) => {
+      const power_state = await powerOf(libvirt, uuid);
       return power_state === null ? null : { uuid, power_state };
-    } catch (error) {
-      throw this.#failure("info", error);
-    }
+    });
   }
 
-  async listNetworks(): Promise<GuestNetworks[]> {
-    try {
-      return await networksOf(await this.#libvirt());
-    } catch (error) {
-      throw this.#failure("networks", error);
-    }
+  listNetworks(): Promise<GuestNetworks[]> {
+    return this.#ask("networks", networksOf);
   }
 
   spawn(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<void> {
@@ -313,10 +283,13 @@ export class LibvirtDriver implements Driver {
   }
 
   /** What waits for no turn: it changes nothing that another call would build on. */
-  async #look<T>(name: string, uuid: string, work: (libvirt: Libvirt, domain: Domain) => Promise<T>): Promise<T> {
+  #look<T>(name: string, uuid: string, work: (libvirt: Libvirt, domain: Domain) => Promise<T>): Promise<T> {
+    return this.#ask(name, async (libvirt) => work(libvirt, await this.#need(libvirt, uuid)), uuid);
+  }
+
+  async #ask<T>(name: string, work: (libvirt: Libvirt) => Promise<T>, uuid?: string): Promise<T> {
     try {
-      const libvirt = await this.#libvirt();
-      return await work(libvirt, await this.#need(libvirt, uuid));
+      return await work(await this.#libvirt());
     } catch (error) {
       throw this.#failure(name, error, uuid);
     }
