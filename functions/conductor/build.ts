@@ -77,7 +77,7 @@ export const build: ServerFlow = {
         context.patch({
           vm_state: "active",
           task_state: null,
-          power_state: powered(done.value),
+          ...powered(context, done.value),
           launched_at: new Date().toISOString(),
           progress: 100,
         });

@@ -1,6 +1,6 @@
 /** What is done to a guest by one call to its host (nova: compute/manager.py start_instance, pause_instance …). */
 import type { Outcome } from "../protocol/frames.ts";
-import { type PowerState, powerState } from "../protocol/guest.ts";
+import { POWER_STATE, powerState } from "../protocol/guest.ts";
 import { MAX_SHUTDOWN_SECONDS, type Method, type Params } from "../protocol/methods.ts";
 import { ok } from "../result.ts";
 import { type CallFailure, type Context, callHost, enter, type Memo, type ServerFlow } from "./context.ts";
@@ -8,12 +8,14 @@ import { faultOf, type ServerRecord } from "./record.ts";
 import type { Step } from "./saga.ts";
 import type { TaskState, VmState } from "./state.ts";
 
-/** The power state that an agent's answer tells; NOSTATE when it tells none. */
-export function powered(outcome: Outcome & { ok: true }): PowerState {
-  const value = outcome.value;
-  const told = typeof value === "object" && value !== null && "power_state" in value ? value.power_state : undefined;
-  const parsed = powerState.safeParse(told);
-  return parsed.success ? parsed.data : 0;
+/** What an agent's answer tells of the guest: its power state, NOSTATE when it tells none, and which incarnation it is of. */
+export function powered(
+  context: Context,
+  { value }: Outcome & { ok: true },
+): Pick<ServerRecord, "power_state" | "seen_generation"> {
+  const parsed = powerState.safeParse(value.power_state);
+  const power_state = parsed.success ? parsed.data : POWER_STATE.NOSTATE;
+  return { power_state, seen_generation: context.record().generation };
 }
 
 /** How long the guest may take to shut down: its image's word, or the option's (nova: _get_power_off_values). */
@@ -30,7 +32,7 @@ export const powerOff: Step<Context, Memo> = {
     const patienceMs = context.config.RPC_RESPONSE_TIMEOUT * 1000;
     const done = await callHost(context, "power_off", grace(context), patienceMs);
     if (!done.ok) return done;
-    context.patch({ power_state: powered(done.value) });
+    context.patch(powered(context, done.value));
     return ok(memo);
   },
   // No undo: a guest that is off can be started.
@@ -79,7 +81,7 @@ export function guestFlow<M extends Method>(flow: GuestFlow<M>): ServerFlow {
             ...change?.(),
             vm_state: typeof becomes === "function" ? becomes(memo) : becomes,
             task_state: null,
-            power_state: powered(done.value),
+            ...powered(context, done.value),
             fault: null,
           });
           return ok(memo);

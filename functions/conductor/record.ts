@@ -72,6 +72,8 @@ export type ServerRecord = CreateSpec &
     deleted_at: string | null;
     /** The image of its disk while it is shelved, and since when; null while it is not. */
     shelved: { image: string; at: string } | null;
+    /** The incarnation of its guest that a host told of last: one that was asked for may never have come to be. */
+    seen_generation?: number;
     /** What its host told last of its guest's interfaces (nova: instance_info_cache). None if absent. */
     interfaces?: GuestInterface[];
     /** How often it has come to have no screen: a console's token is good until the next time. None if absent. */

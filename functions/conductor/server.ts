@@ -271,7 +271,8 @@ export class Server extends DurableObject<Env> {
    */
   async guestReported(host: string, report: GuestReport): Promise<boolean> {
     const record = this.#keeper.record();
-    if (record === null || record.host !== host || report.generation < record.generation) return false;
+    if (record === null || record.host !== host) return false;
+    if (report.generation < (record.seen_generation ?? record.generation)) return false;
     const running = this.#keeper.store.saga();
     if (record.task_state !== null || (running !== null && running.flow !== "refresh")) return false;
     const { vm_state } = record;

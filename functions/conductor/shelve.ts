@@ -25,7 +25,7 @@ const rest: Step<Context, Memo> = {
   async undo(context, { was }) {
     if (was === "stopped") return;
     const done = await callHost(context, "power_on", {}, patience(context));
-    context.patch(done.ok ? { vm_state: "active", power_state: powered(done.value) } : { vm_state: "stopped" });
+    context.patch(done.ok ? { vm_state: "active", ...powered(context, done.value) } : { vm_state: "stopped" });
   },
 };
 
@@ -124,7 +124,7 @@ export const unshelve: ServerFlow = {
         enter(context, "powering-on");
         const done = await callHost(context, "power_on", {}, patience(context));
         if (!done.ok) return done;
-        context.patch({ ...BACK, power_state: powered(done.value) });
+        context.patch({ ...BACK, ...powered(context, done.value) });
         return ok(memo);
       },
       // No undo: a guest that is on can be switched off.
@@ -159,7 +159,7 @@ export const unshelveOffloaded: ServerFlow = {
         const spec = { ...guestSpecOf(context), image: image.value };
         const done = await callHost(context, "spawn", spec, Number.POSITIVE_INFINITY);
         if (!done.ok) return done;
-        context.patch({ ...BACK, power_state: powered(done.value), launched_at: new Date().toISOString() });
+        context.patch({ ...BACK, ...powered(context, done.value), launched_at: new Date().toISOString() });
         return ok(memo);
       },
       // No undo: dismissing the claim destroys the guest with it.

@@ -90,6 +90,19 @@ describe("a guest that changed by itself", () => {
 });
 
 describe("reports", () => {
+  it("of the guest that is there are heard after an action that never came to its host", async () => {
+    await server().act(actor(), "stop");
+    await becomes("stopped", 4);
+    const obey = agent.answer;
+    agent.answer = () => ({ ok: false, error: { code: "HypervisorUnavailable", message: "libvirtd restarts" } });
+    await server().act(actor(), "start");
+    expect(await becomes("stopped", 4)).toMatchObject({ generation: 2, fault: { code: 500 } });
+    agent.answer = obey;
+    report(1);
+    await until(() => asked().filter((method) => method === "power_off").length === 2, "it is switched off again");
+    await becomes("stopped", 4);
+  });
+
   it("doubled, of an older guest, of a guest with a task, or from another host, do nothing", async () => {
     report(4, { generation: 0 });
     const other = await new ScriptedAgent(`${agent.host}-other`).link();

@@ -31,7 +31,7 @@ import { type Failable, failIfOrdered, readOrders, takeTime } from "./demo-order
 import { diagnosticsOf } from "./diagnostics.ts";
 import { copyDisk } from "./disk-copy.ts";
 import { booted, going, hasScreen, held, made, stopped, switchedOff, told, unpaused } from "./guest-life.ts";
-import { GuestStore, type StoredGuest } from "./guest-store.ts";
+import { GuestStore, infoOf, type StoredGuest } from "./guest-store.ts";
 import { type FakeOptions, inventoryOf } from "./inventory.ts";
 import { Screens } from "./screens.ts";
 
@@ -85,7 +85,7 @@ export class FakeDriver implements Driver {
   }
 
   async listGuests(): Promise<GuestInfo[]> {
-    return this.#store.all().map(info);
+    return this.#store.all().map(infoOf);
   }
 
   bootId(): Promise<string> {
@@ -98,7 +98,7 @@ export class FakeDriver implements Driver {
 
   async getInfo(uuid: string): Promise<GuestInfo | null> {
     const guest = this.#store.get(uuid);
-    return guest ? info(guest) : null;
+    return guest ? infoOf(guest) : null;
   }
 
   /**
@@ -340,10 +340,6 @@ export class FakeDriver implements Driver {
   #tell(guest: GuestInfo): void {
     for (const listener of this.#listeners) listener(guest);
   }
-}
-
-function info({ uuid, power_state }: StoredGuest): GuestInfo {
-  return { uuid, power_state };
 }
 
 /** A uuid becomes part of a path. */

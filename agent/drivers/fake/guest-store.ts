@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { z } from "zod";
 import { powerState } from "../../../functions/protocol/guest.ts";
 import { guestSpec, imageRef } from "../../../functions/protocol/methods.ts";
+import type { GuestInfo } from "../driver.ts";
 import { guestClock } from "./guest-clock.ts";
 
 /** A time is in milliseconds since 1970; null means never. */
@@ -33,6 +34,10 @@ const storedGuests = z.object({
 });
 
 type Log = (event: string, fields?: Record<string, unknown>) => void;
+
+export function infoOf({ uuid, power_state }: StoredGuest): GuestInfo {
+  return { uuid, power_state };
+}
 
 export class GuestStore {
   readonly #path: string;
