@@ -90,7 +90,7 @@ describe("a host", () => {
 
   it("whose files are damaged is told which", async () => {
     await enrolled();
-    writeFileSync(join(state, "agent.toml"), "max_concurrent_builds = 0");
+    writeFileSync(join(state, "agent.toml"), "max_concurrent_builds = -1");
     rmSync(join(state, "key.json"));
     const { ready, found } = await check();
     expect(found.options).toMatchObject({ state: "failed", says: expect.stringContaining("max_concurrent_builds") });
