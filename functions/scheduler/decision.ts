@@ -28,7 +28,8 @@ export type Decision = {
 /** One line for a person who operates the hosts. */
 export function explain({ hosts, filters, chosen, trouble, best }: Decision): string {
   const steps = filters.filter((step) => step.out < step.in).map(stepText);
-  const told = [`${hosts} hosts are known.`, ...steps, ...(trouble === null ? [] : [`${trouble}.`])];
+  const known = hosts === 1 ? "1 host is known." : `${hosts} hosts are known.`;
+  const told = [known, ...steps, ...(trouble === null ? [] : [`${trouble}.`])];
   const [first, ...others] = chosen;
   if (first === undefined) return ["No host was chosen:", ...told].join(" ");
   const weight = best.find(({ host }) => host === first)?.weight;

@@ -1,26 +1,10 @@
 /** What a client says after the handshake (RFC 6143 §7.5), and the heads of what it is answered (§7.6). */
 import type { Reading } from "../../rfb/byte-feed.ts";
 import { RfbError } from "../../rfb/rfb-error.ts";
+import { FROM_VIEWER } from "../../rfb/wire.ts";
 import type { Rect } from "./damage.ts";
 import { decodePixelFormat, type PixelFormat } from "./pixel-format.ts";
 
-export const ENCODING = {
-  RAW: 0,
-  ZRLE: 16,
-  /** A pseudo-encoding: the server knows QEMU's extended key event. */
-  QEMU_EXTENDED_KEY: -258,
-} as const;
-
-/** Message types of the client. 255 is QEMU's own, with a second byte for the kind. */
-const TYPE = {
-  SET_PIXEL_FORMAT: 0,
-  SET_ENCODINGS: 2,
-  UPDATE_REQUEST: 3,
-  KEY: 4,
-  POINTER: 5,
-  CUT_TEXT: 6,
-  QEMU: 255,
-} as const;
 const QEMU_EXTENDED_KEY = 0;
 
 /** Viewers list some 30 encodings. */
@@ -45,32 +29,32 @@ export type ClientMessage =
 export function* readMessage(): Reading<ClientMessage> {
   const type = (yield 1).readUInt8(0);
   switch (type) {
-    case TYPE.SET_PIXEL_FORMAT: {
+    case FROM_VIEWER.SET_PIXEL_FORMAT: {
       return { type: "set_pixel_format", format: decodePixelFormat((yield 19).subarray(3)) };
     }
-    case TYPE.SET_ENCODINGS: {
+    case FROM_VIEWER.SET_ENCODINGS: {
       const count = (yield 3).readUInt16BE(1);
       if (count > MAX_ENCODINGS) throw new RfbError(`${count} encodings are too many`);
       const list = yield count * 4;
       return { type: "set_encodings", encodings: Array.from({ length: count }, (_, i) => list.readInt32BE(i * 4)) };
     }
-    case TYPE.UPDATE_REQUEST: {
+    case FROM_VIEWER.UPDATE_REQUEST: {
       const body = yield 9;
       const [x, y, width, height] = [1, 3, 5, 7].map((at) => body.readUInt16BE(at)) as [number, number, number, number];
       return { type: "update_request", incremental: body.readUInt8(0) !== 0, area: { x, y, width, height } };
     }
-    case TYPE.KEY: {
+    case FROM_VIEWER.KEY: {
       const body = yield 7;
       return { type: "key", down: body.readUInt8(0) !== 0, keysym: body.readUInt32BE(3), scancode: null };
     }
-    case TYPE.POINTER: {
+    case FROM_VIEWER.POINTER: {
       const body = yield 5;
       return { type: "pointer", buttons: body.readUInt8(0), x: body.readUInt16BE(1), y: body.readUInt16BE(3) };
     }
-    case TYPE.CUT_TEXT: {
+    case FROM_VIEWER.CUT_TEXT: {
       return yield* readCutText((yield 7).readUInt32BE(3));
     }
-    case TYPE.QEMU: {
+    case FROM_VIEWER.QEMU: {
       const kind = (yield 1).readUInt8(0);
       if (kind !== QEMU_EXTENDED_KEY) throw new RfbError(`unknown QEMU message ${kind}`);
       const body = yield 10;
