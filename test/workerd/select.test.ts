@@ -201,7 +201,7 @@ describe("a selection", () => {
     const { chosen, decision } = await selectHosts(hosts(host("c", { free: 0 })), plugins, spec(), options, () => 0);
     expect(chosen).toEqual([]);
     expect(explain(decision)).toBe(
-      "No host was chosen: 1 hosts are known. placement: resources let 0 of 1 through (c: memory_mb: 1024 asked for, 0 free).",
+      "No host was chosen: 1 host is known. placement: resources let 0 of 1 through (c: memory_mb: 1024 asked for, 0 free).",
     );
   });
 

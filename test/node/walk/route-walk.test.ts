@@ -15,6 +15,7 @@ const WITHOUT_BODY = ["PUT /servers/:id/tags/:tag"];
 /** Answers that have no one key. */
 const WITHOUT_KEY = [
   "GET /flavors/:id/os-extra_specs/:key",
+  "GET /servers/:id/ips/:label",
   "GET /servers/:id/diagnostics",
   "GET /servers/:id/topology",
 ];
@@ -39,6 +40,8 @@ const FREE = ["PUT /os-quota-class-sets/:id", "GET /os-quota-class-sets/:id", "D
 /** What is there answers otherwise than its row says: nothing is under way, or old microversions tell less. */
 const NOTHING: Record<string, number[]> = {
   "GET /os-console-auth-tokens/:token": [200, 400],
+  // A fake host's guests have no network.
+  "GET /servers/:id/ips/:label": [404],
   "GET /servers/:id/migrations/:migration": [404],
 };
 /** Where the path says what must stand in the body. */
