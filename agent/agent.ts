@@ -92,7 +92,13 @@ type Parts = { journal: Journal; images: ImageCache; driver: Driver; snapshots: 
 async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAgent> {
   const { journal, images, driver, snapshots, measuring } = parts;
   const { identity, config, version, log } = options;
-  const consoles = new Consoles({ driver, edge: identity.edge, access: vncAccess(config.vnc), log });
+  const consoles = new Consoles({
+    driver,
+    edge: identity.edge,
+    access: vncAccess(config.vnc),
+    heartbeatMs: config.vnc.heartbeat * 1000,
+    log,
+  });
   const calls = new Calls({
     driver,
     journal,

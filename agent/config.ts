@@ -111,6 +111,8 @@ const vnc = z.strictObject({
   vencrypt_ca_certs: z.string().max(4096).default(""),
   vencrypt_client_cert: z.string().max(4096).default(""),
   vencrypt_client_key: z.string().max(4096).default(""),
+  /** Seconds of silence after which a viewer is sent an update of nothing: proxies end what is silent; 0 is never. */
+  heartbeat: z.number().min(0).max(3600).default(25),
 });
 
 const schema = z.strictObject({

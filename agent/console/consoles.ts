@@ -22,7 +22,8 @@ const KEEPALIVE_MS = 30_000;
 /** What Nova's tokens give. */
 const ALL_RIGHTS: ConsoleRights = { input: true, clipboard: true };
 
-export type ConsolesOptions = { driver: Driver; edge: string; access: VncAccess; log: Log };
+/** `heartbeatMs`: see pipe.ts. */
+export type ConsolesOptions = { driver: Driver; edge: string; access: VncAccess; heartbeatMs: number; log: Log };
 type Session = {
   server: string;
   vnc: VncConnection;
@@ -90,7 +91,7 @@ export class Consoles {
   }
 
   async #run(id: string, { server, vnc, ws, rights }: Session): Promise<void> {
-    const { log } = this.#options;
+    const { log, heartbeatMs } = this.#options;
     const about = { server, console: id.slice(0, 12) };
     const startedMs = performance.now();
     try {
@@ -98,6 +99,7 @@ export class Consoles {
       log("console.opened", about);
       const end = await pipe(vnc, ws, {
         rights: () => rights,
+        heartbeatMs,
         log: (event, fields) => log(event, { ...about, ...fields }),
       });
       const { by, code, bytesUp, bytesDown, inputs } = end;

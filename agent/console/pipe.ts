@@ -21,8 +21,6 @@ const HIGH_WATER_BYTES = 256 * 1024;
 const LOW_WATER_BYTES = 64 * 1024;
 /** RFC 6455 §7.4.1: a kind of data that the endpoint cannot accept. */
 const UNSUPPORTED_DATA = 1003;
-/** Proxies end what is silent for a minute, most of them. */
-const KEEPALIVE_MS = 25_000;
 /** An update of nothing (RFC 6143 §7.6.1): what a screen that does not change has to say. */
 const EMPTY_UPDATE = Buffer.from([0, 0, 0, 0]);
 /** Where ServerInit has its pixel format. */
@@ -35,10 +33,12 @@ export type PipeEnd = {
   bytesDown: number;
   inputs: Inputs;
 };
-export type PipeOptions = { rights(): ConsoleRights; log: Log };
+/** `heartbeatMs`: a session of so long a silence is kept alive; 0 is never. */
+export type PipeOptions = { rights(): ConsoleRights; heartbeatMs: number; log: Log };
 
 /** Pumps from now until both ends are closed. The WebSocket must be open, and paused. Never rejects. */
-export function pipe(connection: VncConnection, ws: WebSocket, { rights, log }: PipeOptions): Promise<PipeEnd> {
+export function pipe(connection: VncConnection, ws: WebSocket, options: PipeOptions): Promise<PipeEnd> {
+  const { rights, heartbeatMs, log } = options;
   const { socket: vnc, serverInit } = connection;
   let by: PipeEnd["by"] | undefined;
   let bytesUp = 0;
@@ -132,7 +132,6 @@ export function pipe(connection: VncConnection, ws: WebSocket, { rights, log }: 
     const bytes = asBuffer(data);
     if (!isBinary) return order(bytes.toString("latin1"));
     bytesUp += bytes.length;
-    vnc.cork();
     try {
       viewer.push(bytes);
     } catch (error) {
@@ -140,21 +139,21 @@ export function pipe(connection: VncConnection, ws: WebSocket, { rights, log }: 
       log("console.viewer_unknown", { message: error.message });
       end(CONSOLE_CLOSE.BAD_VIEWER, "link");
       vnc.destroy();
-    } finally {
-      vnc.uncork();
     }
   });
-  const keepalive = setInterval(() => {
+  const heartbeat = () => {
     if (ws.readyState !== WebSocket.OPEN) return;
-    ws.ping();
+    // For the path to the edge; what goes to the viewer itself is for the path behind it. Pongs have to be read, too.
+    if (!ws.isPaused) ws.ping();
     if (welcomed && !active && screen?.between && ws.bufferedAmount === 0) ws.send(EMPTY_UPDATE);
     active = false;
-  }, KEEPALIVE_MS);
+  };
+  const timer = heartbeatMs > 0 ? setInterval(heartbeat, heartbeatMs) : undefined;
   ws.on("error", () => undefined); // 'close' follows
   ws.resume();
   return new Promise((resolve) => {
     ws.once("close", (code) => {
-      clearInterval(keepalive);
+      clearInterval(timer);
       by ??= "link";
       vnc.destroy();
       resolve({ by, code, bytesUp, bytesDown, inputs: viewer.inputs });

@@ -50,6 +50,8 @@ export class Viewer {
   readonly #feed: ByteFeed;
   readonly inputs: Inputs = { keys: 0, pointers: 0, cut_texts: 0 };
   #asked = false;
+  /** What goes to the VNC server, in one piece for each that came. */
+  #passed: Buffer[] = [];
 
   /** Greets the viewer. */
   constructor(options: ViewerOptions) {
@@ -59,7 +61,12 @@ export class Viewer {
 
   /** Bytes of the viewer, cut anywhere. Throws RfbError when they are no RFB; nothing may come after that. */
   push(bytes: Buffer): void {
-    this.#feed.push(bytes);
+    try {
+      this.#feed.push(bytes);
+    } finally {
+      if (this.#passed.length > 0) this.#options.toScreen(Buffer.concat(this.#passed));
+      this.#passed = [];
+    }
   }
 
   *#converse(): Reading<void> {
@@ -102,7 +109,7 @@ export class Viewer {
   }
 
   #pass(...parts: Buffer[]): void {
-    this.#options.toScreen(Buffer.concat(parts));
+    this.#passed.push(...parts);
   }
 
   #input(kind: "keys" | "pointers", ...parts: Buffer[]): void {

@@ -41,7 +41,7 @@ beforeEach(async () => {
   driver = new TinyDriver();
   driver.vnc = { transport: "unix", path };
   logged = recordingLog();
-  consoles = new Consoles({ driver, edge: edge.url, access: ACCESS, log: logged.log });
+  consoles = new Consoles({ driver, edge: edge.url, access: ACCESS, heartbeatMs: 50, log: logged.log });
   return async () => {
     await consoles.stop();
     for (const screen of screens) screen.destroy();
@@ -136,6 +136,22 @@ describe("a console", () => {
     const viewer = edge.consoles[0]!;
     viewer.socket.send(HELLO);
     await until(() => down(viewer).equals(Buffer.concat([WELCOME, BELL])), "the welcome, and the bell behind it");
+  });
+
+  it("that is silent is kept alive by an update of nothing, which stands between two messages only", async () => {
+    const { screen, viewer } = await open();
+    const nothing = Buffer.alloc(4);
+    await until(() => down(viewer).length >= 8, "two heartbeats");
+    expect(down(viewer).subarray(0, 8)).toEqual(Buffer.concat([nothing, nothing]));
+    let pings = 0;
+    viewer.socket.on("ping", () => {
+      pings += 1;
+    });
+    // The head of an update of one rectangle: until the rest has come, nothing may stand behind it.
+    screen.write(Buffer.from([0, 0, 0, 1]));
+    await until(() => down(viewer).at(-1) === 1, "the head");
+    await until(() => pings > 4, "so long a silence");
+    expect(down(viewer).at(-1)).toBe(1);
   });
 
   it("sends each write of the VNC server as a frame of its own", async () => {
