@@ -7,12 +7,13 @@ export type Shown = {
   power: number;
   host: string | null;
   flavor: string;
+  /** With what admins are told besides. */
   fault?: string;
 };
 
 /** What a test looks at of a server's details. */
 export function shown(server: Record<string, unknown>): Shown {
-  const fault = server.fault as { message: string } | undefined;
+  const fault = server.fault as { message: string; details?: string } | undefined;
   return {
     id: String(server.id),
     status: String(server.status),
@@ -20,7 +21,7 @@ export function shown(server: Record<string, unknown>): Shown {
     power: Number(server["OS-EXT-STS:power_state"]),
     host: server["OS-EXT-SRV-ATTR:host"] as string | null,
     flavor: (server.flavor as { original_name: string }).original_name,
-    ...(fault ? { fault: fault.message } : {}),
+    ...(fault ? { fault: [fault.message, fault.details].join(" ") } : {}),
   };
 }
 
