@@ -62,7 +62,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     driver = await startDriver(options, images);
     const maxSnapshots = options.config.max_concurrent_snapshots;
     const snapshots = new Snapshots({ dir: join(stateDir, "snapshots"), identity, driver, log, maxSnapshots });
-    await checkHost({ journal, driver }, identity.host);
+    await checkHost({ stateDir, journal, driver }, identity.host);
     await snapshots.init();
     return await assemble(options, { journal, images, driver, snapshots, measuring });
   } catch (error) {

@@ -2,17 +2,29 @@
  * What must be true of a host before its agent takes calls (nova: ComputeManager._ensure_existing_node_identity,
  * _check_for_host_rename): else it would answer for guests that are another's.
  */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
 import type { Driver } from "./drivers/driver.ts";
-import { Failure } from "./failure.ts";
+import { Failure, networkReason } from "./failure.ts";
 import type { Journal } from "./journal.ts";
+import { writePrivate } from "./state-dir.ts";
 
-/** Throws `Failure` with what is wrong and what to do; else the journal is this host's from now on. */
+/** Beside the journal and not in it: it tells an agent that has lost its journal from one that is new. */
+const FILE = "node.json";
+
+/** The host's name at the edge, and its hypervisor's own. */
+const names = z.object({ name: z.string(), node: z.string() });
+type Names = z.infer<typeof names>;
+
+/** Throws `Failure` with what is wrong and what to do; else the state directory is this host's from now on. */
 export async function checkHost(
-  { journal, driver }: { journal: Journal; driver: Driver },
+  { stateDir, journal, driver }: { stateDir: string; journal: Journal; driver: Driver },
   name: string,
 ): Promise<void> {
   const { hypervisor_hostname: node } = await driver.getAvailableResource();
-  const known = journal.host();
+  const path = join(stateDir, FILE);
+  const known = read(path);
   const live = journal.liveGuests();
   if (known === null && journal.isNew()) await checkEmpty(driver);
   if (known !== null && live > 0) {
@@ -24,7 +36,24 @@ export async function checkHost(
     if (known.name !== name) throw renamed("this host's name at the edge", known.name, name);
     if (known.node !== node) throw renamed("the hypervisor's host name", known.node, node);
   }
-  if (known?.name !== name || known.node !== node) journal.setHost({ name, node });
+  if (known?.name === name && known.node === node) return;
+  writePrivate(path, `${JSON.stringify({ name, node } satisfies Names)}\n`, { replace: true });
+}
+
+/** Null before an agent first started here. */
+function read(path: string): Names | null {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (networkReason(error) === "ENOENT") return null;
+    throw new Failure(`cannot read ${path}: ${networkReason(error)}`, { cause: error });
+  }
+  try {
+    return names.parse(JSON.parse(text));
+  } catch (error) {
+    throw new Failure(`${path} is damaged: remove it, if the guests on this host are its own`, { cause: error });
+  }
 }
 
 async function checkEmpty(driver: Driver): Promise<void> {

@@ -32,12 +32,9 @@ const MIGRATIONS: readonly string[] = [
    CREATE TABLE guests (
      server TEXT PRIMARY KEY, generation INTEGER NOT NULL, destroyed_ms INTEGER
    ) STRICT;`,
-  `CREATE TABLE host (id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL, node TEXT NOT NULL) STRICT;
-   ${DESIRED_TABLES}`,
+  DESIRED_TABLES,
 ];
 
-/** Whose journal this is: the host's name at the edge, and its hypervisor's own. */
-export type JournalHost = { name: string; node: string };
 export type Guest = { generation: number; destroyed: boolean };
 /** The part of a call that the journal keeps. */
 export type CallKey = Pick<CallFrame, "id" | "server" | "generation" | "method">;
@@ -139,16 +136,6 @@ export class Journal {
   /** The edge has stored the outcome: forget the call. */
   ack(id: string): void {
     this.#sql(`DELETE FROM calls WHERE id = ? AND status = 'finished'`).run(id);
-  }
-
-  /** Null before an agent first started with it. */
-  host(): JournalHost | null {
-    const row = this.#sql(`SELECT name, node FROM host`).get();
-    return row === undefined ? null : { name: String(row.name), node: String(row.node) };
-  }
-
-  setHost({ name, node }: JournalHost): void {
-    this.#sql(`INSERT OR REPLACE INTO host (id, name, node) VALUES (1, ?, ?)`).run(name, node);
   }
 
   /** How many guests there should be. */

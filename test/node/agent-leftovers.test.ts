@@ -1,4 +1,5 @@
 /** What an agent does about what deleted servers left on its host, and when it refuses a host at all. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Calls } from "../../agent/calls.ts";
@@ -140,19 +141,30 @@ describe("files without a guest", () => {
 });
 
 describe("a host", () => {
-  const check = (name = "hv1") => checkHost({ journal, driver }, name);
+  let stateDir: string;
+  beforeEach(() => {
+    stateDir = temporaryDir();
+  });
+  const check = (name = "hv1") => checkHost({ stateDir, journal, driver }, name);
+  const names = () => JSON.parse(readFileSync(join(stateDir, "node.json"), "utf8"));
   const built = () => calls.handle(call("a", "spawn"));
 
   it("is taken when nothing is known of it, and after that as it is", async () => {
     await check();
     await built();
     await check();
-    expect(journal.host()).toEqual({ name: "hv1", node: "tiny" });
+    expect(names()).toEqual({ name: "hv1", node: "tiny" });
   });
 
   it("is refused by a new agent when it has guests of another's", async () => {
     driver.guests.set(SERVER, 1);
     await expect(check()).rejects.toThrow(`this agent is new, and the hypervisor has 1 guests`);
+  });
+
+  it("is taken again by an agent that has lost its journal alone", async () => {
+    await check();
+    driver.guests.set(SERVER, 1);
+    await check();
   });
 
   it("is not refused by an agent of before, whose journal has guests", async () => {
@@ -171,6 +183,6 @@ describe("a host", () => {
     await expect(check("hv2")).rejects.toThrow("the hypervisor's host name was other and is now third");
     await calls.handle(call("b", "destroy"));
     await check("hv2");
-    expect(journal.host()).toEqual({ name: "hv2", node: "third" });
+    expect(names()).toEqual({ name: "hv2", node: "third" });
   });
 });

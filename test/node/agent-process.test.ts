@@ -200,12 +200,12 @@ describe("a running agent", () => {
     });
   });
 
-  it("that has lost its journal refuses a host that has guests, in one line", async () => {
+  it("that is new refuses a host that has guests, in one line", async () => {
     await enrolled();
     const first = await booted();
     first.process.kill("SIGKILL");
     await exitOf(first);
-    for (const name of readdirSync(state)) if (name.startsWith("journal.db")) rmSync(join(state, name));
+    for (const name of readdirSync(state)) if (/^(journal\.db|node\.json)/.test(name)) rmSync(join(state, name));
     const { code, output } = await exitOf(run());
     expect(code).toBe(1);
     expect(output.trim().split("\n").at(-1)).toMatch(
