@@ -10,7 +10,7 @@ import { SETTLED_MS, type World } from "./world.ts";
 /** Where a server may rest. */
 const RESTING = ["ACTIVE", "SHUTOFF", "ERROR"];
 /** What the agent keeps in its state directory, beside each driver's own folder and SQLite's files. */
-const KEPT = /^(key\.json|host\.json|agent\.toml|journal\.db(-wal|-shm)?|images|snapshots|fake|libvirt)$/;
+const KEPT = /^((key|host|node)\.json|agent\.toml|journal\.db(-wal|-shm)?|images|snapshots|fake|libvirt)$/;
 
 /** Resolves when all of it holds; rejects with what did not, and had the time to. */
 export async function heals(world: World): Promise<void> {
