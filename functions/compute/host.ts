@@ -48,6 +48,8 @@ export class Host extends DurableObject<Env> {
   readonly #watch: Watch;
   readonly #guests: Guests;
   #lastSeq = 0;
+  /** Whether the scheduler has all that this object had to tell: one that came after a crash cannot know what was cut off. */
+  #heard = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -284,7 +286,7 @@ export class Host extends DurableObject<Env> {
     send(ws, { t: "welcome", version, report_interval: config(this.env).REPORT_INTERVAL });
     log("host.linked", { host: frame.host, agent: frame.agent, version, guests: frame.guests.length });
     this.#calls.resume(ws);
-    this.#later(this.#publishNews());
+    this.#later(this.#heard ? this.#publishNews() : this.#publish());
     this.#guests.compare(frame.guests);
     this.#guests.findMissing(frame.guests, frame.resuming ?? []);
   }
@@ -313,9 +315,12 @@ export class Host extends DurableObject<Env> {
   async #publish(): Promise<void> {
     const state = this.state();
     if (state === null) return;
+    this.#heard = false;
     await this.env.SCHEDULER.getByName("default").updateHost(state);
-    // A later word is on its way: it may be another one.
-    if (state.seq === this.#lastSeq) this.#service.tell(gist(state));
+    // A later word may be on its way, and be another one.
+    if (state.seq !== this.#lastSeq) return;
+    this.#heard = true;
+    this.#service.tell(gist(state));
   }
 
   /** As well, but not what it was told before: a fleet that comes back as it was is no load on it. */
