@@ -251,10 +251,13 @@ export class Host extends DurableObject<Env> {
   /** The scheduler hears of it when the agent is not back by the next look: most are, as after their restart. */
   override webSocketClose(ws: WebSocket): void {
     log("host.unlinked", { host: this.#name() });
+    // The runtime answers a close by itself, but not always when nothing but a write comes of it.
+    ws.close();
     if (this.#link.remainsWithout(ws)) return;
     this.#calls.unlinked();
     const seenAt = this.#link.seenOn(ws);
-    if (seenAt !== null) this.#watch.unlinked(seenAt);
+    if (seenAt === null) return;
+    this.#watch.unlinked(seenAt);
   }
 
   override webSocketError(ws: WebSocket): void {
