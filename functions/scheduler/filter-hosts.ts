@@ -61,6 +61,7 @@ function asked(filters: readonly AnyFilter[], { is_rebuild, requested_host }: Re
 
 /** A filter at work on one request. */
 type Sieve = { name: string; check: Check | null; fell: number; reasons: FilterStep["reasons"] };
+type Asking = Sieve & { check: Check };
 
 /** The hosts that all of `filters` let through; `steps` gets one of each, up to that which leaves none. */
 function sift(
@@ -74,7 +75,8 @@ function sift(
     return { name: filter.name, check: filter.ask(spec, config), fell: 0, reasons: [] };
   });
   // Host by host, as a host is far from the next in memory, and all that is asked of it near.
-  const left = hosts.filter((host) => passes(host, sieves));
+  const asking = sieves.filter((sieve): sieve is Asking => sieve.check !== null);
+  const left = asking.length === 0 ? hosts : hosts.filter((host) => passes(host, asking));
   let remain = hosts.length;
   for (const { name, fell, reasons } of sieves) {
     if (remain === 0) break;
@@ -84,9 +86,9 @@ function sift(
   return left;
 }
 
-function passes(host: CandidateHost, sieves: readonly Sieve[]): boolean {
+function passes(host: CandidateHost, sieves: readonly Asking[]): boolean {
   for (const sieve of sieves) {
-    const reason = sieve.check?.(host) ?? null;
+    const reason = sieve.check(host);
     if (reason === null) continue;
     sieve.fell++;
     if (sieve.reasons.length < MAX_REASONS) sieve.reasons.push({ host: host.host, reason });

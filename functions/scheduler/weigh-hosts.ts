@@ -33,7 +33,9 @@ export async function weighHosts(
     const [scale, times] = [scaleOf(values, weigher), multiplier(weigher)];
     const weighted = (at: number) =>
       (typeof times === "number" ? times : (times[at] ?? 0)) * scaled(values[at] ?? 0, scale);
-    for (let at = 0; at < totals.length; at++) totals[at] = (totals[at] ?? 0) + weighted(at);
+    if (times !== 0 && scale.high !== scale.low) {
+      for (let at = 0; at < totals.length; at++) totals[at] = (totals[at] ?? 0) + weighted(at);
+    }
     columns.push({ name: weigher.name, raw: (at) => values[at] ?? 0, weighted });
   }
   return { totals, columns };
