@@ -1,6 +1,5 @@
 /** Both ends of an RFB session up to ServerInit, for tests of what stands between. */
 import { encodePixelFormat, NATIVE_FORMAT } from "../agent/drivers/fake/pixel-format.ts";
-import type { Reading } from "../agent/rfb/byte-feed.ts";
 
 export const GREETING = "RFB 003.008\n";
 const NAME = "a screen";
@@ -16,17 +15,6 @@ export const SERVER_INIT = Buffer.concat([
 export const WELCOME = Buffer.concat([Buffer.from(GREETING), Buffer.from([1, 1, 0, 0, 0, 0]), SERVER_INIT]);
 /** What a viewer says until then. */
 export const HELLO = Buffer.concat([Buffer.from(GREETING), Buffer.from([1, 1])]);
-
-/** A VNC server that asks for nothing leads one client in. */
-export function* leadIn(write: (bytes: Buffer) => void): Reading<void> {
-  write(Buffer.from(GREETING));
-  yield GREETING.length;
-  write(Buffer.from([1, 1]));
-  yield 1;
-  write(Buffer.alloc(4));
-  yield 1;
-  write(SERVER_INIT);
-}
 
 /** The order to the bench's stand-in to push so many bytes: a text of the clipboard. */
 export function orderText(count: number): Buffer {

@@ -3,13 +3,12 @@
  * ours may stand between two, and what must not reach this viewer (RFC 6143 §7.6, §7.7; rfbproto.rst for the rest).
  */
 import { RfbError } from "../rfb/rfb-error.ts";
-import { ENCODING, FROM_SCREEN, type PixelBytes } from "../rfb/wire.ts";
+import { ENCODING, FROM_SCREEN, MAX_FENCE_BYTES, type PixelBytes } from "../rfb/wire.ts";
 
 /** What a step needs next: so many bytes to look at, or so many that may pass unseen. */
 type Need = number | { skip: number };
 type Following<T = void> = Generator<Need, T, Buffer>;
 
-const MAX_FENCE_BYTES = 64;
 /** Tight sends what is shorter as it is (rfbproto.rst §7.7.5). */
 const TIGHT_MIN_COMPRESSED = 12;
 const NOTHING = Buffer.alloc(0);

@@ -5,8 +5,9 @@
  */
 import type { ConsoleRights } from "../../functions/protocol/methods.ts";
 import { ByteFeed, type Reading } from "../rfb/byte-feed.ts";
+import { handshake } from "../rfb/handshake.ts";
 import { RfbError } from "../rfb/rfb-error.ts";
-import { ENCODING, FROM_VIEWER, GREETING, type PixelBytes, pixelBytes, SECURITY, VERSION_BYTES } from "../rfb/wire.ts";
+import { ENCODING, FROM_VIEWER, MAX_FENCE_BYTES, type PixelBytes, pixelBytes } from "../rfb/wire.ts";
 
 export type ViewerOptions = {
   /** The VNC server's, as the viewer is to have it. */
@@ -26,7 +27,6 @@ export type Inputs = { keys: number; pointers: number; cut_texts: number };
 
 /** Viewers list some 30 encodings. */
 const MAX_ENCODINGS = 1024;
-const MAX_FENCE_BYTES = 64;
 const MAX_SCREENS = 255;
 /** A longer text of the clipboard is left out. */
 export const MAX_CUT_TEXT_BYTES = 1024 * 1024;
@@ -70,8 +70,9 @@ export class Viewer {
   }
 
   *#converse(): Reading<void> {
-    yield* welcome(this.#options);
-    this.#options.onWelcome();
+    const { toViewer, serverInit, onWelcome } = this.#options;
+    yield* handshake(toViewer, serverInit);
+    onWelcome();
     for (;;) yield* this.#message();
   }
 
@@ -178,22 +179,4 @@ export class Viewer {
     if (kind.readUInt8(0) !== 0) throw new RfbError(`unknown QEMU message ${kind.readUInt8(0)}`);
     this.#input("keys", head, kind, yield 10);
   }
-}
-
-/** From the greeting to ServerInit, with security None; versions 3.3 and 3.7 as RFC 6143 appendix A tells. */
-function* welcome({ toViewer, serverInit }: ViewerOptions): Reading<void> {
-  toViewer(Buffer.from(GREETING));
-  const minor = /^RFB 003\.(\d{3})\n$/.exec((yield VERSION_BYTES).toString("latin1"))?.[1];
-  if (minor === undefined) throw new RfbError("the viewer speaks no RFB 3");
-  if (Number(minor) < 7) {
-    toViewer(Buffer.from([0, 0, 0, SECURITY.NONE]));
-  } else {
-    toViewer(Buffer.from([1, SECURITY.NONE]));
-    const chosen = (yield 1).readUInt8(0);
-    if (chosen !== SECURITY.NONE) throw new RfbError(`security type ${chosen} was not offered`);
-    if (Number(minor) >= 8) toViewer(Buffer.from([0, 0, 0, 0]));
-  }
-  // Whether others may watch is not the viewer's to say.
-  yield 1;
-  toViewer(serverInit);
 }

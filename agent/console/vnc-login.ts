@@ -3,6 +3,7 @@
  * password, or VeNCrypt (rfbproto.rst §7.2.19; nova/console/rfb/authvencrypt.py). The viewer needs to know none of it.
  */
 import type { Reading } from "../rfb/byte-feed.ts";
+import { agreedMinor } from "../rfb/handshake.ts";
 import { RfbError } from "../rfb/rfb-error.ts";
 import { GREETING, SECURITY, VERSION_BYTES } from "../rfb/wire.ts";
 import { CHALLENGE_BYTES, vncResponse } from "./vnc-auth.ts";
@@ -11,12 +12,11 @@ import { CHALLENGE_BYTES, vncResponse } from "./vnc-auth.ts";
 export type Credentials = { username: string | null; password: string | null };
 export type LoginOptions = Credentials & {
   send(bytes: Buffer): void;
-  /** Resolved bytes come from within TLS from here on; `anonymous` when the server proves nothing. */
+  /** Whatever comes and goes from here on is within TLS; `anonymous` when the server proves nothing. */
   startTls(how: { anonymous: boolean }): void;
 };
 
 const VENCRYPT = {
-  PLAIN: 256,
   TLS_NONE: 257,
   TLS_VNC: 258,
   TLS_PLAIN: 259,
@@ -44,9 +44,7 @@ const SHARED = 1;
 /** ServerInit as it came. Throws RfbError with what the server wants that there is not. */
 export function* login(options: LoginOptions): Reading<Buffer> {
   const { send } = options;
-  const minor = Number(/^RFB 003\.(\d{3})\n$/.exec((yield VERSION_BYTES).toString("latin1"))?.[1] ?? Number.NaN);
-  if (Number.isNaN(minor)) throw new RfbError("the screen speaks no RFB 3");
-  const version = minor >= 8 ? 8 : minor === 7 ? 7 : 3;
+  const version = agreedMinor(yield VERSION_BYTES, "the screen");
   send(version === 8 ? Buffer.from(GREETING) : Buffer.from(`RFB 003.00${version}\n`));
   const type = yield* version === 3 ? given() : chosen(options);
   if (type === SECURITY.VENCRYPT) yield* vencrypt(options);

@@ -2,6 +2,8 @@
 
 export const VERSION_BYTES = 12;
 export const GREETING = "RFB 003.008\n";
+/** Of a fence's payload (rfbproto.rst: ClientFence, ServerFence). */
+export const MAX_FENCE_BYTES = 64;
 
 export const SECURITY = { INVALID: 0, NONE: 1, VNC: 2, VENCRYPT: 19 } as const;
 

@@ -4,7 +4,8 @@
  */
 import { createServer, type Socket } from "node:net";
 import { ByteFeed, type Reading } from "../../agent/rfb/byte-feed.ts";
-import { leadIn } from "../rfb-peers.ts";
+import { handshake } from "../../agent/rfb/handshake.ts";
+import { SERVER_INIT } from "../rfb-peers.ts";
 import { childOptions, serveParent } from "./child.ts";
 
 const CHUNK_BYTES = 64 * 1024;
@@ -24,7 +25,7 @@ const { path } = childOptions<{ path: string }>();
 let pushing: Socket | null = null;
 
 function* serve(socket: Socket): Reading<void> {
-  yield* leadIn((bytes) => socket.write(bytes));
+  yield* handshake((bytes) => socket.write(bytes), SERVER_INIT);
   for (;;) {
     const lead = yield 8;
     if (lead[0] === FENCE) {

@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { Consoles } from "../../agent/console/consoles.ts";
 import { ByteFeed } from "../../agent/rfb/byte-feed.ts";
+import { handshake } from "../../agent/rfb/handshake.ts";
 import { CONSOLE_CLOSE, CONSOLE_REASON, GO, HOLD } from "../../functions/protocol/console.ts";
 import type { Params } from "../../functions/protocol/methods.ts";
-import { HELLO, leadIn, SERVER_INIT, VIEWER_MESSAGES, WELCOME } from "../rfb-peers.ts";
+import { HELLO, SERVER_INIT, VIEWER_MESSAGES, WELCOME } from "../rfb-peers.ts";
 import { type AgentConsole, ScriptedEdge } from "./agent-scripted-edge.ts";
 import { OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
@@ -52,7 +53,7 @@ beforeEach(async () => {
 
 /** Leads the agent in; from then on the socket is the test's. */
 function lead(socket: Socket): void {
-  const reading = new ByteFeed(leadIn((bytes) => socket.write(bytes)));
+  const reading = new ByteFeed(handshake((bytes) => socket.write(bytes), SERVER_INIT));
   const feed = (bytes: Buffer) => {
     reading.push(bytes);
     if (!reading.ended) return;
@@ -126,9 +127,7 @@ describe("a console", () => {
   it("sends what the VNC server said before the viewer came, when it has come", async () => {
     leads = false;
     vnc.once("connection", (socket) => {
-      const reading = new ByteFeed(
-        leadIn((bytes) => socket.write(bytes.equals(SERVER_INIT) ? Buffer.concat([bytes, BELL]) : bytes)),
-      );
+      const reading = new ByteFeed(handshake((bytes) => socket.write(bytes), Buffer.concat([SERVER_INIT, BELL])));
       socket.on("data", (bytes: Buffer) => reading.push(bytes));
     });
     await consoles.open(SERVER, PARAMS);

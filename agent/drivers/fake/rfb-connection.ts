@@ -6,14 +6,14 @@
  */
 import type { Duplex } from "node:stream";
 import { ByteFeed, type Reading } from "../../rfb/byte-feed.ts";
+import { handshake } from "../../rfb/handshake.ts";
 import { RfbError } from "../../rfb/rfb-error.ts";
 import { ENCODING } from "../../rfb/wire.ts";
 import type { Picture } from "./canvas.ts";
 import { around, Damage, intersect, type Rect } from "./damage.ts";
 import type { Display } from "./display.ts";
 import { NATIVE_FORMAT, PixelCoder } from "./pixel-format.ts";
-import { handshake } from "./rfb-handshake.ts";
-import { type ClientMessage, type EncodedRect, framebufferUpdate, readMessage } from "./rfb-messages.ts";
+import { type ClientMessage, type EncodedRect, framebufferUpdate, readMessage, serverInit } from "./rfb-messages.ts";
 import { ZrleStream, zrleTiles } from "./zrle.ts";
 
 /** A viewer is through the handshake in a moment; whoever is not only takes a place. */
@@ -75,7 +75,7 @@ export class RfbConnection {
 
   *#converse(): Reading<void> {
     const { display, name } = this.#options;
-    yield* handshake((bytes) => this.#stream.write(bytes), { width: display.width, height: display.height, name });
+    yield* handshake((bytes) => this.#stream.write(bytes), serverInit(display, name));
     clearTimeout(this.#timer);
     this.#view = display.attach((rect) => {
       this.#damage.add(rect);

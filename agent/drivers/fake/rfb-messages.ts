@@ -1,9 +1,9 @@
-/** What a client says after the handshake (RFC 6143 §7.5), and the heads of what it is answered (§7.6). */
+/** What a client says after the handshake (RFC 6143 §7.5), ServerInit (§7.3.2), and the heads of what is answered (§7.6). */
 import type { Reading } from "../../rfb/byte-feed.ts";
 import { RfbError } from "../../rfb/rfb-error.ts";
 import { FROM_VIEWER } from "../../rfb/wire.ts";
 import type { Rect } from "./damage.ts";
-import { decodePixelFormat, type PixelFormat } from "./pixel-format.ts";
+import { decodePixelFormat, encodePixelFormat, NATIVE_FORMAT, type PixelFormat } from "./pixel-format.ts";
 
 const QEMU_EXTENDED_KEY = 0;
 
@@ -13,6 +13,7 @@ const MAX_ENCODINGS = 1024;
 export const MAX_CUT_TEXT_BYTES = 1024 * 1024;
 /** As much as is kept of a text before it is taken over. */
 const CUT_TEXT_PIECE_BYTES = 16 * 1024;
+const MAX_NAME_BYTES = 1024;
 
 export type ClientMessage =
   | { type: "set_pixel_format"; format: PixelFormat }
@@ -75,6 +76,16 @@ function* readCutText(length: number): Reading<ClientMessage> {
     if (text.length < MAX_CUT_TEXT_BYTES) text += piece.toString("latin1");
   }
   return { type: "cut_text", text, dropped: length - text.length };
+}
+
+export function serverInit({ width, height }: { width: number; height: number }, name: string): Buffer {
+  const text = Buffer.from(name).subarray(0, MAX_NAME_BYTES);
+  const size = Buffer.alloc(4);
+  size.writeUInt16BE(width, 0);
+  size.writeUInt16BE(height, 2);
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(text.length, 0);
+  return Buffer.concat([size, encodePixelFormat(NATIVE_FORMAT), length, text]);
 }
 
 export type EncodedRect = { rect: Rect; encoding: number; data: Buffer };
