@@ -8,7 +8,6 @@ import { Consoles } from "./console/consoles.ts";
 import { vncAccess } from "./console/vnc-access.ts";
 import { DeletedGuests } from "./deleted-guests.ts";
 import type { Driver, DriverContext } from "./drivers/driver.ts";
-import { checkHost } from "./host-check.ts";
 import type { Identity } from "./identity.ts";
 import { ImageCache } from "./images.ts";
 import { Journal } from "./journal.ts";
@@ -16,6 +15,7 @@ import { Link } from "./link.ts";
 import type { Log } from "./log.ts";
 import { loadMonitors } from "./monitors/load.ts";
 import { Measuring } from "./monitors/measuring.ts";
+import { ensureNodeIdentity } from "./node-identity.ts";
 import { Progress, reportOf } from "./progress.ts";
 import { Reconcile } from "./reconcile.ts";
 import { ResourceTracker } from "./resource-tracker.ts";
@@ -62,7 +62,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     driver = await startDriver(options, images);
     const maxSnapshots = options.config.max_concurrent_snapshots;
     const snapshots = new Snapshots({ dir: join(stateDir, "snapshots"), identity, driver, log, maxSnapshots });
-    await checkHost({ stateDir, journal, driver }, identity.host);
+    await ensureNodeIdentity({ stateDir, journal, driver }, identity.host);
     await snapshots.init();
     return await assemble(options, { journal, images, driver, snapshots, measuring });
   } catch (error) {

@@ -2,12 +2,12 @@
  * The agent's options: one TOML file, keys as in nova.conf (nova/conf/compute.py, libvirt.py), each with its unit,
  * bounds and default. What a command line says besides wins over the file.
  */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse, TomlError } from "smol-toml";
 import { z } from "zod";
 import { resourceOptions } from "../functions/protocol/resources.ts";
-import { Failure, networkReason } from "./failure.ts";
+import { Failure } from "./failure.ts";
+import { readIfThere } from "./state-dir.ts";
 
 const MAX_FILE_CHARS = 256 * 1024;
 const MAX_INTERVAL_S = 31_536_000;
@@ -153,14 +153,10 @@ const FILE = "agent.toml";
 /** The options of `file`; without one those of `<state>/agent.toml`, if it is there. Throws `Failure`. */
 export function loadConfig(stateDir: string, file?: string): AgentConfig {
   const path = file ?? join(stateDir, FILE);
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if (file === undefined && networkReason(error) === "ENOENT") return parseConfig("", path);
-    throw new Failure(`cannot read ${path}: ${networkReason(error)}`, { cause: error });
-  }
-  return parseConfig(text, path);
+  const text = readIfThere(path);
+  // Only a file that was named must be there.
+  if (text === null && file !== undefined) throw new Failure(`cannot read ${path}: ENOENT`);
+  return parseConfig(text ?? "", path);
 }
 
 /** The options that `text` gives. Throws `Failure` with what is wrong, and where in `path`; it quotes no value. */

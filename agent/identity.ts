@@ -1,12 +1,11 @@
 /** Who this agent is: its host's name, its edge, and the key that never leaves the machine. */
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { exportJWK, generateKeyPair, importJWK, SignJWT } from "jose";
 import { z } from "zod";
 import { parseEdge } from "./edge.ts";
 import { Failure } from "./failure.ts";
-import { makeStateDir, writePrivate } from "./state-dir.ts";
+import { makeStateDir, readIfThere, writePrivate } from "./state-dir.ts";
 
 /** How long an assertion is good for, in seconds: enough for one dial. */
 const ASSERTION_LIFE_S = 60;
@@ -99,13 +98,8 @@ function readKey(path: string): z.infer<typeof privateKey> {
 
 /** Null when the file does not exist; undefined when it is not JSON. */
 function readJson(path: string): unknown {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
-    throw new Failure(`cannot read ${path}`, { cause: error });
-  }
+  const text = readIfThere(path);
+  if (text === null) return null;
   try {
     return JSON.parse(text);
   } catch {

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import type { ImageRef } from "../functions/protocol/methods.ts";
 import type { AgentConfig } from "./config.ts";
 import { DriverError } from "./drivers/driver.ts";
-import { describe, networkReason } from "./failure.ts";
+import { describe, diskIsFull } from "./failure.ts";
 import { age, PART } from "./image-ageing.ts";
 import { downloadImage, type ImageSource, sha512Of } from "./image-download.ts";
 import { inspectImage } from "./image-inspect/inspect.ts";
@@ -176,7 +176,7 @@ export class ImageCache {
       this.#verified.add(ref.sha512);
     } catch (error) {
       await rm(part, { force: true });
-      throw fullDisk(error)
+      throw diskIsFull(error)
         ? new DriverError("InsufficientFreeDisk", `no room for image ${ref.id}`, { cause: error })
         : error;
     }
@@ -207,7 +207,3 @@ export class ImageCache {
 
 /** The same bytes may be an image of one format and none of another. */
 const keyOf = ({ sha512, disk_format }: ImageRef) => `${sha512}.${disk_format}`;
-
-function fullDisk(error: unknown): boolean {
-  return ["ENOSPC", "EDQUOT"].includes(networkReason(error));
-}

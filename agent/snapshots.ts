@@ -13,7 +13,7 @@ import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { SnapshotFile } from "../functions/protocol/methods.ts";
 import { type Driver, DriverError } from "./drivers/driver.ts";
-import { networkReason } from "./failure.ts";
+import { diskIsFull } from "./failure.ts";
 import type { ImageSource } from "./image-download.ts";
 import type { Log } from "./log.ts";
 import { uploadSnapshot } from "./snapshot-upload.ts";
@@ -79,7 +79,7 @@ export class Snapshots {
       return { disk_format, size, sha512 };
     } catch (error) {
       await rm(part, { force: true });
-      throw fullDisk(error)
+      throw diskIsFull(error)
         ? new DriverError("InsufficientFreeDisk", "the host has no room for the snapshot", { cause: error })
         : error;
     } finally {
@@ -144,8 +144,4 @@ async function read(path: string, signal: AbortSignal): Promise<{ size: number; 
     size += chunk.length;
   }
   return { size, sha512: hash.digest("hex") };
-}
-
-function fullDisk(error: unknown): boolean {
-  return ["ENOSPC", "EDQUOT"].includes(networkReason(error));
 }

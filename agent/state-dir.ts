@@ -1,6 +1,17 @@
 /** Files in the agent's state directory: who may read them, and writing them whole or not at all. */
 import { randomUUID } from "node:crypto";
-import { chmodSync, closeSync, fsyncSync, linkSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { Failure, networkReason } from "./failure.ts";
@@ -32,6 +43,17 @@ export function makeSharedDir(stateDir: string, name: string): string {
     throw new Failure(`cannot make ${dir}: ${networkReason(error)}`, { cause: error });
   }
   return dir;
+}
+
+/** The text of a file; null when there is none. Throws `Failure` when it cannot be read. */
+export function readIfThere(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const reason = networkReason(error);
+    if (reason === "ENOENT") return null;
+    throw new Failure(`cannot read ${path}: ${reason}`, { cause: error });
+  }
 }
 
 /**

@@ -6,8 +6,8 @@ import { Calls } from "../../agent/calls.ts";
 import { type AgentConfig, parseConfig } from "../../agent/config.ts";
 import { DeletedGuests } from "../../agent/deleted-guests.ts";
 import { DriverError } from "../../agent/drivers/driver.ts";
-import { checkHost } from "../../agent/host-check.ts";
 import { Journal } from "../../agent/journal.ts";
+import { ensureNodeIdentity } from "../../agent/node-identity.ts";
 import {
   call,
   NO_PROGRESS,
@@ -145,7 +145,7 @@ describe("a host", () => {
   beforeEach(() => {
     stateDir = temporaryDir();
   });
-  const check = (name = "hv1") => checkHost({ stateDir, journal, driver }, name);
+  const check = (name = "hv1") => ensureNodeIdentity({ stateDir, journal, driver }, name);
   const names = () => JSON.parse(readFileSync(join(stateDir, "node.json"), "utf8"));
   const built = () => calls.handle(call("a", "spawn"));
 

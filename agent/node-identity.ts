@@ -2,13 +2,12 @@
  * What must be true of a host before its agent takes calls (nova: ComputeManager._ensure_existing_node_identity,
  * _check_for_host_rename): else it would answer for guests that are another's.
  */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import type { Driver } from "./drivers/driver.ts";
-import { Failure, networkReason } from "./failure.ts";
+import { Failure } from "./failure.ts";
 import type { Journal } from "./journal.ts";
-import { writePrivate } from "./state-dir.ts";
+import { readIfThere, writePrivate } from "./state-dir.ts";
 
 /** Beside the journal and not in it: it tells an agent that has lost its journal from one that is new. */
 const FILE = "node.json";
@@ -18,7 +17,7 @@ const names = z.object({ name: z.string(), node: z.string() });
 type Names = z.infer<typeof names>;
 
 /** Throws `Failure` with what is wrong and what to do; else the state directory is this host's from now on. */
-export async function checkHost(
+export async function ensureNodeIdentity(
   { stateDir, journal, driver }: { stateDir: string; journal: Journal; driver: Driver },
   name: string,
 ): Promise<void> {
@@ -42,13 +41,8 @@ export async function checkHost(
 
 /** Null before an agent first started here. */
 function read(path: string): Names | null {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    if (networkReason(error) === "ENOENT") return null;
-    throw new Failure(`cannot read ${path}: ${networkReason(error)}`, { cause: error });
-  }
+  const text = readIfThere(path);
+  if (text === null) return null;
   try {
     return names.parse(JSON.parse(text));
   } catch (error) {
