@@ -6,6 +6,7 @@ import { networkReason } from "../failure.ts";
 import type { Identity } from "../identity.ts";
 import type { Finding } from "./finding.ts";
 
+const check = "edge";
 const TIMEOUT_MS = 10_000;
 const MAX_BODY_CHARS = 4096;
 
@@ -17,14 +18,13 @@ export async function checkEdge(
   edge: string,
   identity: Identity | null,
 ): Promise<{ finding: Finding; answer: Answer | null }> {
-  const says = (state: Finding["state"], text: string, mend?: string): Finding => {
-    return { check: "edge", state, says: text, ...(mend === undefined ? {} : { mend }) };
-  };
   const url = new URL(edge);
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const secure = url.protocol === "https:";
   const port = Number(url.port) || (secure ? 443 : 80);
-  const failed = (text: string, mend: string) => ({ finding: says("failed", text, mend), answer: null });
+  const failed = (says: string, mend: string, answer: Answer | null = null) => {
+    return { finding: { check, state: "failed", says, mend } satisfies Finding, answer };
+  };
   try {
     await lookup(host);
   } catch (error) {
@@ -58,13 +58,12 @@ export async function checkEdge(
     return failed(`HTTP: no answer (${networkReason(error)})`, `curl -v ${edge}/agent/v1/whoami`);
   }
   const { status, body } = answer;
-  if (status >= 500)
-    return { finding: says("failed", `HTTP: it answers ${status}`, `curl -v ${edge}/agent/v1/whoami`), answer };
+  if (status >= 500) return failed(`HTTP: it answers ${status}`, `curl -v ${edge}/agent/v1/whoami`, answer);
   if (!isEdge(body)) {
     const stranger = `HTTP: ${edge} answers ${status}, and not as an edge does`;
-    return { finding: says("failed", stranger, `curl -v ${edge}/agent/v1/whoami; is the URL right?`), answer: null };
+    return failed(stranger, `curl -v ${edge}/agent/v1/whoami; is the URL right?`);
   }
-  return { finding: says("ok", `${edge} answers in ${answer.heardMs - answer.sentMs} ms`), answer };
+  return { finding: { check, state: "ok", says: `${edge} answers in ${answer.heardMs - answer.sentMs} ms` }, answer };
 }
 
 const WAYS_OUT = "see whether a firewall lets this host out";
