@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CAPABILITY, type FromAgent, MAX_GUESTS, VERSIONS } from "../functions/protocol/frames.ts";
 import { type GuestReport, POWER_STATE, type PowerState } from "../functions/protocol/guest.ts";
 import type { Calls } from "./calls.ts";
-import type { Driver, GuestInfo, GuestNetworks } from "./drivers/driver.ts";
+import type { Driver, GuestInfo } from "./drivers/driver.ts";
 import { describe } from "./failure.ts";
 import { InfoCache } from "./info-cache.ts";
 import type { Journal } from "./journal.ts";
@@ -98,16 +98,9 @@ export class Reconcile {
 
   /** nova: _sync_power_states. Tells all power states again, but none that a call was about to change. */
   async syncPowerStates(): Promise<void> {
-    const { calls, driver, journal } = this.#options;
+    const { driver, journal } = this.#options;
     const resuming = new Set(this.#options.resuming());
-    const watch = calls.watch();
-    let listed: GuestInfo[];
-    let touched: ReadonlySet<string>;
-    try {
-      listed = await driver.listGuests();
-    } finally {
-      touched = watch.end();
-    }
+    const { found: listed, touched } = await this.#watching(() => driver.listGuests());
     const now = new Set(listed.map((guest) => guest.uuid));
     const vanished = [...this.#known].filter((uuid) => !now.has(uuid) && !this.#isDestroyed(uuid));
     this.#known = now;
@@ -122,17 +115,10 @@ export class Reconcile {
 
   /** nova: _heal_instance_info_cache. Tells the interfaces that guests have, where they are not as they were told. */
   async healInfoCache(): Promise<void> {
-    const { driver, calls } = this.#options;
-    if (!driver.listNetworks) return;
-    const watch = calls.watch();
-    let listed: GuestNetworks[];
-    let touched: ReadonlySet<string>;
-    try {
-      listed = await driver.listNetworks();
-    } finally {
-      touched = watch.end();
-    }
-    const settled = listed.filter(({ uuid }) => !touched.has(uuid));
+    const { driver } = this.#options;
+    const { found, touched } = await this.#watching(async () => driver.listNetworks?.());
+    if (found === undefined) return;
+    const settled = found.filter(({ uuid }) => !touched.has(uuid));
     const guests = this.#networks
       .news(settled)
       .map(({ interfaces, ...guest }) => ({ ...this.#report(guest), interfaces }));
@@ -174,16 +160,19 @@ export class Reconcile {
 
   /** How a guest is; null when a call is at work on it, whose outcome will tell, or has destroyed it. */
   async #lookAgain(uuid: string): Promise<GuestInfo | null> {
-    const watch = this.#options.calls.watch();
-    let touched: ReadonlySet<string>;
-    let guest: GuestInfo | null;
-    try {
-      guest = await this.#options.driver.getInfo(uuid);
-    } finally {
-      touched = watch.end();
-    }
+    const { found: guest, touched } = await this.#watching(() => this.#options.driver.getInfo(uuid));
     if (touched.has(uuid) || (guest === null && this.#isDestroyed(uuid))) return null;
     return guest ?? { uuid, power_state: POWER_STATE.NOSTATE };
+  }
+
+  /** What `look` finds, and the servers that calls acted on meanwhile: of those it may be out of date. */
+  async #watching<T>(look: () => Promise<T>): Promise<{ found: T; touched: ReadonlySet<string> }> {
+    const watch = this.#options.calls.watch();
+    try {
+      return { found: await look(), touched: watch.end() };
+    } finally {
+      watch.end();
+    }
   }
 
   #tell({ uuid, power_state }: GuestInfo): void {
