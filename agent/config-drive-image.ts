@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import type { GuestSpec } from "../functions/protocol/methods.ts";
 import { configDriveFiles, type DriveFiles, SEED_BYTES } from "./config-drive.ts";
 import { DriverError } from "./drivers/driver.ts";
-import { networkReason } from "./failure.ts";
+import { diskIsFull, networkReason } from "./failure.ts";
 
 /** nova: mkisofs_cmd; they take the same options, and the first that is on the PATH is used. */
 const MKISOFS = ["genisoimage", "xorrisofs", "mkisofs"];
@@ -77,8 +77,7 @@ async function mkisofs(path: string, tree: string, signal: AbortSignal): Promise
 
 function failure(error: unknown): DriverError {
   if (error instanceof DriverError) return error;
-  const said = error instanceof Error && "stderr" in error ? String(error.stderr) : "";
-  if (["ENOSPC", "EDQUOT"].includes(networkReason(error)) || /No space left|Disk quota exceeded/.test(said)) {
+  if (diskIsFull(error)) {
     return new DriverError("InsufficientFreeDisk", "the host has no room for the config drive", { cause: error });
   }
   return new DriverError("BuildAbortException", "the config drive could not be made", { cause: error });

@@ -37,8 +37,10 @@ export function networkReason(error: unknown): string {
 /** https://sqlite.org/rescode.html#full */
 const SQLITE_FULL = 13;
 
-/** Whether a file, or the journal, could not be written because the disk has no room. */
+/** Whether a file, or the journal, could not be written because the disk has no room; a program says so in LC_ALL=C. */
 export function diskIsFull(error: unknown): boolean {
   if (error instanceof Error && "errcode" in error && error.errcode === SQLITE_FULL) return true;
+  const said = error instanceof Error && "stderr" in error ? String(error.stderr) : "";
+  if (/No space left|Disk quota exceeded/.test(said)) return true;
   return ["ENOSPC", "EDQUOT"].includes(networkReason(error));
 }

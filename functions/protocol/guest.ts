@@ -1,6 +1,6 @@
 /** What an agent says of its host and of the guests on it. */
 import { z } from "zod";
-import { cpuInfo, metrics, resourceOptions } from "./resources.ts";
+import { amount, cpuInfo, metrics, resourceOptions } from "./resources.ts";
 
 /** Nova's power states (nova/compute/power_state.py); 2 and 5 are unused. */
 export const POWER_STATE = { NOSTATE: 0, RUNNING: 1, PAUSED: 3, SHUTDOWN: 4, CRASHED: 6, SUSPENDED: 7 } as const;
@@ -14,8 +14,8 @@ export const vncAddress = z.discriminatedUnion("transport", [
 ]);
 export type VncAddress = z.infer<typeof vncAddress>;
 
-const MAX_ADDRESSES = 16;
-const MAX_INTERFACES = 8;
+export const MAX_ADDRESSES = 16;
+export const MAX_INTERFACES = 8;
 
 /** An interface of a guest: the name that its host has for the network it is in, and the addresses it has there. */
 export const guestInterface = z.object({
@@ -41,12 +41,6 @@ export const guestReport = z.object({
 export type GuestReport = z.infer<typeof guestReport>;
 
 const short = z.string().min(1).max(64);
-
-/** As much as Nova's columns hold. */
-const amount = z
-  .int()
-  .min(0)
-  .max(2 ** 31 - 1);
 
 /** The host's whole resources, before ratios and reservations. Memory in MiB, disk in GiB. */
 export const inventory = z.object({

@@ -16,7 +16,8 @@ export const cpuInfo = z.object({
 export type CpuInfo = z.infer<typeof cpuInfo>;
 
 const ratio = z.number().gt(0).max(1000);
-const amount = z
+/** As much as Nova's columns hold. */
+export const amount = z
   .int()
   .min(0)
   .max(2 ** 31 - 1);

@@ -1,5 +1,4 @@
 /** Pixels on the wire (RFC 6143 §7.4): any true-colour format of 8, 16 or 32 bits, in either byte order. */
-
 import { RfbError } from "../../rfb/rfb-error.ts";
 import type { Picture } from "./canvas.ts";
 import type { Rect } from "./damage.ts";

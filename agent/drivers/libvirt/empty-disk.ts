@@ -8,7 +8,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { GuestSpec } from "../../../functions/protocol/methods.ts";
-import { networkReason } from "../../failure.ts";
+import { diskIsFull, networkReason } from "../../failure.ts";
 import { type DriverContext, DriverError } from "../driver.ts";
 import { ephemeralDisk, SWAP } from "./guest-folder.ts";
 
@@ -80,8 +80,7 @@ async function runIfThere(program: string, args: string[], signal: AbortSignal):
 }
 
 function failure(error: unknown): DriverError {
-  const said = error instanceof Error && "stderr" in error ? String(error.stderr) : "";
-  if (["ENOSPC", "EDQUOT"].includes(networkReason(error)) || /No space left|Disk quota exceeded/.test(said)) {
+  if (diskIsFull(error)) {
     return new DriverError("InsufficientFreeDisk", "the host has no room for the guest's disks", { cause: error });
   }
   return new DriverError("BuildAbortException", "the guest's empty disks could not be made", { cause: error });

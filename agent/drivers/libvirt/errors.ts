@@ -1,5 +1,6 @@
 /** What libvirt calls its failures, and what the edge may hear of them. */
 import type { CallErrorCode } from "../../../functions/protocol/methods.ts";
+import { diskIsFull } from "../../failure.ts";
 import { DriverError } from "../driver.ts";
 import { XdrError, type XdrReader } from "./xdr.ts";
 
@@ -50,6 +51,11 @@ export function unless(...codes: number[]) {
   };
 }
 
+/** A rejection handler that passes over all that libvirt refused, and throws any other. */
+export function unlessRefused(error: unknown): undefined {
+  if (!(error instanceof LibvirtError)) throw error;
+}
+
 const TOLD: Record<number, [CallErrorCode, string]> = {
   [VIR_ERR.NO_SUPPORT]: ["NotSupported", "this hypervisor cannot do that"],
   [VIR_ERR.OPERATION_UNSUPPORTED]: ["NotSupported", "this hypervisor cannot do that"],
@@ -79,7 +85,7 @@ export function toDriverError(error: unknown): DriverError {
   if (error instanceof Error && error.name === "AbortError") {
     return new DriverError("BuildAbortException", "the build was given up", cause);
   }
-  if (error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT")) {
+  if (diskIsFull(error)) {
     return new DriverError("InsufficientFreeDisk", "the host's disk is full", cause);
   }
   return new DriverError("Unexpected", "the agent failed", cause);

@@ -1,11 +1,10 @@
 /** What the hypervisors behind libvirt have of hardware, and have by default (nova/virt/libvirt/blockinfo.py, vif.py). */
-import type { GuestSpec } from "../../../functions/protocol/methods.ts";
+import type { Hardware } from "../../../functions/protocol/hardware.ts";
 import { DriverError } from "../driver.ts";
 
 /** A domain's type. `test` is libvirt's own mock, which takes what QEMU takes. */
 export type VirtType = "kvm" | "qemu" | "xen" | "test";
 
-type Hardware = NonNullable<GuestSpec["hardware"]>;
 type Bus = NonNullable<Hardware["disk_bus"]>;
 export type Offer = {
   disk_bus: readonly Bus[];

@@ -1,7 +1,13 @@
 /** The interfaces of a live guest, with the addresses that are known of them (nova has them of Neutron). */
-import { type GuestInterface, guestInterface, POWER_STATE } from "../../../functions/protocol/guest.ts";
+import {
+  type GuestInterface,
+  guestInterface,
+  MAX_ADDRESSES,
+  MAX_INTERFACES,
+  POWER_STATE,
+} from "../../../functions/protocol/guest.ts";
 import type { GuestNetworks } from "../driver.ts";
-import { LibvirtError, unless, VIR_ERR } from "./errors.ts";
+import { unless, unlessRefused, VIR_ERR } from "./errors.ts";
 import { agentOf, askAgent } from "./guest-agent.ts";
 import { find, listOurs } from "./guests.ts";
 import { INTERFACE, networkOf } from "./interface-xml.ts";
@@ -9,9 +15,6 @@ import { ADDRESS_SOURCE, type Domain, type InterfaceAddresses, type Libvirt } fr
 import { readElements } from "./xml.ts";
 
 const AGENT_SECONDS = 5;
-/** The protocol's limit (guest.ts). */
-const MOST = 8;
-const MOST_ADDRESSES = 16;
 
 /** Of all guests of ours that run. One is asked at a time: an agent that is silent holds up one call to libvirt alone. */
 export async function networksOf(libvirt: Libvirt): Promise<GuestNetworks[]> {
@@ -33,7 +36,7 @@ async function interfacesOf(libvirt: Libvirt, domain: Domain): Promise<GuestInte
   const interfaces = elements.filter(({ path }) => path === INTERFACE);
   if (interfaces.length === 0) return [];
   const known = await addressesOf(libvirt, domain, agentOf(elements)?.connected === true);
-  return interfaces.slice(0, MOST).flatMap((it) => {
+  return interfaces.slice(0, MAX_INTERFACES).flatMap((it) => {
     const mac = elements.find(({ path, parent }) => parent === it && path === `${INTERFACE}/mac`)?.attributes.address;
     const told = guestInterface.safeParse({
       network: networkOf(elements, it),
@@ -65,11 +68,7 @@ export function byMac(told: readonly InterfaceAddresses[]): Map<string, string[]
     );
     if (mac === null || useful.length === 0) continue;
     const all = [...(known.get(mac.toLowerCase()) ?? []), ...useful];
-    known.set(mac.toLowerCase(), [...new Set(all)].toSorted().slice(0, MOST_ADDRESSES));
+    known.set(mac.toLowerCase(), [...new Set(all)].toSorted().slice(0, MAX_ADDRESSES));
   }
   return known;
-}
-
-function unlessRefused(error: unknown): undefined {
-  if (!(error instanceof LibvirtError)) throw error;
 }

@@ -225,8 +225,8 @@ export class LibvirtDriver implements Driver {
     return { disk_format: "qcow2" };
   }
 
-  async usedImages(): Promise<ReadonlySet<string>> {
-    return usedImages(await this.#libvirt(), join(this.#ctx.stateDir, INSTANCES));
+  usedImages(): Promise<ReadonlySet<string>> {
+    return this.#ask("used_images", (libvirt) => usedImages(libvirt, join(this.#ctx.stateDir, INSTANCES)));
   }
 
   getVncConsole(uuid: string): Promise<VncAddress> {

@@ -8,7 +8,7 @@ import { existsSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DriverError } from "../driver.ts";
-import { LibvirtError } from "./errors.ts";
+import { unlessRefused } from "./errors.ts";
 import { agentOf, askAgent } from "./guest-agent.ts";
 import { FROZEN } from "./guest-folder.ts";
 import { find, runs } from "./guests.ts";
@@ -57,9 +57,4 @@ export async function thawLeft(libvirt: Libvirt, uuid: string, folder: string): 
 async function thaw(libvirt: Libvirt, domain: Domain, note: string): Promise<void> {
   if (runs(domain)) await libvirt.thaw(domain).catch(unlessRefused);
   await rm(note, { force: true });
-}
-
-function unlessRefused(error: unknown): false {
-  if (!(error instanceof LibvirtError)) throw error;
-  return false;
 }

@@ -8,7 +8,8 @@
  * of one moment, that of its begin: QEMU saves each old block before the guest overwrites it. The guest goes on, its
  * definition stays as it is, and the job always ends, where the mirror that Nova makes (virDomainBlockRebase) runs
  * after a guest that writes faster than it copies. What a file system in the guest had not written yet is not in it,
- * as after a power cut, unless the guest's agent has it hold still for that moment. The copy has all that lies under the overlay, but not compressed: qemu-img does that after it.
+ * as after a power cut, unless the guest's agent has it hold still for that moment. The copy has all that lies under
+ * the overlay, but not compressed: qemu-img does that after it.
  */
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";

@@ -2,7 +2,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { networkReason } from "../../failure.ts";
-import { toDriverError, unless, VIR_ERR } from "./errors.ts";
+import { unless, VIR_ERR } from "./errors.ts";
 import { UNRESCUE_XML } from "./guest-folder.ts";
 import type { Libvirt } from "./procedures.ts";
 import { readElements } from "./xml.ts";
@@ -12,15 +12,9 @@ const FILE = /^domain\/devices\/disk\/(.+\/)?source$/;
 
 /**
  * The names of those files, of domains that others made too; `instances` is the folder of the guests' folders. Rejects
- * with `DriverError` when not all of them can be told.
+ * when not all of them can be told.
  */
-export function usedImages(libvirt: Libvirt, instances: string): Promise<Set<string>> {
-  return readNames(libvirt, instances).catch((error: unknown) => {
-    throw toDriverError(error);
-  });
-}
-
-async function readNames(libvirt: Libvirt, instances: string): Promise<Set<string>> {
+export async function usedImages(libvirt: Libvirt, instances: string): Promise<Set<string>> {
   const used = new Set<string>();
   const read = (xml: string) => {
     for (const { path, attributes } of readElements(xml)) {
