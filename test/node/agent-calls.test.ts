@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { Calls } from "../../agent/calls.ts";
+import type { Calls } from "../../agent/calls.ts";
 import { DriverError, type Grace } from "../../agent/drivers/driver.ts";
 import { Journal } from "../../agent/journal.ts";
 import type { Host } from "../../agent/methods.ts";
@@ -11,8 +11,8 @@ import type { Outcome } from "../../functions/protocol/frames.ts";
 import type { Method } from "../../functions/protocol/methods.ts";
 import {
   call,
+  callsOf,
   gate,
-  NO_PROGRESS,
   NO_SNAPSHOTS,
   OTHER,
   recordingLog,
@@ -36,7 +36,7 @@ let snapshots: Host["snapshots"];
 
 function start(maxBuilds = 10): void {
   journal = new Journal(join(dir, "journal.db"), SIGNER);
-  calls = new Calls({
+  calls = callsOf({
     driver,
     journal,
     log: logged.log,
@@ -48,7 +48,6 @@ function start(maxBuilds = 10): void {
     snapshots,
     onScreenGone: (server) => gone.push(server),
     maxBuilds,
-    progress: NO_PROGRESS,
   });
 }
 /** What a kill leaves: the file as it is, and no memory. */

@@ -2,23 +2,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { Calls } from "../../agent/calls.ts";
+import type { Calls } from "../../agent/calls.ts";
 import { type AgentConfig, parseConfig } from "../../agent/config.ts";
 import { DeletedGuests } from "../../agent/deleted-guests.ts";
 import { DriverError } from "../../agent/drivers/driver.ts";
 import { Journal } from "../../agent/journal.ts";
 import { ensureNodeIdentity } from "../../agent/node-identity.ts";
-import {
-  call,
-  NO_PROGRESS,
-  NO_SNAPSHOTS,
-  OTHER,
-  recordingLog,
-  SERVER,
-  SIGNER,
-  temporaryDir,
-  until,
-} from "./agent-support.ts";
+import { call, callsOf, OTHER, recordingLog, SERVER, SIGNER, temporaryDir, until } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let driver: TinyDriver;
@@ -32,8 +22,7 @@ beforeEach(() => {
   logged = recordingLog();
   clock = 1_000_000;
   journal = new Journal(join(temporaryDir(), "journal.db"), SIGNER);
-  const host = { openConsole: async () => undefined, cacheImage: async () => true, snapshots: NO_SNAPSHOTS };
-  calls = new Calls({ driver, journal, log: logged.log, maxBuilds: 10, progress: NO_PROGRESS, ...host });
+  calls = callsOf({ driver, journal, log: logged.log });
   return () => journal.close();
 });
 

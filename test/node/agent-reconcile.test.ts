@@ -1,24 +1,13 @@
 import { join } from "node:path";
 import { beforeEach, expect, it } from "vitest";
-import { Calls } from "../../agent/calls.ts";
+import type { Calls } from "../../agent/calls.ts";
 import { Journal } from "../../agent/journal.ts";
 import { Measuring } from "../../agent/monitors/measuring.ts";
 import { every } from "../../agent/periodic.ts";
 import { Reconcile, type ReconcileOptions } from "../../agent/reconcile.ts";
 import { ResourceTracker } from "../../agent/resource-tracker.ts";
 import type { FromAgent } from "../../functions/protocol/frames.ts";
-import {
-  call,
-  gate,
-  NO_PROGRESS,
-  NO_SNAPSHOTS,
-  OTHER,
-  recordingLog,
-  SERVER,
-  SIGNER,
-  temporaryDir,
-  until,
-} from "./agent-support.ts";
+import { call, callsOf, gate, OTHER, recordingLog, SERVER, SIGNER, temporaryDir, until } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let driver: TinyDriver;
@@ -36,9 +25,7 @@ beforeEach(() => {
   up = true;
   const { log } = recordingLog();
   journal = new Journal(join(temporaryDir(), "journal.db"), SIGNER);
-  const host = { openConsole: async () => undefined, cacheImage: async () => true, snapshots: NO_SNAPSHOTS };
-  const progress = NO_PROGRESS;
-  calls = new Calls({ driver, journal, log, maxBuilds: 10, progress, ...host });
+  calls = callsOf({ driver, journal, log });
   const send = (frame: FromAgent) => {
     if (up) sent.push(frame);
     return up;

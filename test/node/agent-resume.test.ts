@@ -1,23 +1,11 @@
 /** After a restart of the host: which guests are started, when, and what is said of those that are not. */
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
-import { Calls } from "../../agent/calls.ts";
 import { DriverError } from "../../agent/drivers/driver.ts";
 import { Journal } from "../../agent/journal.ts";
 import { Resume } from "../../agent/resume.ts";
 import type { PowerState } from "../../functions/protocol/guest.ts";
-import {
-  call,
-  gate,
-  NO_PROGRESS,
-  NO_SNAPSHOTS,
-  OTHER,
-  recordingLog,
-  SERVER,
-  SIGNER,
-  temporaryDir,
-  until,
-} from "./agent-support.ts";
+import { call, callsOf, gate, OTHER, recordingLog, SERVER, SIGNER, temporaryDir, until } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
 let dir: string;
@@ -33,8 +21,7 @@ beforeEach(() => {
 function agent(enabled = true) {
   const journal = new Journal(join(dir, "journal.db"), SIGNER);
   const { log } = logged;
-  const host = { openConsole: async () => undefined, cacheImage: async () => true, snapshots: NO_SNAPSHOTS };
-  const calls = new Calls({ driver, journal, log, maxBuilds: 10, progress: NO_PROGRESS, ...host });
+  const calls = callsOf({ driver, journal, log });
   const resume = new Resume({ driver, journal, calls, log, enabled });
   const told: [string, string?][] = [];
   const close = () => {

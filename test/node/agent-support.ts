@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
+import { Calls, type CallsOptions } from "../../agent/calls.ts";
 import { signerOf } from "../../agent/identity.ts";
 import type { Log, LogFields } from "../../agent/log.ts";
 import type { CallFrame } from "../../functions/protocol/frames.ts";
@@ -67,8 +68,17 @@ export const NO_SNAPSHOTS = {
   forget: async () => undefined,
 };
 
-/** For tests that nobody follows. */
-export const NO_PROGRESS = { during: <T>(_call: string, work: () => Promise<T>) => work() };
+/** Calls as nobody but the test makes them, follows them, or opens a screen; `change` is what a test has to do with. */
+export function callsOf(given: Pick<CallsOptions, "driver" | "journal" | "log"> & Partial<CallsOptions>): Calls {
+  return new Calls({
+    openConsole: async () => undefined,
+    cacheImage: async () => true,
+    snapshots: NO_SNAPSHOTS,
+    maxBuilds: 10,
+    progress: { during: (_call, work) => work() },
+    ...given,
+  });
+}
 
 /** A promise that the test settles. */
 export function gate(): { open(): void; opened: Promise<void> } {

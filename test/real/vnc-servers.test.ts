@@ -34,70 +34,21 @@ describe.skipIf(missing)("a VNC server", () => {
   beforeAll(async () => {
     dir = mkdtempSync(join(tmpdir(), "edgenova-vnc-"));
     const at = (name: string) => join(dir, name);
-    const openssl = (...args: string[]) => run("openssl", args);
-    await openssl(
-      "req",
-      "-x509",
-      "-newkey",
-      "rsa:2048",
-      "-nodes",
-      "-keyout",
-      at("ca-key.pem"),
-      "-out",
-      at("ca-cert.pem"),
-      "-days",
-      "2",
-      "-subj",
-      "/CN=ca",
-    );
-    await openssl(
-      "req",
-      "-newkey",
-      "rsa:2048",
-      "-nodes",
-      "-keyout",
-      at("server-key.pem"),
-      "-out",
-      at("request"),
-      "-subj",
-      "/CN=host",
-    );
+    const openssl = (command: string) => run("openssl", command.split(" "), { cwd: dir });
+    const selfSigned = (name: string) =>
+      openssl(
+        `req -x509 -newkey rsa:2048 -nodes -keyout ${name}-key.pem -out ${name}-cert.pem -days 2 -subj /CN=${name}`,
+      );
+    await selfSigned("ca");
+    await openssl("req -newkey rsa:2048 -nodes -keyout server-key.pem -out request -subj /CN=host");
     writeFileSync(
       at("extensions"),
       "basicConstraints=CA:FALSE\nkeyUsage=digitalSignature,keyEncipherment\nextendedKeyUsage=serverAuth\n",
     );
     await openssl(
-      "x509",
-      "-req",
-      "-in",
-      at("request"),
-      "-CA",
-      at("ca-cert.pem"),
-      "-CAkey",
-      at("ca-key.pem"),
-      "-CAcreateserial",
-      "-days",
-      "2",
-      "-extfile",
-      at("extensions"),
-      "-out",
-      at("server-cert.pem"),
+      "x509 -req -in request -CA ca-cert.pem -CAkey ca-key.pem -CAcreateserial -days 2 -extfile extensions -out server-cert.pem",
     );
-    await openssl(
-      "req",
-      "-x509",
-      "-newkey",
-      "rsa:2048",
-      "-nodes",
-      "-keyout",
-      at("other-key.pem"),
-      "-out",
-      at("other-cert.pem"),
-      "-days",
-      "2",
-      "-subj",
-      "/CN=other",
-    );
+    await selfSigned("other");
     writeFileSync(at("passwd"), vncResponse(FILE_KEY, Buffer.from(PASSWORD.padEnd(16, "\0"))).subarray(0, 8), {
       mode: 0o600,
     });
