@@ -1,9 +1,11 @@
 /** The running agent: puts the parts together, and takes them apart in the order that loses nothing. */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { CONSOLE_CLOSE } from "../functions/protocol/console.ts";
 import type { FromAgent } from "../functions/protocol/frames.ts";
 import { Calls } from "./calls.ts";
 import type { AgentConfig } from "./config.ts";
+import { ClosedConsoles } from "./console/closed-consoles.ts";
 import { Consoles } from "./console/consoles.ts";
 import { vncAccess } from "./console/vnc-access.ts";
 import { DeletedGuests } from "./deleted-guests.ts";
@@ -92,25 +94,28 @@ type Parts = { journal: Journal; images: ImageCache; driver: Driver; snapshots: 
 async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAgent> {
   const { journal, images, driver, snapshots, measuring } = parts;
   const { identity, config, version, log } = options;
+  const send = (frame: FromAgent) => link.send(frame);
+  const closedConsoles = new ClosedConsoles(send);
   const consoles = new Consoles({
     driver,
     edge: identity.edge,
     access: vncAccess(config.vnc),
     heartbeatMs: config.vnc.heartbeat * 1000,
+    maxSessions: config.vnc.max_sessions,
+    onClosed: (closed) => closedConsoles.add(closed),
     log,
   });
   const calls = new Calls({
     driver,
     journal,
     log,
-    openConsole: (server, params) => consoles.open(server, params),
+    consoles,
     cacheImage: (image) => images.prefetch(image),
     snapshots,
-    onScreenGone: (server) => consoles.close(server),
+    onScreenGone: (server) => consoles.close(server, { code: CONSOLE_CLOSE.SCREEN_CLOSED }),
     maxBuilds: config.max_concurrent_builds,
     progress: new Progress((frame) => void link.send(frame)),
   });
-  const send = (frame: FromAgent) => link.send(frame);
   const tracker = new ResourceTracker({ driver, measuring, config, send });
   const resume = new Resume({ driver, journal, calls, log, enabled: config.resume_guests_state_on_host_boot });
   const deleted = new DeletedGuests({ driver, journal, calls, log, config });
@@ -132,7 +137,11 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
     onCall: (call) => images.during(() => calls.handle(call)),
     onAck: (call) => calls.ack(call),
     onDeleted: (guests) => deleted.told(guests),
-    onWelcome: () => reconcile.linked(),
+    onConsoleNoted: (leg) => closedConsoles.noted(leg),
+    onWelcome: () => {
+      reconcile.linked();
+      closedConsoles.linked();
+    },
     log,
   });
   // Before the first hello: a guest that is to be started must not be told as one that is off.
@@ -146,8 +155,10 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
     stopTasks();
     resume.stop();
     images.close();
-    // The link first, so that nothing new comes in; a call that ends now is answered from the journal later.
-    await Promise.all([link.stop(), consoles.stop()]);
+    // While the edge can still be told how they ended.
+    await consoles.stop();
+    // Then the link, so that nothing new comes in; a call that ends now is answered from the journal later.
+    await link.stop();
     await Promise.race([Promise.all([resumed, calls.idle()]), sleep(DRAIN_MS)]);
     calls.stop();
     snapshots.stop();

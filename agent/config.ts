@@ -113,6 +113,8 @@ const vnc = z.strictObject({
   vencrypt_client_key: z.string().max(4096).default(""),
   /** Seconds of silence after which a viewer is sent an update of nothing: proxies end what is silent; 0 is never. */
   heartbeat: z.number().min(0).max(3600).default(25),
+  /** Consoles that are open on this host at a time; more are refused. */
+  max_sessions: z.int().min(1).max(100_000).default(1000),
 });
 
 const schema = z.strictObject({

@@ -37,6 +37,7 @@ const LASTING: ReadonlyMap<number, string> = new Map([
 
 /** `lasting`: the same will happen at the next dial, unless somebody changes something. */
 export type SessionEnd = { welcomed: boolean; lasting: boolean; why: string };
+export type ConsoleNoted = Extract<ToAgent, { t: "console_noted" }>;
 export type SessionOptions = {
   url: string;
   assertion: string;
@@ -44,6 +45,8 @@ export type SessionOptions = {
   onCall(call: CallFrame): Promise<Outcome>;
   onAck(call: string): void;
   onDeleted(guests: readonly DeletedGuest[]): void;
+  /** The edge has stored that this connection of a console is closed. */
+  onConsoleNoted(leg: ConsoleNoted): void;
   onWelcome(): void;
   log: Log;
 };
@@ -125,6 +128,9 @@ export class LinkSession {
         break;
       case "deleted":
         this.#options.onDeleted(frame.guests);
+        break;
+      case "console_noted":
+        this.#options.onConsoleNoted(frame);
         break;
       default:
         frame satisfies never;

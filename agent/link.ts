@@ -5,7 +5,7 @@ import { type BackoffOptions, backoff } from "./backoff.ts";
 import { socketUrl } from "./edge.ts";
 import { Failure, networkReason } from "./failure.ts";
 import type { Identity } from "./identity.ts";
-import { LinkSession, type SessionEnd } from "./link-session.ts";
+import { type ConsoleNoted, LinkSession, type SessionEnd } from "./link-session.ts";
 import type { Log } from "./log.ts";
 
 const LINK_PATH = "/agent/v1/link";
@@ -30,6 +30,7 @@ export type LinkOptions = {
   onAck(call: string): void;
   /** Guests on this host that should be gone, as the edge knows. */
   onDeleted(guests: readonly DeletedGuest[]): void;
+  onConsoleNoted(leg: ConsoleNoted): void;
   /** The link is up: from now on `send` sends. */
   onWelcome(): void;
   log: Log;
@@ -94,6 +95,7 @@ export class Link {
         onCall: (call) => this.#options.onCall(call),
         onAck: (call) => this.#options.onAck(call),
         onDeleted: (guests) => this.#options.onDeleted(guests),
+        onConsoleNoted: (leg) => this.#options.onConsoleNoted(leg),
         onWelcome: () => {
           log("link.up", { message: `connected to ${identity.edge} as ${identity.host}` });
           this.#options.onWelcome();

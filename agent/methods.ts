@@ -2,7 +2,8 @@
 import type { z } from "zod";
 import type { CallFrame } from "../functions/protocol/frames.ts";
 import { POWER_STATE } from "../functions/protocol/guest.ts";
-import { type ImageRef, METHODS, type Method, type Params, type Value } from "../functions/protocol/methods.ts";
+import { type ImageRef, METHODS, type Method, type Value } from "../functions/protocol/methods.ts";
+import type { Consoles } from "./console/consoles.ts";
 import { tail } from "./console/output.ts";
 import type { Driver } from "./drivers/driver.ts";
 import { hostUptime } from "./host-uptime.ts";
@@ -12,14 +13,14 @@ import type { Snapshots } from "./snapshots.ts";
 export type Work = (signal: AbortSignal) => Promise<Value<Method>>;
 export type Host = {
   driver: Driver;
-  openConsole(server: string, params: Params<"open_console">): Promise<void>;
+  consoles: Pick<Consoles, "open" | "close" | "share" | "list">;
   /** Whether the image is at hand; when it is not, it is being fetched from now on. */
   cacheImage(image: ImageRef): Promise<boolean>;
   snapshots: Pick<Snapshots, "take" | "upload" | "forget">;
 };
 
 /** The work of a call, or the name of the first parameter that is wrong. */
-export function bind(call: CallFrame, { driver, openConsole, cacheImage, snapshots }: Host): Work | { wrong: string } {
+export function bind(call: CallFrame, { driver, consoles, cacheImage, snapshots }: Host): Work | { wrong: string } {
   const { server, params } = call;
   const powered = async (done: Promise<void>): Promise<Value<"power_on">> => {
     await done;
@@ -84,7 +85,19 @@ export function bind(call: CallFrame, { driver, openConsole, cacheImage, snapsho
     case "get_host_uptime":
       return withParams(METHODS.get_host_uptime.params, params, async () => ({ uptime: await hostUptime() }));
     case "open_console":
-      return withParams(METHODS.open_console.params, params, (p) => nothing(openConsole(server, p)));
+      return withParams(METHODS.open_console.params, params, (p) => nothing(consoles.open(server, p)));
+    case "close_consoles":
+      return withParams(METHODS.close_consoles.params, params, async (p) => {
+        consoles.close(server, p);
+        return {};
+      });
+    case "share_console":
+      return withParams(METHODS.share_console.params, params, async (p) => {
+        consoles.share(server, p.sharing);
+        return {};
+      });
+    case "list_consoles":
+      return withParams(METHODS.list_consoles.params, params, async () => ({ sessions: consoles.list(server) }));
   }
   return call.method satisfies never;
 }

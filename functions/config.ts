@@ -48,6 +48,15 @@ const options = z.object({
   CONSOLE_ALLOWED_ORIGINS: names,
   /** Life of a console token, seconds ([consoleauth]token_ttl). */
   TOKEN_TTL: seconds(1),
+  /** Whether a session that is open when its token expires ends ([consoleauth]enforce_session_timeout). */
+  ENFORCE_SESSION_TIMEOUT: z.stringbool(),
+  /** Sessions that one token, and one server, may have open at a time; 0: any number. */
+  CONSOLE_SESSIONS_PER_TOKEN: count(0),
+  CONSOLE_SESSIONS_PER_SERVER: count(0),
+  /** Seconds after a session's last connection for which it can be resumed. */
+  CONSOLE_RESUME_TTL: seconds(1),
+  /** Seconds that the record of a session is kept after its end. */
+  CONSOLE_RECORD_RETENTION: seconds(60),
   /** How the two halves of a console are joined: by the runtime, or by a bounded relay in the object. */
   CONSOLE_SPLICE: z.enum(["native", "relay"]),
   /** Life of an identity token, seconds (Keystone's [token]expiration). */

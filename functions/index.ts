@@ -1,6 +1,8 @@
 /** The Worker: the API, the viewer's pages, and the door for consoles and agents. */
 import { env } from "cloudflare:workers";
 import { createApp } from "./api/app.ts";
+import { config } from "./config.ts";
+import { frameAncestors } from "./console/origin.ts";
 import { upgradeConsole } from "./console/upgrade.ts";
 import { checkPlugins } from "./scheduler/available.ts";
 
@@ -25,11 +27,21 @@ const app = createApp();
 const PAGE = /^\/vnc(_auto|_lite)?\.html$/;
 
 export default {
-  fetch(request, env, ctx) {
+  async fetch(request, env, ctx) {
     const { pathname } = new URL(request.url);
     const upgrades = request.headers.get("upgrade")?.toLowerCase() === "websocket";
     if (upgrades && !pathname.startsWith("/agent/")) return upgradeConsole(request, env);
-    if (PAGE.test(pathname)) return env.ASSETS.fetch(request);
+    if (PAGE.test(pathname)) return framed(await env.ASSETS.fetch(request), env);
     return app.fetch(request, env, ctx);
   },
 } satisfies ExportedHandler<Env>;
+
+/** A viewer's page, with what the deployment says of who may show it in a frame. */
+function framed(page: Response, env: Env): Response {
+  const ancestors = frameAncestors(config(env));
+  const policy = page.headers.get("content-security-policy");
+  if (ancestors === null || policy === null) return page;
+  const headers = new Headers(page.headers);
+  headers.set("content-security-policy", `${policy}; ${ancestors}`);
+  return new Response(page.body, { status: page.status, statusText: page.statusText, headers });
+}

@@ -63,6 +63,7 @@ export class Fleet {
       onCall: () => Promise.reject(new Error("a light agent is not called")),
       onDeleted: () => undefined,
       onAck: () => undefined,
+      onConsoleNoted: () => undefined,
       onWelcome: () => undefined,
       log: (event, { message }: { message?: unknown } = {}) => this.#logged(host, event, String(message)),
       ...(retry ? { retry } : {}),

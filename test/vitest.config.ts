@@ -8,6 +8,9 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** Processes that start a runtime each: two at a time is what two cores carry. */
 const heavy = { testTimeout: 60_000, hookTimeout: 120_000 };
 
+/** How far test/workerd/upgrade-fuzz.test.ts goes. */
+const fuzz = Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith("UPGRADE_FUZZ_")));
+
 export default defineConfig({
   test: {
     maxWorkers: 2,
@@ -18,7 +21,7 @@ export default defineConfig({
         plugins: [
           cloudflareTest({
             wrangler: { configPath: "./wrangler.toml" },
-            miniflare: { bindings: TEST_SECRETS },
+            miniflare: { bindings: { ...TEST_SECRETS, ...fuzz } },
           }),
         ],
         test: { name: "workerd", include: ["test/workerd/**/*.test.ts"] },

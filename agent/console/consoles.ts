@@ -1,40 +1,33 @@
-/** The console sessions of this host: one VNC socket and one WebSocket each, which live and die together. */
-import { setTimeout as sleep } from "node:timers/promises";
-import { WebSocket } from "ws";
-import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode } from "../../functions/protocol/console.ts";
-import type { ConsoleRights, Params } from "../../functions/protocol/methods.ts";
-import { type Driver, DriverError } from "../drivers/driver.ts";
-import { socketUrl } from "../edge.ts";
-import { networkReason } from "../failure.ts";
-import type { Log } from "../log.ts";
-import { onRefusal } from "../refusal.ts";
-import { pipe } from "./pipe.ts";
-import { connectVnc, type VncAccess, type VncConnection } from "./vnc-socket.ts";
+/**
+ * The console sessions of this host, and who shares a screen with whom.
+ *
+ *   open --> admitted? --> the screen answers? --> older legs end --> [a seat at the screen] --> dial, pump --> report
+ */
+import { CONSOLE_CLOSE, CONSOLE_REASON, type Sharing } from "../../functions/protocol/console.ts";
+import type { ConsoleClosed } from "../../functions/protocol/frames.ts";
+import type { ConsoleSession, Params, Value } from "../../functions/protocol/methods.ts";
+import { DriverError } from "../drivers/driver.ts";
+import { PageText } from "./page-text.ts";
+import type { PipeEnd } from "./pipe.ts";
+import { type Presence, Session, type SessionOptions } from "./session.ts";
+import { SharedScreen } from "./shared-screen.ts";
 
-const DIAL_TIMEOUT_MS = 15_000;
-/** How long a session that was told to close may take to agree. */
-const CLOSE_TIMEOUT_MS = 1000;
-/** A browser chooses the size of its frames: a viewer sends a few bytes a frame, a pasted text some kilobytes. */
-const MAX_PAYLOAD_BYTES = 1024 * 1024;
-/** TCP keepalive: a screen that does not change sends nothing, and a dead path would never show. */
-const KEEPALIVE_MS = 30_000;
+const FIRST_LEG = 0;
+/** The protocol's limit on a list (methods.ts: list_consoles). */
+const MAX_LISTED = 1024;
 
-/** What Nova's tokens give. */
-const ALL_RIGHTS: ConsoleRights = { input: true, clipboard: true };
-
-/** `heartbeatMs`: see pipe.ts. */
-export type ConsolesOptions = { driver: Driver; edge: string; access: VncAccess; heartbeatMs: number; log: Log };
-type Session = {
-  server: string;
-  vnc: VncConnection;
-  ws: WebSocket;
-  rights: ConsoleRights;
-  ended: Promise<void>;
+export type ConsolesOptions = SessionOptions & {
+  maxSessions: number;
+  /** Called once for each connection of a session that was dialled, when it is over. */
+  onClosed(closed: ConsoleClosed): void;
 };
 
 export class Consoles {
   readonly #options: ConsolesOptions;
   readonly #sessions = new Set<Session>();
+  readonly #screens = new Map<string, SharedScreen>();
+  /** How the screen of a server that has sessions is shared, as the edge said last. */
+  readonly #sharing = new Map<string, Sharing>();
   #stopped = false;
 
   constructor(options: ConsolesOptions) {
@@ -43,94 +36,110 @@ export class Consoles {
 
   /**
    * Connects the server's screen and then, in the background, dials the edge for it. Resolves when the screen answered;
-   * rejects with `DriverError` ConsoleNotAvailable when it does not.
+   * rejects with `DriverError` ConsoleNotAvailable when it does not, or when the session may not be.
    */
-  async open(server: string, { console: id, ticket, rights = ALL_RIGHTS }: Params<"open_console">): Promise<void> {
-    const address = await this.#options.driver.getVncConsole(server);
-    const vnc = await connectVnc(address, this.#options.access);
-    if (this.#stopped) {
-      vnc.socket.destroy();
-      throw new DriverError("ConsoleNotAvailable", "the host's agent is stopping");
-    }
-    const ws = this.#dial(id, ticket);
-    const session: Session = { server, vnc, ws, rights, ended: Promise.resolve() };
+  async open(server: string, params: Params<"open_console">): Promise<void> {
+    const { session: about } = params;
+    this.#admit(server, about);
+    const session = new Session(server, params, this.#options);
     this.#sessions.add(session);
-    session.ended = this.#run(id, session).finally(() => this.#sessions.delete(session));
+    if (about) this.share(server, about.sharing);
+    try {
+      await session.connect();
+    } catch (error) {
+      this.#forget(session);
+      throw error;
+    }
+    const older = about ? this.#of(server).filter((one) => isLegOf(one, about) && one !== session) : [];
+    for (const one of older) void one.end(CONSOLE_CLOSE.MOVED);
+    const presence = about ? this.#seat(session, about) : { types: () => true, page: null };
+    void session.run(presence).then((end) => this.#ended(session, end));
   }
 
-  /** Ends the sessions of a server whose screen is gone. A viewer that stalls cannot keep its session alive. */
-  close(server: string): void {
-    for (const session of this.#sessions) if (session.server === server) void end(session, CONSOLE_CLOSE.SCREEN_CLOSED);
+  /** Ends these sessions of the server, or all of them, with this code. Those that are dialling end, too. */
+  close(server: string, { sessions, code }: Params<"close_consoles">): void {
+    const meant = sessions && new Set(sessions);
+    for (const session of this.#of(server)) {
+      if (!meant || (session.about && meant.has(session.about.session))) void session.end(code);
+    }
   }
 
-  /** Ends all sessions; resolves within a second or so. */
+  /** Changes how the server's screen is shared, as long as anybody is on it. */
+  share(server: string, sharing: Sharing): void {
+    if (this.#of(server).length > 0) this.#sharing.set(server, sharing);
+    this.#screens.get(server)?.share(sharing);
+  }
+
+  /** The server's sessions that are open, with what they have moved so far. */
+  list(server: string): Value<"list_consoles">["sessions"] {
+    const listed = this.#of(server).flatMap(({ about, counts }) =>
+      about ? [{ session: about.session, leg: about.leg, ...counts }] : [],
+    );
+    return listed.slice(0, MAX_LISTED);
+  }
+
+  /** Ends all sessions; resolves within a second. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await Promise.all([...this.#sessions].map((session) => end(session, CONSOLE_CLOSE.AGENT_STOPPING)));
+    await Promise.all([...this.#sessions].map((session) => session.end(CONSOLE_CLOSE.AGENT_STOPPING)));
   }
 
   get count(): number {
     return this.#sessions.size;
   }
 
-  #dial(id: string, ticket: string): WebSocket {
-    const ws = new WebSocket(socketUrl(this.#options.edge, `/agent/v1/console/${id}`), {
-      headers: { authorization: `Bearer ${ticket}` },
-      perMessageDeflate: false,
-      maxPayload: MAX_PAYLOAD_BYTES,
-      handshakeTimeout: DIAL_TIMEOUT_MS,
-      // A mask of zeros, which `ws` need not apply: it doubles the rate. Masks keep scripts from writing what a proxy
-      // would take for HTTP (RFC 6455 §10.3); under TLS, or on loopback, no proxy reads, and an edge is one of the two.
-      generateMask: (mask) => mask.fill(0),
-    });
-    ws.on("upgrade", (response) => {
-      response.socket.setKeepAlive(true, KEEPALIVE_MS);
-      response.socket.setNoDelay(true);
-    });
-    return ws;
-  }
-
-  async #run(id: string, { server, vnc, ws, rights }: Session): Promise<void> {
-    const { log, heartbeatMs } = this.#options;
-    const about = { server, console: id.slice(0, 12) };
-    const startedMs = performance.now();
-    try {
-      await opened(ws);
-      log("console.opened", about);
-      const end = await pipe(vnc, ws, {
-        rights: () => rights,
-        heartbeatMs,
-        log: (event, fields) => log(event, { ...about, ...fields }),
-      });
-      const { by, code, bytesUp, bytesDown, inputs } = end;
-      const ms = Math.round(performance.now() - startedMs);
-      log("console.closed", { ...about, by, code, ms, bytes_up: bytesUp, bytes_down: bytesDown, ...inputs });
-    } catch (error) {
-      log("console.dial_failed", { ...about, message: networkReason(error) });
-    } finally {
-      vnc.socket.destroy();
+  /** Throws `DriverError` ConsoleNotAvailable when a session may not be. */
+  #admit(server: string, about: ConsoleSession | undefined): void {
+    if (this.#stopped) throw unavailable("the host's agent is stopping");
+    // Who goes on takes the place that it has.
+    const others = [...this.#sessions].filter((one) => !(about && isLegOf(one, about)));
+    if (others.length >= this.#options.maxSessions) throw unavailable(CONSOLE_REASON[CONSOLE_CLOSE.FULL]);
+    if (about === undefined) return;
+    const here = this.#of(server).filter(({ cut }) => !cut);
+    if (here.some((one) => isLegOf(one, about) && (one.about?.leg ?? 0) >= about.leg)) {
+      throw unavailable("the session has gone on since");
+    }
+    // Who goes on was here before: with others, if the screen became private since.
+    if (about.sharing === "private" && about.leg === FIRST_LEG && here.some((one) => !isLegOf(one, about))) {
+      throw unavailable("somebody is on this screen, and it is private");
     }
   }
+
+  #seat(session: Session, about: ConsoleSession): Presence {
+    const { server, rights } = session;
+    const screen = this.#screens.get(server) ?? new SharedScreen(() => this.#screens.delete(server));
+    this.#screens.set(server, screen);
+    const page = about.page ? new PageText((order) => screen.order(about.session, order)) : null;
+    const who = { session: about.session, label: about.label, owner: about.owner, input: rights.input };
+    const seat = { who, leg: about.leg, page, onSilenced: () => session.letGo() };
+    screen.join(seat, this.#sharing.get(server) ?? about.sharing);
+    return { types: () => screen.types(about.session), page };
+  }
+
+  #ended(session: Session, { by, code }: PipeEnd): void {
+    const { server, about, counts } = session;
+    this.#forget(session);
+    if (about === undefined) return;
+    // A viewer that is no page cannot come back as the session that it was.
+    this.#screens.get(server)?.leave(about.session, about.leg, { comesBack: about.page && !session.cut });
+    const { session: id, leg } = about;
+    this.#options.onClosed({ t: "console_closed", server, session: id, leg, ...counts, by, code, at: Date.now() });
+  }
+
+  #forget(session: Session): void {
+    this.#sessions.delete(session);
+    if (this.#of(session.server).length === 0) this.#sharing.delete(session.server);
+  }
+
+  #of(server: string): Session[] {
+    return [...this.#sessions].filter((session) => session.server === server);
+  }
 }
 
-/** Resolves when the edge took the socket, which is paused then; rejects with one line that says why not. */
-function opened(ws: WebSocket): Promise<void> {
-  return new Promise((resolve, reject) => {
-    onRefusal(ws, ({ why }) => reject(new Error(why)));
-    ws.once("open", () => {
-      // What the viewer says before anybody listens is not lost.
-      ws.pause();
-      resolve();
-    });
-    ws.on("error", reject);
-  });
+function isLegOf({ about }: Session, { session }: ConsoleSession): boolean {
+  return about?.session === session;
 }
 
-async function end({ vnc, ws, ended }: Session, code: ConsoleCloseCode): Promise<void> {
-  vnc.socket.pause();
-  ws.resume();
-  ws.close(code, CONSOLE_REASON[code]);
-  const late = sleep(CLOSE_TIMEOUT_MS, "late", { ref: false });
-  if ((await Promise.race([ended, late])) === "late") ws.terminate();
-  vnc.socket.destroy();
+function unavailable(why: string): DriverError {
+  return new DriverError("ConsoleNotAvailable", why);
 }

@@ -5,13 +5,14 @@
  */
 import { type RawData, WebSocket } from "ws";
 import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode, GO, HOLD } from "../../functions/protocol/console.ts";
-import type { ConsoleRights } from "../../functions/protocol/methods.ts";
+import type { ConsoleCounts, ConsoleRights } from "../../functions/protocol/methods.ts";
 import type { Log } from "../log.ts";
 import { RfbError } from "../rfb/rfb-error.ts";
 import { pixelBytes } from "../rfb/wire.ts";
+import type { PageText } from "./page-text.ts";
 import { ScreenMessages } from "./screen-messages.ts";
-import { type Inputs, Viewer } from "./viewer.ts";
-import type { VncConnection } from "./vnc-socket.ts";
+import { Viewer } from "./viewer.ts";
+import { hangUp, type VncConnection } from "./vnc-socket.ts";
 
 /**
  * How many bytes may wait in the WebSocket. Small: what waits here is old screen when it arrives, and a viewer that
@@ -26,23 +27,26 @@ const EMPTY_UPDATE = Buffer.from([0, 0, 0, 0]);
 /** Where ServerInit has its pixel format. */
 const FORMAT_AT = 4;
 
-export type PipeEnd = {
-  by: "screen" | "link";
-  code: number;
-  bytesUp: number;
-  bytesDown: number;
-  inputs: Inputs;
+/** Who ended it, and the code of the close. */
+export type PipeEnd = { by: "screen" | "link"; code: number };
+export type PipeOptions = {
+  rights(): ConsoleRights;
+  /** Text frames are for it; null: the viewer understands none. */
+  page: PageText | null;
+  /** What goes through is counted here. */
+  counts: ConsoleCounts;
+  /** A session of so long a silence is kept alive; 0 is never. */
+  heartbeatMs: number;
+  log: Log;
 };
-/** `heartbeatMs`: a session of so long a silence is kept alive; 0 is never. */
-export type PipeOptions = { rights(): ConsoleRights; heartbeatMs: number; log: Log };
+/** `letGo` lifts the keys and buttons that the viewer holds down. */
+export type Pipe = { ended: Promise<PipeEnd>; letGo(): void };
 
-/** Pumps from now until both ends are closed. The WebSocket must be open, and paused. Never rejects. */
-export function pipe(connection: VncConnection, ws: WebSocket, options: PipeOptions): Promise<PipeEnd> {
-  const { rights, heartbeatMs, log } = options;
+/** Pumps from now until both ends are closed. The WebSocket must be open, and paused. `ended` never rejects. */
+export function pipe(connection: VncConnection, ws: WebSocket, options: PipeOptions): Pipe {
+  const { rights, page, counts, heartbeatMs, log } = options;
   const { socket: vnc, serverInit } = connection;
-  let by: PipeEnd["by"] | undefined;
-  let bytesUp = 0;
-  let bytesDown = 0;
+  let ending: PipeEnd | undefined;
   let held = false;
   let welcomed = false;
   /** Whether anything went to the viewer since the last look. */
@@ -54,8 +58,8 @@ export function pipe(connection: VncConnection, ws: WebSocket, options: PipeOpti
     () => rights().clipboard,
   );
 
-  const end = (code: ConsoleCloseCode, who: PipeEnd["by"]) => {
-    by ??= who;
+  const end = (code: ConsoleCloseCode, by: PipeEnd["by"]) => {
+    ending ??= { by, code };
     // A paused socket would never read the edge's answer to the close frame.
     ws.resume();
     ws.close(code, CONSOLE_REASON[code]);
@@ -66,7 +70,7 @@ export function pipe(connection: VncConnection, ws: WebSocket, options: PipeOpti
   };
   const toViewer = (bytes: Buffer, done?: () => void) => {
     active = true;
-    bytesDown += bytes.length;
+    counts.bytes_down += bytes.length;
     ws.send(bytes, () => {
       done?.();
       sent();
@@ -76,6 +80,7 @@ export function pipe(connection: VncConnection, ws: WebSocket, options: PipeOpti
   const viewer = new Viewer({
     serverInit,
     rights,
+    counts,
     toViewer,
     toScreen: (bytes) => {
       if (vnc.writable && !vnc.write(bytes)) ws.pause();
@@ -90,11 +95,22 @@ export function pipe(connection: VncConnection, ws: WebSocket, options: PipeOpti
     },
   });
 
-  const order = (text: string) => {
-    if (text !== HOLD && text !== GO) return ws.close(UNSUPPORTED_DATA, "A console takes binary frames only.");
-    held = text === HOLD;
-    if (held) vnc.pause();
+  const leave = () => {
+    viewer.letGo();
+    hangUp(vnc);
+  };
+  const hold = (now: boolean) => {
+    held = now;
+    page?.hold(now);
+    if (now) vnc.pause();
     else sent();
+  };
+  const hear = (text: Buffer) => {
+    const word = text.toString("latin1");
+    if (word === HOLD || word === GO) return hold(word === HOLD);
+    if (page) return page.hear(text);
+    ending ??= { by: "link", code: UNSUPPORTED_DATA };
+    ws.close(UNSUPPORTED_DATA, "A console takes binary frames only.");
   };
 
   /** The parts of a read that the viewer may have. */
@@ -129,16 +145,18 @@ export function pipe(connection: VncConnection, ws: WebSocket, options: PipeOpti
   if (vnc.destroyed) screenClosed();
 
   ws.on("message", (data, isBinary) => {
+    // What comes after the end, before the other side knows of it, has no right any more.
+    if (ws.readyState !== WebSocket.OPEN) return;
     const bytes = asBuffer(data);
-    if (!isBinary) return order(bytes.toString("latin1"));
-    bytesUp += bytes.length;
     try {
+      if (!isBinary) return hear(bytes);
+      counts.bytes_up += bytes.length;
       viewer.push(bytes);
     } catch (error) {
       if (!(error instanceof RfbError)) throw error;
       log("console.viewer_unknown", { message: error.message });
       end(CONSOLE_CLOSE.BAD_VIEWER, "link");
-      vnc.destroy();
+      leave();
     }
   });
   const heartbeat = () => {
@@ -150,15 +168,16 @@ export function pipe(connection: VncConnection, ws: WebSocket, options: PipeOpti
   };
   const timer = heartbeatMs > 0 ? setInterval(heartbeat, heartbeatMs) : undefined;
   ws.on("error", () => undefined); // 'close' follows
+  page?.open((text, done) => ws.send(text, done));
   ws.resume();
-  return new Promise((resolve) => {
+  const ended = new Promise<PipeEnd>((resolve) => {
     ws.once("close", (code) => {
       clearInterval(timer);
-      by ??= "link";
-      vnc.destroy();
-      resolve({ by, code, bytesUp, bytesDown, inputs: viewer.inputs });
+      leave();
+      resolve(ending ?? { by: "link", code });
     });
   });
+  return { ended, letGo: () => viewer.letGo() };
 }
 
 function asBuffer(data: RawData): Buffer {

@@ -36,6 +36,11 @@ export class ScreenMessages {
     return this.#between;
   }
 
+  /** Bytes that wait for the rest of what they belong to; they have been passed on, or withheld, all the same. */
+  get held(): number {
+    return this.#held.length;
+  }
+
   /** The parts of `chunk`, cut anywhere, that go to the viewer. Throws RfbError when it cannot be followed. */
   push(chunk: Buffer): Buffer[] {
     const passed: Buffer[] = [];

@@ -3,17 +3,20 @@
  * agent, and lets through of what it sends only what its rights allow. A viewer's bytes reach the VNC server as whole
  * messages or not at all, so what comes first in a message decides on all of it.
  */
-import type { ConsoleRights } from "../../functions/protocol/methods.ts";
+import type { ConsoleCounts, ConsoleRights } from "../../functions/protocol/methods.ts";
 import { ByteFeed, type Reading } from "../rfb/byte-feed.ts";
 import { handshake } from "../rfb/handshake.ts";
 import { RfbError } from "../rfb/rfb-error.ts";
 import { ENCODING, FROM_VIEWER, MAX_FENCE_BYTES, type PixelBytes, pixelBytes } from "../rfb/wire.ts";
+import { HeldInput } from "./held-input.ts";
 
 export type ViewerOptions = {
   /** The VNC server's, as the viewer is to have it. */
   serverInit: Buffer;
   /** As they are at the moment: they may change. */
   rights(): ConsoleRights;
+  /** Where events that are let through are counted: their number is all that is kept of them. */
+  counts: Pick<ConsoleCounts, "keys" | "pointers" | "cut_texts">;
   toViewer(bytes: Buffer): void;
   toScreen(bytes: Buffer): void;
   /** The viewer has ServerInit: from now on it understands what the VNC server says. */
@@ -21,9 +24,6 @@ export type ViewerOptions = {
   /** The viewer has chosen how pixels come, before it asked for any. */
   onPixels(pixels: PixelBytes): void;
 };
-
-/** Events that were let through: their number is all that is kept of them. */
-export type Inputs = { keys: number; pointers: number; cut_texts: number };
 
 /** Viewers list some 30 encodings. */
 const MAX_ENCODINGS = 1024;
@@ -48,15 +48,31 @@ const isLevel = (encoding: number) =>
 export class Viewer {
   readonly #options: ViewerOptions;
   readonly #feed: ByteFeed;
-  readonly inputs: Inputs = { keys: 0, pointers: 0, cut_texts: 0 };
+  readonly #held = new HeldInput();
   #asked = false;
   /** What goes to the VNC server, in one piece for each that came. */
   #passed: Buffer[] = [];
+  /** A part of a message has gone to the VNC server, and the rest is still to come. */
+  #midway = false;
+  #lettingGo = false;
 
   /** Greets the viewer. */
   constructor(options: ViewerOptions) {
     this.#options = options;
     this.#feed = new ByteFeed(this.#converse());
+  }
+
+  /** Bytes of the viewer that wait for the rest of what they belong to. */
+  get held(): number {
+    return this.#feed.rest.length;
+  }
+
+  /** Lifts the keys and buttons that the viewer holds down, at once or after the message that it is in. */
+  letGo(): void {
+    this.#lettingGo = this.#midway;
+    if (this.#midway) return;
+    const lifted = this.#held.lift();
+    if (lifted.length > 0) this.#options.toScreen(lifted);
   }
 
   /** Bytes of the viewer, cut anywhere. Throws RfbError when they are no RFB; nothing may come after that. */
@@ -66,6 +82,7 @@ export class Viewer {
     } finally {
       if (this.#passed.length > 0) this.#options.toScreen(Buffer.concat(this.#passed));
       this.#passed = [];
+      if (this.#lettingGo) this.letGo();
     }
   }
 
@@ -115,8 +132,10 @@ export class Viewer {
 
   #input(kind: "keys" | "pointers", ...parts: Buffer[]): void {
     if (!this.#options.rights().input) return;
-    this.inputs[kind] += 1;
-    this.#pass(...parts);
+    this.#options.counts[kind] += 1;
+    const message = Buffer.concat(parts);
+    this.#held.note(message);
+    this.#pass(message);
   }
 
   #setPixelFormat(head: Buffer, body: Buffer): void {
@@ -149,14 +168,16 @@ export class Viewer {
     const { input, clipboard } = this.#options.rights();
     const passes = input && clipboard && length <= MAX_CUT_TEXT_BYTES;
     if (passes) {
-      this.inputs.cut_texts += 1;
+      this.#options.counts.cut_texts += 1;
       this.#pass(head, lead);
+      this.#midway = true;
     }
     for (let left = length; left > 0; ) {
       const piece = yield Math.min(left, PIECE_BYTES);
       left -= piece.length;
       if (passes) this.#pass(piece);
     }
+    this.#midway = false;
   }
 
   *#fence(head: Buffer): Reading<void> {

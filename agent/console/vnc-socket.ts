@@ -11,6 +11,8 @@ import { type Credentials, login } from "./vnc-login.ts";
 import { startTls, type TlsOptions } from "./vnc-tls.ts";
 
 const CONNECT_TIMEOUT_MS = 5000;
+/** How long a server that does not read may take the last bytes. */
+const HANG_UP_MS = 1000;
 
 /** The socket has no 'data' events: what is read goes to `onBytes`, which must be set before the socket is resumed. */
 export type VncConnection = {
@@ -89,4 +91,11 @@ export function connectVnc(
   plain.once("error", fail);
   plain.once("close", fail);
   return promise;
+}
+
+/** Closes the connection when what was written to it has left, or soon after. */
+export function hangUp(socket: Duplex): void {
+  const timer = setTimeout(() => socket.destroy(), HANG_UP_MS).unref();
+  socket.once("close", () => clearTimeout(timer));
+  socket.end(() => socket.destroy());
 }

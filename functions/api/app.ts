@@ -4,6 +4,7 @@ import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { requestId } from "hono/request-id";
 import { agentRoutes } from "../compute/routes.ts";
+import { sessionRoutes } from "../console/session-routes.ts";
 import { keystoneBody } from "../identity/fault.ts";
 import { identityRoutes } from "../identity/routes.ts";
 import { imageRoutes } from "../image/routes.ts";
@@ -14,6 +15,8 @@ import { aggregates } from "./aggregates.ts";
 import type { AppEnv } from "./app-env.ts";
 import { availabilityZones } from "./availability-zones.ts";
 import { consoleAuthTokens } from "./console-auth-tokens.ts";
+import { consoleLinks } from "./console-links.ts";
+import { consoleSessions } from "./console-sessions.ts";
 import { consoles } from "./consoles.ts";
 import { extensions } from "./extensions.ts";
 import { serverExternalEvents } from "./external-events.ts";
@@ -61,6 +64,8 @@ export const RESOURCES = [
   aggregates,
   availabilityZones,
   consoleAuthTokens,
+  consoleLinks,
+  consoleSessions,
   consoles,
   extensions,
   flavorDetails,
@@ -107,12 +112,13 @@ export function createApp(): Hono<AppEnv> {
       throw new Fault(413, "Request is too large.");
     },
   });
-  for (const prefix of ["/identity/*", "/compute/*"]) app.use(prefix, limited);
+  for (const prefix of ["/identity/*", "/compute/*", "/console/*"]) app.use(prefix, limited);
   // What agents PUT are parts of images, whose length is looked at where they are taken.
   app.use("/agent/*", (c, next) => (c.req.method === "PUT" ? next() : limited(c, next)));
   app.route("/identity", identityRoutes());
   app.route("/image", imageRoutes());
   app.route("/agent/v1", agentRoutes());
+  app.route("/console/v1", sessionRoutes());
   served(app);
   app.route("/compute", computeRoutes());
   app.get("/", (c) => c.json(root(originOf(c))));

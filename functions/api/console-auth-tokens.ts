@@ -26,15 +26,17 @@ export const consoleAuthTokens: Paths = {
 
 async function show(c: Context<AppEnv>): Promise<Response> {
   const hash = await tokenHash(c.req.param("token") ?? "");
-  const info = await consoleAuthOf(c.env, hash).info(hash);
-  const host = info && (await c.env.SERVER.getByName(info.server).consoleHost(info));
-  if (info === null || host === null) throw notFound("Token not found");
+  const server = await consoleAuthOf(c.env, hash).serverOf(hash);
+  if (server === null) throw notFound("Token not found");
+  const info = await c.env.CONSOLE.getByName(server).tokenInfo(hash);
+  const screen = info && (await c.env.SERVER.getByName(server).screen(info.bound, false));
+  if (info === null || screen?.is !== "here") throw notFound("Token not found");
   // Before, this was for RDP alone, which there is none of.
   if (!has(c.var.minor, "console-token.any-type")) {
     throw badRequest("The requested console type details are not accessible");
   }
-  const { connect, server: instance_uuid } = info;
+  const { connect } = info;
   const port = connect.transport === "tcp" ? connect.port : null;
   const internal_access_path = connect.transport === "unix" ? connect.path : null;
-  return c.json({ console: { instance_uuid, host, port, internal_access_path } });
+  return c.json({ console: { instance_uuid: server, host: screen.host, port, internal_access_path } });
 }

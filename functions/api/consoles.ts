@@ -1,6 +1,7 @@
 /** POST /servers/{id}/remote-consoles, from 2.6 (nova/api/openstack/compute/remote_consoles.py). */
 import type { Context } from "hono";
 import { config } from "../config.ts";
+import { MAX_LABEL_CHARS } from "../protocol/console.ts";
 import type { AppEnv } from "./app-env.ts";
 import { badRequest, conflict, instanceNotFound } from "./fault.ts";
 import { operation, type Paths } from "./operation.ts";
@@ -48,8 +49,28 @@ export async function openConsole(c: Context<AppEnv>, protocol: string, type: st
     await serverRecord(c);
     throw badRequest(`Unavailable console type ${type}.`);
   }
-  const base = config(c.env).NOVNCPROXY_BASE_URL || `${originOf(c)}${VIEWER}`;
-  const minted = await stub.createConsole(c.var.actor, base);
+  const { TOKEN_TTL, ENFORCE_SESSION_TIMEOUT } = config(c.env);
+  const minted = await stub.createLink(
+    c.var.actor,
+    {
+      kind: "console",
+      terms: {
+        label: c.var.actor.user_name.slice(0, MAX_LABEL_CHARS),
+        rights: { input: true, clipboard: true, power: true },
+        uses: null,
+        addresses: [],
+        ends_sessions: ENFORCE_SESSION_TIMEOUT,
+      },
+      pin: null,
+      expires_in: TOKEN_TTL,
+    },
+    viewerUrl(c),
+  );
   if (minted.ok) return minted.value.url;
   throw minted.error.kind === "not_found" ? instanceNotFound(id) : conflict(minted.error.message);
+}
+
+/** Where links to screens point. */
+export function viewerUrl(c: Context<AppEnv>): string {
+  return config(c.env).NOVNCPROXY_BASE_URL || `${originOf(c)}${VIEWER}`;
 }

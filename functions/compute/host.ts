@@ -9,6 +9,7 @@ import {
   agree,
   type CallError,
   CLOSE,
+  type ConsoleClosed,
   decodeFromAgent,
   type FromAgent,
   MAX_FRAME_CHARS,
@@ -163,6 +164,11 @@ export class Host extends DurableObject<Env> {
     return this.#calls.ask("open_console", server, generation, params);
   }
 
+  /** Whether its agent can be asked now, and when it was last there (ms since the epoch; null: never). */
+  reach(): { connected: boolean; seen_at: number | null } {
+    return { connected: this.#link.current() !== null, seen_at: this.#watch.seenAt() };
+  }
+
   /** What the scheduler sees of this host; null before its agent first said hello. */
   state(): HostState | null {
     const service = this.#service.get();
@@ -241,6 +247,7 @@ export class Host extends DurableObject<Env> {
       if (settled) this.#settled(settled);
     } else if (frame.t === "report") this.#guests.compare(frame.guests);
     else if (frame.t === "progress") this.#calls.progressed(frame);
+    else if (frame.t === "console_closed") this.#later(this.#consoleClosed(ws, frame));
     else {
       this.#service.saveInventory(frame.inventory, config(this.env));
       this.#link.keepMetrics(ws, frame.inventory.metrics);
@@ -292,6 +299,12 @@ export class Host extends DurableObject<Env> {
     this.#later(this.#heard ? this.#publishNews() : this.#publish());
     this.#guests.compare(frame.guests);
     this.#guests.findMissing(frame.guests, frame.resuming ?? []);
+  }
+
+  /** Has the server's console write down how a session of it ended; the agent says it again until that is noted. */
+  async #consoleClosed(ws: WebSocket, closed: ConsoleClosed): Promise<void> {
+    await this.env.CONSOLE.getByName(closed.server).closed(this.#name(), closed);
+    send(ws, { t: "console_noted", session: closed.session, leg: closed.leg });
   }
 
   /** What a call that was just settled means for the claim, and for the saga that it belongs to. */

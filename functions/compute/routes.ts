@@ -8,7 +8,7 @@ import { authenticated, requireAdmin } from "../api/policy.ts";
 import { resource } from "../api/resource.ts";
 import { jsonBody } from "../api/validate.ts";
 import { tokenHash } from "../console/mint.ts";
-import { SESSION_HEADER, SIDE_HEADER } from "../console/sides.ts";
+import { LEG_HEADER, SESSION_HEADER, SIDE_HEADER } from "../console/sides.ts";
 import { readTicket } from "../console/ticket.ts";
 import { endUpload, putPart, uploadState } from "../image/agent-upload.ts";
 import { imageBytes } from "../image/bytes.ts";
@@ -104,10 +104,11 @@ async function link(c: Context<AppEnv>): Promise<Response> {
 /** The agent's half of one console session. */
 async function joinConsole(c: Context<AppEnv>): Promise<Response> {
   requireUpgrade(c);
-  const ticket = await readTicket(c.env, bearer(c));
-  if (ticket === null || ticket.console !== c.req.param("console")) throw unauthorized();
-  const headers = { upgrade: "websocket", [SIDE_HEADER]: "agent", [SESSION_HEADER]: ticket.session };
-  const joined = await c.env.CONSOLE.getByName(ticket.console).fetch(c.req.url, { headers });
+  const ticket = await readTicket(c.env, "agent", bearer(c));
+  if (ticket === null || ticket.server !== c.req.param("console")) throw unauthorized();
+  const { server, session, leg } = ticket;
+  const side = { [SIDE_HEADER]: "agent", [SESSION_HEADER]: session, [LEG_HEADER]: String(leg) };
+  const joined = await c.env.CONSOLE.getByName(server).fetch(c.req.url, { headers: { upgrade: "websocket", ...side } });
   if (joined.status !== 101) throw new Fault(410, "The console session is over.");
   return joined;
 }

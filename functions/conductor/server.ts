@@ -4,10 +4,10 @@
  */
 import { DurableObject } from "cloudflare:workers";
 import { config } from "../config.ts";
-import type { ConnectInfo } from "../console/console-auth.ts";
-import { type MintedConsole, mintConsole } from "../console/mint.ts";
+import type { Console } from "../console/console.ts";
+import { type LinkOrder, type MintedLink, mintLink } from "../console/mint.ts";
 import type { Actor } from "../identity/actor.ts";
-import { log } from "../log.ts";
+import { causeOf, log } from "../log.ts";
 import { growth } from "../project/charge.ts";
 import type { Outcome, Progress } from "../protocol/frames.ts";
 import type { GuestReport } from "../protocol/guest.ts";
@@ -23,12 +23,14 @@ import { type ActionError, type NewServer, type NotFound, type NotReady, notRead
 import { withProgress, working } from "./progress.ts";
 import { replacedBy } from "./rebuild.ts";
 import { faultOf, newRecord, type ServerRecord, toldBy } from "./record.ts";
-import { type Action, begin, ruleOf, syncPowerState, type VmState } from "./state.ts";
+import { type Screen, type ScreenBinding, screenOf } from "./screen.ts";
+import { type Action, begin, ruleOf, syncPowerState } from "./state.ts";
 
 /** Whether a guest should be where it is; `at` in ms since the epoch. */
 export type Belongs = { kind: "here" | "moved" | "unknown" } | { kind: "deleted"; at: number };
 
-const GONE: ReadonlySet<VmState> = new Set(["soft-delete", "deleted"]);
+/** Whether links to its screen were ever made: its console is not woken for nothing. */
+const CONSOLE = "console";
 
 export class Server extends DurableObject<Env> {
   readonly #keeper: Keeper;
@@ -142,6 +144,7 @@ export class Server extends DurableObject<Env> {
     this.#keeper.given.forgetSecrets();
     this.#keeper.note(actor, "delete");
     await this.#keeper.sagas.begin(flowOf(action, record.vm_state), { hosts, at: 0 }, actor.request_id);
+    this.#tellConsole((console) => console.gone());
     return ok();
   }
 
@@ -206,6 +209,7 @@ export class Server extends DurableObject<Env> {
     if (locked_by) return ok();
     this.#keeper.note(actor, "lock");
     await this.#keeper.touch({ locked_by: by, locked_reason: reason });
+    if (by === "admin") this.#tellConsole((console) => console.locked());
     return ok();
   }
 
@@ -218,19 +222,27 @@ export class Server extends DurableObject<Env> {
     return ok();
   }
 
-  /** What was asked of the server, newest first; null when it does not exist for `actor`. */
-  actions(actor: Actor): InstanceAction[] | null {
-    return this.#keeper.ownedEvenDeleted(actor) ? this.#keeper.actions.list() : null;
+  /** What was asked of the server, consoles among it, newest first; null when it does not exist for `actor`. */
+  async actions(actor: Actor): Promise<InstanceAction[] | null> {
+    const record = this.#keeper.record();
+    if (record === null || !this.#keeper.ownedEvenDeleted(actor)) return null;
+    const own = this.#keeper.actions.list();
+    if (!this.#hasConsole()) return own;
+    const all = [...own, ...(await this.env.CONSOLE.getByName(record.uuid).actions())];
+    // The sort is stable: of one millisecond, the order stays.
+    return all.sort((a, b) => (a.start_time < b.start_time ? 1 : a.start_time > b.start_time ? -1 : 0));
   }
 
   /** One action with its events, and how far the one is that has not ended. */
   async action(actor: Actor, requestId: string): Promise<{ action: InstanceAction; events: InstanceEvent[] } | null> {
-    if (!this.#keeper.ownedEvenDeleted(actor)) return null;
-    const action = this.#keeper.actions.list().find((one) => one.request_id === requestId);
-    if (action === undefined) return null;
     const record = this.#keeper.record();
+    if (record === null || !this.#keeper.ownedEvenDeleted(actor)) return null;
+    const action = this.#keeper.actions.list().find((one) => one.request_id === requestId);
+    if (action === undefined) {
+      return this.#hasConsole() ? this.env.CONSOLE.getByName(record.uuid).action(requestId) : null;
+    }
     const events = this.#keeper.actions.events(requestId);
-    const open = record !== null && events.some(({ finish_time }) => finish_time === null);
+    const open = events.some(({ finish_time }) => finish_time === null);
     return { action, events: withProgress(events, open ? await this.#progress(record) : null) };
   }
 
@@ -239,8 +251,8 @@ export class Server extends DurableObject<Env> {
     return this.#keeper.ownedEvenDeleted(actor) ? this.#keeper.decisions.list() : null;
   }
 
-  /** Makes a console token for the guest as it is now (nova: compute get_vnc_console). `base` is the viewer's URL. */
-  async createConsole(actor: Actor, base: string): Promise<Result<MintedConsole, NotFound | NotReady>> {
+  /** Makes a link to the guest's screen as it is now (nova: compute get_vnc_console). `base` is the viewer's URL. */
+  async createLink(actor: Actor, order: LinkOrder, base: string): Promise<Result<MintedLink, NotFound | NotReady>> {
     const record = this.#keeper.visible(actor);
     if (record === null) return err({ kind: "not_found" });
     const { uuid, task_state, vm_state } = record;
@@ -249,15 +261,15 @@ export class Server extends DurableObject<Env> {
     const where = await this.env.HOST.getByName(record.host).vncConsole(record.uuid, record.generation);
     if (!where.ok) return err(notReady(uuid, where.error));
     if (this.#keeper.record()?.generation !== record.generation) return err(notReady(uuid));
-    return ok(await mintConsole(this.env, record, record.host, where.value, base));
+    if (!this.#hasConsole()) this.ctx.storage.kv.put(CONSOLE, true);
+    const { user_id, user_name, project_id, app_credential, is_admin } = actor;
+    const giver = { user_id, user_name, project_id, app_credential, is_admin };
+    return ok(await mintLink(this.env, record, { host: record.host, connect: where.value }, giver, order, base));
   }
 
-  /** The host whose agent shows this server's screen, if it is still the one that a token was made for. */
-  consoleHost({ generation, screens_ended }: Pick<ConnectInfo, "generation" | "screens_ended">): string | null {
-    const record = this.#keeper.record();
-    if (record === null || GONE.has(record.vm_state) || record.task_state === "deleting") return null;
-    const same = record.generation === generation && (record.screens_ended ?? 0) === screens_ended;
-    return same ? record.host : null;
+  /** Whether its screen is still the one of a console. `carried`: or of the guest that came next. */
+  screen(bound: ScreenBinding, carried: boolean): Screen {
+    return screenOf(this.#keeper.record(), bound, carried);
   }
 
   /** The host that it is on; null when it is on none. */
@@ -326,6 +338,18 @@ export class Server extends DurableObject<Env> {
     this.#keeper.change(begun.value);
     const flow = flowOf(due.action, record.vm_state);
     await this.#keeper.sagas.begin(flow, { hosts, at: 0, was: record.vm_state, reboot: "HARD" }, null);
+  }
+
+  #hasConsole(): boolean {
+    return this.ctx.storage.kv.get(CONSOLE) === true;
+  }
+
+  /** Behind the answer; the screen itself ends by the host's hand, whatever becomes of this. */
+  #tellConsole(tell: (console: DurableObjectStub<Console>) => Promise<void>): void {
+    const uuid = this.#keeper.record()?.uuid;
+    if (uuid === undefined || !this.#hasConsole()) return;
+    const told = tell(this.env.CONSOLE.getByName(uuid));
+    this.ctx.waitUntil(told.catch((error) => log("console.missed", { server: uuid, cause: causeOf(error) })));
   }
 
   /** How far its host has come with it; null when it does nothing that takes long, or cannot be asked. */

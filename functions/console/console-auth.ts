@@ -1,29 +1,27 @@
 /**
- * Console tokens by their hashes: what each opens, and until when (nova-consoleauth). Many share an object, by the first
- * digit of the hash, as a database of its own for each would cost ten times what it holds. A token in clear never comes
- * here, and neither do the bytes of a session.
+ * Which server's console a token is for (nova-consoleauth): a hash, and who gave it. Many share an object, by the first
+ * digit of the hash, so that a guess wakes none that was not there, and what somebody gave is found by who it was. What
+ * a token gives is the server's `Console`'s to say; in clear it never comes here.
  */
 import { DurableObject } from "cloudflare:workers";
-import type { VncAddress } from "../protocol/guest.ts";
 import { migrate } from "../store/migrate.ts";
-
-/** nova: ConsoleAuthToken. `expires_at` in ms since the epoch. */
-export type ConnectInfo = {
-  console_type: "novnc";
-  server: string;
-  project_id: string;
-  generation: number;
-  /** The server's `screens_ended` when the token was made. */
-  screens_ended: number;
-  host: string;
-  connect: VncAddress;
-  expires_at: number;
-};
+import type { Whose } from "./console-store.ts";
+import type { Giver } from "./link.ts";
 
 const MIGRATIONS = [
   `CREATE TABLE token (hash TEXT PRIMARY KEY, expires_at INTEGER NOT NULL, info TEXT NOT NULL) WITHOUT ROWID;
    CREATE INDEX token_expires ON token (expires_at);`,
+  // Tokens of before lived for minutes.
+  `DROP TABLE token;
+   CREATE TABLE token (
+     hash TEXT PRIMARY KEY, server TEXT NOT NULL, giver TEXT NOT NULL, forget_at INTEGER NOT NULL
+   ) WITHOUT ROWID;
+   CREATE INDEX token_forget ON token (forget_at);
+   CREATE INDEX token_user ON token (giver ->> '$.user_id');`,
 ] as const;
+
+/** How much later a token is looked at again whose sessions go on. */
+const AGAIN_MS = 86_400_000;
 
 export class ConsoleAuth extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
@@ -32,28 +30,40 @@ export class ConsoleAuth extends DurableObject<Env> {
     migrate(ctx.storage, MIGRATIONS);
   }
 
-  /** Stores what the token opens. An alarm forgets it. */
-  async authorize(hash: string, info: ConnectInfo): Promise<void> {
-    this.ctx.storage.sql.exec("INSERT INTO token VALUES (?, ?, ?)", hash, info.expires_at, JSON.stringify(info));
+  /** Stores whose console the token opens. After `forgetAt` (ms since the epoch) an alarm forgets it. */
+  async authorize(hash: string, server: string, giver: Giver, forgetAt: number): Promise<void> {
+    this.ctx.storage.sql.exec("INSERT INTO token VALUES (?, ?, ?, ?)", hash, server, JSON.stringify(giver), forgetAt);
     const alarm = await this.ctx.storage.getAlarm();
-    if (alarm === null || alarm > info.expires_at) await this.ctx.storage.setAlarm(info.expires_at);
+    if (alarm === null || alarm > forgetAt) await this.ctx.storage.setAlarm(forgetAt);
   }
 
-  /** What the token opens; null when it was never made, or has expired. */
-  info(hash: string): ConnectInfo | null {
-    const [row] = this.ctx.storage.sql.exec<{ info: string }>(
-      "SELECT info FROM token WHERE hash = ? AND expires_at > ?",
-      hash,
-      Date.now(),
-    );
-    return row ? JSON.parse(row.info) : null;
+  /** The server; null when the token was never made, or is forgotten. */
+  serverOf(hash: string): string | null {
+    const text = "SELECT server FROM token WHERE hash = ?";
+    return this.ctx.storage.sql.exec<{ server: string }>(text, hash).toArray()[0]?.server ?? null;
   }
 
-  /** Forgets what has expired. */
+  /** Has what somebody gave taken back, on every server. Done again it changes nothing. */
+  async lockOut(whose: Whose): Promise<void> {
+    const fields = Object.entries(whose);
+    const where = fields.map(([key]) => `giver ->> '$.${key}' = ?`).join(" AND ");
+    const values = fields.map(([, value]) => (typeof value === "boolean" ? Number(value) : value));
+    const text = `SELECT DISTINCT server FROM token WHERE ${where}`;
+    const servers = this.ctx.storage.sql.exec<{ server: string }>(text, ...values).toArray();
+    await Promise.all(servers.map(({ server }) => this.env.CONSOLE.getByName(server).lockOut(whose)));
+  }
+
+  /** Forgets what is due, but for tokens whose sessions go on: who gave them may still be locked out. */
   override async alarm(): Promise<void> {
     const { sql } = this.ctx.storage;
-    sql.exec("DELETE FROM token WHERE expires_at <= ?", Date.now());
-    const { next } = sql.exec<{ next: number | null }>("SELECT min(expires_at) AS next FROM token").one();
+    const now = Date.now();
+    const due = sql.exec<{ hash: string; server: string }>("SELECT hash, server FROM token WHERE forget_at <= ?", now);
+    for (const { hash, server } of due.toArray()) {
+      if (await this.env.CONSOLE.getByName(server).isInUse(hash)) {
+        sql.exec("UPDATE token SET forget_at = ? WHERE hash = ?", now + AGAIN_MS, hash);
+      } else sql.exec("DELETE FROM token WHERE hash = ?", hash);
+    }
+    const { next } = sql.exec<{ next: number | null }>("SELECT min(forget_at) AS next FROM token").one();
     if (next !== null) await this.ctx.storage.setAlarm(next);
   }
 }

@@ -3,14 +3,19 @@
  * (nova: console/websocketproxy.py new_websocket_client).
  */
 import { config } from "../config.ts";
+import { network } from "../identity/address.ts";
 import { causeOf, log } from "../log.ts";
-import { tokenHash } from "./mint.ts";
-import { SIDE_HEADER } from "./sides.ts";
+import { SCREEN_PATH } from "../protocol/console-session.ts";
+import { consoleAuthOf, tokenHash } from "./mint.ts";
+import { originAllowed } from "./origin.ts";
+import { ADDRESS_HEADER, HASH_HEADER, LEG_HEADER, SESSION_HEADER, SIDE_HEADER } from "./sides.ts";
+import { readTicket } from "./ticket.ts";
 
 /** Every refusal takes at least this long and looks the same, so that it does not tell a wrong token from an old one. */
-const REFUSAL_MS = 150;
+export const REFUSAL_MS = 150;
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+/** A console token's form. */
+export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Answers the upgrade: joined to the screen, or accepted and closed at once without a byte, as nova-novncproxy does. */
 export async function upgradeConsole(request: Request, env: Env): Promise<Response> {
@@ -33,31 +38,34 @@ async function join(request: Request, env: Env): Promise<Response | null> {
     log("console.refused", { why: "origin" });
     return null;
   }
+  if (url.pathname === SCREEN_PATH) return joinByTicket(env, url.searchParams.get("ticket") ?? "");
   const token = url.searchParams.getAll("token").at(-1);
   if (token === undefined || !UUID.test(token)) return null;
   const address = request.headers.get("cf-connecting-ip") ?? "unknown";
-  if (!(await env.CONSOLE_RATE.limit({ key: address })).success) {
-    log("console.refused", { why: "rate" });
-    return null;
-  }
-  const stub = env.CONSOLE.getByName(await tokenHash(token));
-  return stub.fetch(url.origin, { headers: { upgrade: "websocket", [SIDE_HEADER]: "browser" } });
+  if (!(await mayGuess(env, address))) return null;
+  const hash = await tokenHash(token);
+  const server = await consoleAuthOf(env, hash).serverOf(hash);
+  if (server === null) return null;
+  return upgrade(env, server, { [SIDE_HEADER]: "stock", [HASH_HEADER]: hash, [ADDRESS_HEADER]: address });
 }
 
-type OriginConfig = { CONSOLE_ALLOWED_ORIGINS: string[]; NOVNCPROXY_BASE_URL: string };
+/** The page's half of a connection that was offered to it. */
+async function joinByTicket(env: Env, text: string): Promise<Response | null> {
+  const ticket = await readTicket(env, "screen", text);
+  if (ticket === null) return null;
+  const { server, session, leg } = ticket;
+  return upgrade(env, server, { [SIDE_HEADER]: "page", [SESSION_HEADER]: session, [LEG_HEADER]: String(leg) });
+}
 
-/**
- * Whether a page of `origin` may open a console at `url`. No Origin is no browser, and allowed. Ours is the one that
- * was called, or that console links name; others come from CONSOLE_ALLOWED_ORIGINS, an origin or a bare host name.
- */
-export function originAllowed(origin: string | null, url: URL, options: OriginConfig): boolean {
-  if (origin === null) return true;
-  if (!URL.canParse(origin)) return false;
-  const from = new URL(origin);
-  if (from.origin === "null") return false;
-  const base = options.NOVNCPROXY_BASE_URL;
-  const ours = [url.origin.replace(/^ws/, "http"), ...(base === "" ? [] : [new URL(base).origin])];
-  return [...ours, ...options.CONSOLE_ALLOWED_ORIGINS].some((one) => one === from.origin || one === from.hostname);
+function upgrade(env: Env, server: string, headers: Record<string, string>): Promise<Response> {
+  return env.CONSOLE.getByName(server).fetch("https://console/", { headers: { upgrade: "websocket", ...headers } });
+}
+
+/** Whether one more token from `address` is looked at. What is turned away here wakes no object. */
+export async function mayGuess(env: Env, address: string): Promise<boolean> {
+  const { success } = await env.CONSOLE_RATE.limit({ key: network(address) });
+  if (!success) log("console.refused", { why: "rate" });
+  return success;
 }
 
 /** A client that offers the subprotocol `binary` (old noVNC) needs it echoed; others must not see it. */

@@ -3,7 +3,10 @@ export type Actor = {
   /** `req-<uuid>`: what this request's action is recorded under. */
   request_id: string;
   user_id: string;
+  user_name: string;
   project_id: string;
+  /** The application credential that the token was got with; null: another way. */
+  app_credential: string | null;
   is_admin: boolean;
   /** Has the manager role: the operator's deputy in one project. */
   is_manager: boolean;

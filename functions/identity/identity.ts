@@ -1,6 +1,8 @@
 /** Users, projects and roles of this deployment, and the keys of its agents (what clients need of Keystone). */
 import { DurableObject } from "cloudflare:workers";
 import { config } from "../config.ts";
+import type { Whose } from "../console/console-store.ts";
+import { everyConsoleAuth } from "../console/mint.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate } from "../store/migrate.ts";
 import { Agents, type Enrolment, type EnrolmentError } from "./agents.ts";
@@ -8,6 +10,7 @@ import { type AppCredential, AppCredentials, type NewAppCredential, within } fro
 import { type Assignment, type AssignmentNames, Assignments } from "./assignments.ts";
 import { Attempts } from "./attempts.ts";
 import { Directory, type Entity, type Fields, type Filter, type Kind, type Named, type Refusal } from "./directory.ts";
+import { LockOuts } from "./lock-outs.ts";
 import { type Revocation, Revocations, subjectOf } from "./revocations.ts";
 import { ADMIN_USER, MIGRATIONS } from "./tables.ts";
 import type { Grant, TokenClaims } from "./token.ts";
@@ -32,6 +35,7 @@ export class Identity extends DurableObject<Env> {
   readonly #revocations: Revocations;
   readonly #appCredentials: AppCredentials;
   readonly #agents: Agents;
+  readonly #lockOuts: LockOuts;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -43,6 +47,7 @@ export class Identity extends DurableObject<Env> {
     this.#revocations = new Revocations(sql);
     this.#appCredentials = new AppCredentials(sql);
     this.#agents = new Agents(sql);
+    this.#lockOuts = new LockOuts(sql);
   }
 
   /** What a password has to match; counts the attempt. The error is the seconds to wait after too many. */
@@ -131,6 +136,7 @@ export class Identity extends DurableObject<Env> {
     if (this.#appCredentials.find(id)?.user_id !== userId) return false;
     this.#appCredentials.remove(id);
     this.#void(subjectOf.appCredential(id));
+    this.#lockOut({ app_credential: id });
     return true;
   }
 
@@ -160,6 +166,7 @@ export class Identity extends DurableObject<Env> {
     const updated = this.#directory.update(kind, id, fields);
     const ends = fields.enabled === false || fields.password !== undefined;
     if (updated.ok && ends && kind !== "role") this.#void(subjectOf[kind](id));
+    if (updated.ok && fields.enabled === false && kind !== "role") this.#lockOut({ [`${kind}_id`]: id });
     return updated;
   }
 
@@ -169,6 +176,7 @@ export class Identity extends DurableObject<Env> {
     if (!removed.ok) return removed;
     if (kind !== "role") {
       this.#void(subjectOf[kind](id));
+      this.#lockOut({ [`${kind}_id`]: id });
       this.#appCredentials.removeOf(kind, id);
     }
     for (const one of held) this.#fewerRoles(one);
@@ -226,6 +234,14 @@ export class Identity extends DurableObject<Env> {
     this.#agents.remove(host);
   }
 
+  /** Tells those who know console tokens; what fails is told again. */
+  override async alarm(): Promise<void> {
+    for (const { seq, whose } of this.#lockOuts.list()) {
+      await Promise.all(everyConsoleAuth(this.env).map((one) => one.lockOut(whose)));
+      this.#lockOuts.done(seq);
+    }
+  }
+
   #grant(userId: string, scope: Scope): Result<Grant, "unauthorized"> {
     const user = this.#directory.find("user", { id: userId });
     if (!user?.enabled) return err("unauthorized");
@@ -247,10 +263,20 @@ export class Identity extends DurableObject<Env> {
 
   #fewerRoles({ user_id, project_id }: Assignment): void {
     this.#void(subjectOf.member(user_id, project_id));
-    this.#appCredentials.shrink(user_id, project_id, this.#assignments.effective(user_id, project_id));
+    const left = this.#assignments.effective(user_id, project_id);
+    this.#appCredentials.shrink(user_id, project_id, left);
+    const has = (role: string) => left.some(({ name }) => name === role);
+    if (!has("member")) this.#lockOut({ user_id, project_id });
+    else if (!has("admin")) this.#lockOut({ user_id, project_id, is_admin: true });
   }
 
   #void(subject: string): void {
     this.#revocations.add(subject, config(this.env).TOKEN_EXPIRATION * 1000);
+  }
+
+  /** Has the links to screens taken back that somebody gave: the alarm does, which is set with the change itself. */
+  #lockOut(whose: Whose): void {
+    this.#lockOuts.add(whose);
+    this.ctx.waitUntil(this.ctx.storage.setAlarm(Date.now()));
   }
 }

@@ -1,6 +1,7 @@
 /** The Identity object's tables, and the rows that every deployment begins with. */
 
 import { APP_CREDENTIAL_TABLE } from "./app-credentials.ts";
+import { LOCK_OUT_TABLE } from "./lock-outs.ts";
 import { REVOCATION_TABLE } from "./revocations.ts";
 
 /** The first project and the first user; fixed, so that every deployment's clouds.yaml reads alike. */
@@ -57,4 +58,5 @@ export const MIGRATIONS = [
   "CREATE TABLE gone_project (id TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;",
   // An operator may have made one of that name already; then that one is it.
   `INSERT OR IGNORE INTO role (id, name) VALUES ('${SERVICE_ROLE.id}', '${SERVICE_ROLE.name}');`,
+  LOCK_OUT_TABLE,
 ] as const;

@@ -59,7 +59,9 @@ export function actorOf(said: TokenClaims, request_id: string): Actor | null {
   return {
     request_id,
     user_id: said.user.id,
+    user_name: said.user.name,
     project_id: said.project.id,
+    app_credential: said.app_credential?.id ?? null,
     is_admin: roles.includes("admin"),
     is_manager: roles.includes("manager"),
     is_service: roles.includes("service"),

@@ -12,10 +12,18 @@ import {
   WITH_CONFIG_DRIVE,
 } from "../conductor/record.ts";
 import { config } from "../config.ts";
+import type { SessionRecord } from "../console/session.ts";
 import { causeOf, log } from "../log.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate } from "../store/migrate.ts";
 import { charge, hasGrown } from "./charge.ts";
+import {
+  CONSOLE_SESSION_TABLE,
+  findSession,
+  readSessions,
+  type SessionFilter,
+  saveSessions,
+} from "./console-sessions.ts";
 import { MIGRATION as GROUPS, type GroupPlacement, type NewGroup, type ServerGroup, ServerGroups } from "./groups.ts";
 import type { BadQuery, ListQuery, PackedPage } from "./listing.ts";
 import type { Migration, MigrationFilter, NewMigration } from "./migration.ts";
@@ -50,6 +58,7 @@ const MIGRATIONS = [
   INDEX_TABLES,
   `${CHARGE_COLUMNS}
    UPDATE server SET record = ${WITH_ALL_STATES};`,
+  CONSOLE_SESSION_TABLE,
 ] as const;
 
 const RECHECK_MS = 60_000;
@@ -241,6 +250,21 @@ export class Project extends DurableObject<Env> {
   /** The moves of the project's servers that match, newest first. */
   migrations(filter: MigrationFilter): Migration[] {
     return readMigrations(this.ctx.storage.sql, filter);
+  }
+
+  /** A console's word on sessions, which may be said again. */
+  saveConsoleSessions(records: SessionRecord[]): void {
+    const kept = config(this.env).CONSOLE_RECORD_RETENTION * 1000;
+    saveSessions(this.ctx.storage.sql, records, new Date(Date.now() - kept).toISOString());
+  }
+
+  /** The console sessions that match, newest first. */
+  consoleSessions(filter: SessionFilter): SessionRecord[] {
+    return readSessions(this.ctx.storage.sql, filter);
+  }
+
+  consoleSession(id: string): SessionRecord | null {
+    return findSession(this.ctx.storage.sql, id);
   }
 
   groups(): ServerGroup[] {

@@ -10,6 +10,8 @@
  *     | <- ack: id ----------------------------- |   the outcome is stored: the agent may forget it
  *     | -- report: guests that changed --------> |
  *     | -- progress: call, stage, percent -----> |   while a call lasts; nothing is kept of it
+ *     | -- console_closed: session, counts ----> |   again with each hello until it is noted
+ *     | <- console_noted: session -------------- |
  *     | <- deleted: guests that should be gone - |   to an agent that can RUNNING_DELETED: what becomes of them is its choice
  *     | -- "ping" -----------------------------> |   answered "pong" by the runtime, without waking the object
  *
@@ -17,7 +19,7 @@
  */
 import { z } from "zod";
 import { guestReport, inventory } from "./guest.ts";
-import { CALL_ERRORS, MAX_CONSOLE_BYTES, METHODS, type Method } from "./methods.ts";
+import { CALL_ERRORS, consoleCounts, consoleLeg, MAX_CONSOLE_BYTES, METHODS, type Method } from "./methods.ts";
 
 /** Protocol versions this code speaks. */
 export const VERSIONS = { min: 1, max: 1 } as const;
@@ -90,7 +92,18 @@ const fromAgent = z.discriminatedUnion("t", [
     bytes: z.int().min(0).optional(),
     of: z.int().min(0).optional(),
   }),
+  /** A console's connection has ended: `code` of its close, `by` the side that ended it. `at` in ms since the epoch. */
+  z.object({
+    t: z.literal("console_closed"),
+    server: z.uuid(),
+    ...consoleLeg.shape,
+    ...consoleCounts.shape,
+    by: z.enum(["screen", "link"]),
+    code: z.int().min(1000).max(4999),
+    at: z.int().min(0),
+  }),
 ]);
+export type ConsoleClosed = Extract<FromAgent, { t: "console_closed" }>;
 export type FromAgent = z.infer<typeof fromAgent>;
 export type Progress = Extract<FromAgent, { t: "progress" }>;
 
@@ -111,14 +124,22 @@ const toAgent = z.discriminatedUnion("t", [
   }),
   z.object({ t: z.literal("ack"), call: callId }),
   z.object({ t: z.literal("deleted"), guests: z.array(deletedGuest).max(MAX_GUESTS) }),
+  z.object({ t: z.literal("console_noted"), ...consoleLeg.shape }),
 ]);
 export type ToAgent = z.infer<typeof toAgent>;
 export type CallFrame = Extract<ToAgent, { t: "call" }>;
 
 export type Decoded<F> = { kind: "frame"; frame: F } | { kind: "unknown" } | { kind: "invalid"; reason: string };
 
-const FROM_AGENT_KINDS: ReadonlySet<unknown> = new Set(["hello", "result", "report", "inventory", "progress"]);
-const TO_AGENT_KINDS: ReadonlySet<unknown> = new Set(["welcome", "call", "ack", "deleted"]);
+const FROM_AGENT_KINDS: ReadonlySet<unknown> = new Set([
+  "hello",
+  "result",
+  "report",
+  "inventory",
+  "progress",
+  "console_closed",
+]);
+const TO_AGENT_KINDS: ReadonlySet<unknown> = new Set(["welcome", "call", "ack", "deleted", "console_noted"]);
 
 /** Reads one frame from an agent. Never throws; `reason` names the first field that is wrong and holds no payload. */
 export function decodeFromAgent(text: string): Decoded<FromAgent> {

@@ -3,6 +3,7 @@
  * The counterpart of nova/compute/rpcapi.py.
  */
 import { z } from "zod";
+import { MAX_LABEL_CHARS, SHARING } from "./console.ts";
 import { powerState, vncAddress } from "./guest.ts";
 import { hardware } from "./hardware.ts";
 
@@ -94,6 +95,29 @@ export const MAX_CONSOLE_BYTES = 102_400;
 /** `input`: keys, pointer and the size of the screen. `clipboard`: both ways. */
 const consoleRights = z.object({ input: z.boolean(), clipboard: z.boolean() });
 export type ConsoleRights = z.infer<typeof consoleRights>;
+
+/** One connection of a session: a session that is resumed goes on with the next `leg`. */
+export const consoleLeg = z.object({ session: z.uuid(), leg: z.int().min(0) });
+
+/** `label`: what the others on the screen see. `page`: the viewer understands the text frames of console.ts. */
+const consoleSession = consoleLeg.extend({
+  label: z.string().max(MAX_LABEL_CHARS),
+  owner: z.boolean(),
+  page: z.boolean(),
+  sharing: z.enum(SHARING),
+});
+export type ConsoleSession = z.infer<typeof consoleSession>;
+
+const tally = z.int().min(0);
+/** What went through a console: bytes from and to the viewer, and events that were let through. */
+export const consoleCounts = z.object({
+  bytes_up: tally,
+  bytes_down: tally,
+  keys: tally,
+  pointers: tally,
+  cut_texts: tally,
+});
+export type ConsoleCounts = z.infer<typeof consoleCounts>;
 
 /** How long a guest may take to shut down by itself, in seconds. */
 export const MAX_SHUTDOWN_SECONDS = 3600;
@@ -219,12 +243,27 @@ export const METHODS = {
   open_console: {
     durable: false,
     params: z.object({
-      console: z.string().regex(/^[0-9a-f]{64}$/),
+      console: z.string().regex(/^[0-9a-f-]{36,64}$/),
       ticket: z.string().max(2048),
       /** What the viewer may do besides watching; all of it unless told. */
       rights: consoleRights.optional(),
+      session: consoleSession.optional(),
     }),
     value: none,
+  },
+  /** Ends these sessions of the server, or all of them, with a code of CONSOLE_CLOSE; those that are not here are none. */
+  close_consoles: {
+    durable: false,
+    params: z.object({ sessions: z.array(z.uuid()).max(1024).optional(), code: z.int().min(4000).max(4999) }),
+    value: none,
+  },
+  /** Changes how the server's screen is shared, from now on. */
+  share_console: { durable: false, params: z.object({ sharing: z.enum(SHARING) }), value: none },
+  /** The server's sessions that are open now, with what they have moved so far. */
+  list_consoles: {
+    durable: false,
+    params: none,
+    value: z.object({ sessions: z.array(consoleLeg.extend(consoleCounts.shape)).max(1024) }),
   },
 } as const;
 export type Method = keyof typeof METHODS;

@@ -24,6 +24,8 @@ import {
 } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
 
+const CONSOLE = { session: OTHER, leg: 1, bytes_up: 2, bytes_down: 3, keys: 4, pointers: 5, cut_texts: 6 };
+
 let driver: TinyDriver;
 let journal: Journal;
 let calls: Calls;
@@ -40,7 +42,12 @@ function start(maxBuilds = 10): void {
     driver,
     journal,
     log: logged.log,
-    openConsole: async (server, params) => void opened.push([server, params]),
+    consoles: {
+      open: async (...told) => void opened.push(told),
+      close: (...told) => void opened.push(["close", ...told]),
+      share: (...told) => void opened.push(["share", ...told]),
+      list: () => [CONSOLE],
+    },
     cacheImage: async (image) => {
       cached.push(image);
       return false;
@@ -427,5 +434,16 @@ it("runs what only reads or opens at once, past the queue and the journal", asyn
   const params = { console: "c".repeat(64), ticket: "t" };
   expect(await calls.handle(call("c", "open_console", { params }))).toEqual({ ok: true, value: {} });
   expect(opened).toEqual([[SERVER, params]]);
-  expect([journal.outcome("b"), journal.outcome("c")]).toEqual([null, null]);
+  const cut = { code: 4411, sessions: [CONSOLE.session] };
+  expect(await calls.handle(call("d", "close_consoles", { params: cut }))).toEqual({ ok: true, value: {} });
+  expect(await calls.handle(call("e", "share_console", { params: { sharing: "one" } }))).toEqual({
+    ok: true,
+    value: {},
+  });
+  expect(opened.slice(1)).toEqual([
+    ["close", SERVER, cut],
+    ["share", SERVER, "one"],
+  ]);
+  expect(await calls.handle(call("f", "list_consoles"))).toEqual({ ok: true, value: { sessions: [CONSOLE] } });
+  for (const id of ["b", "c", "d", "e", "f"]) expect(journal.outcome(id)).toBeNull();
 });

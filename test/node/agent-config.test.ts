@@ -22,6 +22,7 @@ it("takes 0 as Nova's tick of a minute, and -1 as never", () => {
 it.each([
   ["max_concurrent_builds = -1", /agent\.toml: max_concurrent_builds: Too small/],
   ["max_concurrent_snapshots = 1001", /agent\.toml: max_concurrent_snapshots: Too big/],
+  ["[vnc]\nmax_sessions = 0", /vnc: max_sessions: Too small/],
   ["max_concurent_builds = 3", /Unrecognized key: "max_concurent_builds"/],
   ["[libvirt]\nvirt_type = 'xen'", /libvirt: virt_type: Invalid option/],
   ["a = 1\nb = ", /agent\.toml, line 2: /],

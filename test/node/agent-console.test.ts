@@ -1,80 +1,29 @@
-import { once } from "node:events";
-import { createServer, type Server, type Socket } from "node:net";
-import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { Consoles } from "../../agent/console/consoles.ts";
+import type { Consoles } from "../../agent/console/consoles.ts";
 import { ByteFeed } from "../../agent/rfb/byte-feed.ts";
 import { handshake } from "../../agent/rfb/handshake.ts";
 import { CONSOLE_CLOSE, CONSOLE_REASON, GO, HOLD } from "../../functions/protocol/console.ts";
 import type { Params } from "../../functions/protocol/methods.ts";
 import { HELLO, SERVER_INIT, VIEWER_MESSAGES, WELCOME } from "../rfb-peers.ts";
-import { type AgentConsole, ScriptedEdge } from "./agent-scripted-edge.ts";
-import { OTHER, recordingLog, SERVER, temporaryDir, until } from "./agent-support.ts";
-import { TinyDriver } from "./agent-tiny-driver.ts";
+import { ConsoleHost, KEY, PARAMS } from "./agent-console-host.ts";
+import type { AgentConsole, ScriptedEdge } from "./agent-scripted-edge.ts";
+import { OTHER, SERVER, until } from "./agent-support.ts";
 
-const PARAMS = { console: "ab".repeat(32), ticket: "secret-ticket" };
-const ACCESS = { username: null, password: null };
-/** A press of a key, 8 bytes; and as many as fill 64 KiB. */
-const KEY = Buffer.from([4, 1, 0, 0, 0, 0, 0, 97]);
+/** As many presses of a key as fill 64 KiB. */
 const KEYS = Buffer.alloc(65_536, KEY);
 const BELL = Buffer.from([2]);
 
+let host: ConsoleHost;
 let edge: ScriptedEdge;
-let vnc: Server;
-let screens: Socket[];
-/** Whether VNC servers lead in who comes. */
-let leads: boolean;
 let consoles: Consoles;
-let driver: TinyDriver;
-let logged: ReturnType<typeof recordingLog>;
 
 beforeEach(async () => {
-  edge = await new ScriptedEdge().start();
-  screens = [];
-  leads = true;
-  vnc = createServer({ noDelay: true }, (socket) => {
-    socket.on("error", () => undefined);
-    if (leads) lead(socket);
-  });
-  const path = join(temporaryDir(), "vnc.sock");
-  vnc.listen(path);
-  await once(vnc, "listening");
-  driver = new TinyDriver();
-  driver.vnc = { transport: "unix", path };
-  logged = recordingLog();
-  consoles = new Consoles({ driver, edge: edge.url, access: ACCESS, heartbeatMs: 50, log: logged.log });
-  return async () => {
-    await consoles.stop();
-    for (const screen of screens) screen.destroy();
-    vnc.close();
-    await edge.stop();
-  };
+  host = await ConsoleHost.start();
+  ({ edge, consoles } = host);
+  return () => host.stop();
 });
 
-/** Leads the agent in; from then on the socket is the test's. */
-function lead(socket: Socket): void {
-  const reading = new ByteFeed(handshake((bytes) => socket.write(bytes), SERVER_INIT));
-  const feed = (bytes: Buffer) => {
-    reading.push(bytes);
-    if (!reading.ended) return;
-    socket.off("data", feed);
-    socket.pause();
-    screens.push(socket);
-  };
-  socket.on("data", feed);
-}
-
-/** A session whose viewer was led in. */
-async function open(params: Params<"open_console"> = PARAMS): Promise<{ screen: Socket; viewer: AgentConsole }> {
-  const before = edge.consoles.length;
-  await consoles.open(SERVER, params);
-  await until(() => edge.consoles.length > before && screens.length > before, "both ends");
-  const viewer = edge.consoles.at(-1)!;
-  viewer.socket.send(HELLO);
-  await until(() => Buffer.concat(viewer.messages).equals(WELCOME), "the welcome");
-  viewer.messages.length = 0;
-  return { screen: screens.at(-1)!, viewer };
-}
+const open = (params: Params<"open_console"> = PARAMS) => host.open(params);
 const down = (viewer: AgentConsole) => Buffer.concat(viewer.messages);
 
 describe("a console", () => {
@@ -92,7 +41,7 @@ describe("a console", () => {
     viewer.socket.send(KEY.subarray(0, 3));
     viewer.socket.send(KEY.subarray(3));
     await until(() => Buffer.concat(up).equals(KEY), "the key");
-    expect(JSON.stringify(logged.lines)).not.toContain("secret-ticket");
+    expect(JSON.stringify(host.logged.lines)).not.toContain("secret-ticket");
   });
 
   it("keeps what its viewer has no right to from the VNC server, and the guest's clipboard from its viewer", async () => {
@@ -108,8 +57,8 @@ describe("a console", () => {
     expect(down(viewer)).toEqual(BELL);
     expect(Buffer.concat(up)).toEqual(wanted);
     viewer.socket.close(1000);
-    await until(() => logged.events().includes("console.closed"), "the line");
-    expect(logged.lines.at(-1)).toMatchObject({ keys: 0, pointers: 0, cut_texts: 0 });
+    await until(() => host.logged.events().includes("console.closed"), "the line");
+    expect(host.logged.lines.at(-1)).toMatchObject({ keys: 0, pointers: 0, cut_texts: 0 });
   });
 
   it("ends with a reason when its viewer speaks no RFB, or the screen speaks what a link cannot be kept safe with", async () => {
@@ -125,8 +74,8 @@ describe("a console", () => {
   });
 
   it("sends what the VNC server said before the viewer came, when it has come", async () => {
-    leads = false;
-    vnc.once("connection", (socket) => {
+    host.leads = false;
+    host.vnc.once("connection", (socket) => {
       const reading = new ByteFeed(handshake((bytes) => socket.write(bytes), Buffer.concat([SERVER_INIT, BELL])));
       socket.on("data", (bytes: Buffer) => reading.push(bytes));
     });
@@ -248,9 +197,9 @@ describe("a stall", () => {
       (chunk) => screen.write(chunk),
       () => screen.writableLength,
     );
-    consoles.close(OTHER);
+    consoles.close(OTHER, { code: CONSOLE_CLOSE.SCREEN_CLOSED });
     expect(consoles.count).toBe(1);
-    consoles.close(SERVER);
+    consoles.close(SERVER, { code: CONSOLE_CLOSE.SCREEN_CLOSED });
     await until(() => consoles.count === 0 && screen.destroyed, "the end");
   });
 });
@@ -262,8 +211,8 @@ describe("the end", () => {
     await until(() => viewer.closed !== undefined, "the close");
     expect(String(down(viewer))).toBe("bye");
     expect(viewer.closed).toEqual([CONSOLE_CLOSE.SCREEN_CLOSED, CONSOLE_REASON[CONSOLE_CLOSE.SCREEN_CLOSED]]);
-    await until(() => logged.events().includes("console.closed"), "the line");
-    expect(logged.lines.at(-1)).toMatchObject({
+    await until(() => host.logged.events().includes("console.closed"), "the line");
+    expect(host.logged.lines.at(-1)).toMatchObject({
       by: "screen",
       code: CONSOLE_CLOSE.SCREEN_CLOSED,
       bytes_down: WELCOME.length + 3,
@@ -284,7 +233,7 @@ describe("the end", () => {
     viewer.socket.close(1000);
     await until(() => screen.destroyed, "the screen's end");
     await until(() => consoles.count === 0, "the session's end");
-    expect(logged.lines.at(-1)).toMatchObject({ event: "console.closed", by: "link", code: 1000 });
+    expect(host.logged.lines.at(-1)).toMatchObject({ event: "console.closed", by: "link", code: 1000 });
   });
 
   it("of the agent says so", async () => {
@@ -308,11 +257,11 @@ describe("the end", () => {
 
 describe("a console that cannot be", () => {
   it("is refused when the guest has no screen, or none that answers", async () => {
-    driver.vnc = null;
+    host.driver.vnc = null;
     await expect(consoles.open(SERVER, PARAMS)).rejects.toMatchObject({ code: "ConsoleNotAvailable" });
-    driver.vnc = { transport: "unix", path: "/nowhere/vnc.sock" };
+    host.driver.vnc = { transport: "unix", path: "/nowhere/vnc.sock" };
     await expect(consoles.open(SERVER, PARAMS)).rejects.toMatchObject({ code: "ConsoleNotAvailable" });
-    driver.vnc = { transport: "tcp", host: "127.0.0.1", port: 1 };
+    host.driver.vnc = { transport: "tcp", host: "127.0.0.1", port: 1 };
     await expect(consoles.open(SERVER, PARAMS)).rejects.toMatchObject({ code: "ConsoleNotAvailable" });
     expect(consoles.count).toBe(0);
   });
@@ -321,10 +270,10 @@ describe("a console that cannot be", () => {
     edge.refuse = { status: 401, body: { unauthorized: { code: 401, message: "The ticket is over." } } };
     await consoles.open(SERVER, PARAMS);
     await until(() => consoles.count === 0, "the session's end");
-    expect(logged.lines.at(-1)).toMatchObject({ event: "console.dial_failed" });
-    expect(logged.lines.at(-1)!.message).toContain("The ticket is over.");
-    await until(() => screens.length === 1, "the screen");
-    screens[0]!.resume();
-    await until(() => screens[0]!.destroyed, "the screen's end");
+    expect(host.logged.lines.at(-1)).toMatchObject({ event: "console.dial_failed" });
+    expect(host.logged.lines.at(-1)!.message).toContain("The ticket is over.");
+    await until(() => host.screens.length === 1, "the screen");
+    host.screens[0]!.resume();
+    await until(() => host.screens[0]!.destroyed, "the screen's end");
   });
 });

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { Link, type LinkOptions } from "../../agent/link.ts";
 import { CLOSE, type FromAgent, type Outcome } from "../../functions/protocol/frames.ts";
 import { type AgentLink, ScriptedEdge } from "./agent-scripted-edge.ts";
-import { call, recordingLog, until } from "./agent-support.ts";
+import { call, recordingLog, SERVER, until } from "./agent-support.ts";
 
 const HELLO: FromAgent = {
   t: "hello",
@@ -37,6 +37,7 @@ async function dial(options: Partial<LinkOptions> = {}, use: (link: Link) => Pro
     onCall: async () => OK,
     onAck: () => undefined,
     onDeleted: () => undefined,
+    onConsoleNoted: () => undefined,
     onWelcome: () => undefined,
     log: logged.log,
     retry: { baseMs: 1, capMs: 20 },
@@ -136,6 +137,16 @@ describe("calls", () => {
       expect(edge.results()).toEqual(seen.map((id) => ({ t: "result", call: id, outcome: OK })));
       edge.tell(last(), { t: "ack", call: "a" });
       await until(() => acked.length === 1, "the ack");
+    });
+  });
+
+  it("and what is noted of consoles are different things", async () => {
+    const noted: unknown[] = [];
+    await dial({ onConsoleNoted: (one) => noted.push(one) }, async () => {
+      await linked();
+      edge.tell(last(), { t: "console_noted", session: SERVER, leg: 2 });
+      await until(() => noted.length === 1, "the note");
+      expect(noted).toEqual([{ t: "console_noted", session: SERVER, leg: 2 }]);
     });
   });
 

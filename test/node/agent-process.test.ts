@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import type { FromAgent } from "../../functions/protocol/frames.ts";
 import { ScriptedEdge } from "./agent-scripted-edge.ts";
-import { call, SERVER, SPEC, temporaryDir, until } from "./agent-support.ts";
+import { call, OTHER, SERVER, SPEC, temporaryDir, until } from "./agent-support.ts";
 
 const MAIN = join(import.meta.dirname, "../../agent/main.ts");
 const IMAGE = Buffer.from("a disk");
@@ -90,7 +90,8 @@ describe("a running agent", () => {
     await until(() => edge.results().length === 1, "the boot");
     expect(edge.results()[0]).toEqual({ t: "result", call: "boot", outcome: { ok: true, value: { power_state: 1 } } });
 
-    const params = { console: "cd".repeat(32), ticket: "secret-ticket" };
+    const session = { session: OTHER, leg: 0, label: "", owner: true, page: false, sharing: "one" };
+    const params = { console: "cd".repeat(32), ticket: "secret-ticket", session };
     edge.tell(edge.links[0]!, call("see", "open_console", { generation: 3, params }));
     await until(() => (edge.consoles[0]?.messages.length ?? 0) > 0, "the screen's greeting");
     expect(String(edge.consoles[0]!.messages[0])).toMatch(/^RFB 003\.00\d\n$/);
@@ -100,6 +101,8 @@ describe("a running agent", () => {
     expect(end.code).toBe(0);
     await until(() => edge.links[0]!.closed !== undefined && edge.consoles[0]!.closed !== undefined, "the goodbyes");
     expect([edge.links[0]!.closed, edge.consoles[0]!.closed![0]]).toEqual([1001, 4501]);
+    const report = { t: "console_closed", server: SERVER, session: OTHER, leg: 0, code: 4501 };
+    expect(edge.links[0]!.frames.at(-1)).toMatchObject(report);
     expect(end.output).not.toMatch(/secret-ticket|eyJ/);
     for (const line of end.output.trim().split("\n"))
       expect(JSON.parse(line)).toMatchObject({ event: expect.any(String) });

@@ -18,6 +18,8 @@ export type AgentConsole = {
   path: string;
   authorization: string;
   messages: Buffer[];
+  /** Text frames. */
+  texts: string[];
   closed?: [number, string];
 };
 export type Answer = { status: number; body?: unknown; headers?: Record<string, string> };
@@ -118,9 +120,12 @@ export class ScriptedEdge {
   }
 
   #console(socket: WebSocket, path: string, authorization: string): void {
-    const console: AgentConsole = { socket, path, authorization, messages: [] };
+    const console: AgentConsole = { socket, path, authorization, messages: [], texts: [] };
     this.consoles.push(console);
-    socket.on("message", (data) => console.messages.push(data as Buffer));
+    socket.on("message", (data, isBinary) => {
+      if (isBinary) console.messages.push(data as Buffer);
+      else console.texts.push(String(data));
+    });
     socket.on("close", (code, reason) => {
       console.closed = [code, String(reason)];
     });

@@ -68,10 +68,18 @@ export const NO_SNAPSHOTS = {
   forget: async () => undefined,
 };
 
+/** For tests in which nobody opens one. */
+export const NO_CONSOLES: CallsOptions["consoles"] = {
+  open: async () => undefined,
+  close: () => undefined,
+  share: () => undefined,
+  list: () => [],
+};
+
 /** Calls as nobody but the test makes them, follows them, or opens a screen; `change` is what a test has to do with. */
 export function callsOf(given: Pick<CallsOptions, "driver" | "journal" | "log"> & Partial<CallsOptions>): Calls {
   return new Calls({
-    openConsole: async () => undefined,
+    consoles: NO_CONSOLES,
     cacheImage: async () => true,
     snapshots: NO_SNAPSHOTS,
     maxBuilds: 10,

@@ -19,12 +19,8 @@ describe("the viewer's build", () => {
   afterAll(() => rm(dir, { recursive: true }));
 
   it("makes the three pages, one script, one style sheet and the headers", () => {
-    expect(files).toEqual([
-      "_headers",
-      expect.stringMatching(/^assets\/viewer-[0-9a-f]{12}\.css$/),
-      expect.stringMatching(/^assets\/viewer-[0-9a-f]{12}\.js$/),
-      ...PAGES,
-    ]);
+    const kinds = files.map((path) => path.replace(/-[0-9a-f]{12}(?=\.)/, "-<hash>")).sort();
+    expect(kinds).toEqual(["_headers", "assets/viewer-<hash>.css", "assets/viewer-<hash>.js", ...PAGES]);
   });
 
   it("makes the same page under each name, with what clients look for in it", async () => {

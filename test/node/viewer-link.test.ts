@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { readLink, readTitle } from "../../functions/console/page/link.ts";
+import { screenUrl } from "../../functions/console/page/session-client.ts";
 
 const TOKEN = "0b52fd5c-5bd5-4c61-9a4f-0f0ad8a8b4a1";
 const ID = "6f1c9a42-3c1e-4b0e-9d55-2f6f0a7c1e11";
@@ -33,25 +34,14 @@ describe("the token of a console link", () => {
 
 describe("the WebSocket address", () => {
   it("is on the page's own host, with the page's security", () => {
-    expect(readLink(`${PAGE}?token=${TOKEN}`).wsUrl).toBe(`wss://edge.example/?token=${TOKEN}`);
-    expect(readLink(`http://[::1]:8787/vnc.html?token=${TOKEN}`).wsUrl).toBe(`ws://[::1]:8787/?token=${TOKEN}`);
+    expect(screenUrl(new URL(PAGE), "t.1")).toBe("wss://edge.example/console/v1/screen?ticket=t.1");
+    expect(screenUrl(new URL("http://[::1]:8787/vnc.html"), "t")).toBe("ws://[::1]:8787/console/v1/screen?ticket=t");
   });
 
-  it("does not follow a host in the path, nor credentials in the page's address", () => {
-    const path = encodeURIComponent(`wss://evil.example/steal?token=${TOKEN}`);
-    expect(readLink(`https://me:pw@edge.example/vnc.html?path=${path}&host=evil.example`).wsUrl).toBe(
-      `wss://edge.example/?token=${TOKEN}`,
+  it("does not take credentials of the page's address, and keeps a hostile ticket inside the query", () => {
+    expect(screenUrl(new URL("https://me:pw@edge.example/vnc.html"), "a&b#c/../d?e=f g")).toBe(
+      "wss://edge.example/console/v1/screen?ticket=a%26b%23c%2F..%2Fd%3Fe%3Df%20g",
     );
-  });
-
-  it("keeps a hostile token inside the query", () => {
-    expect(readLink(`${PAGE}?token=${encodeURIComponent("a&b#c/../d?e=f g")}`).wsUrl).toBe(
-      "wss://edge.example/?token=a%26b%23c%2F..%2Fd%3Fe%3Df%20g",
-    );
-  });
-
-  it("is absent without a token", () => {
-    expect(readLink(PAGE).wsUrl).toBeNull();
   });
 });
 

@@ -1,47 +1,121 @@
 import { describe, expect, it } from "vitest";
-import { keysymOf, strokesBetween } from "../../functions/console/page/keystrokes.ts";
-import { endingOf, headingOf, noLink, refused } from "../../functions/console/page/status.ts";
-import { CONSOLE_CLOSE, CONSOLE_REASON } from "../../functions/protocol/console.ts";
+import { keysymOf, strokesBetween, strokesOf } from "../../functions/console/page/keystrokes.ts";
+import { LANGUAGES, pickLanguage } from "../../functions/console/page/language.ts";
+import { cardOf } from "../../functions/console/page/status.ts";
+import { actionFor, type Refusal, stepAfter, type Trouble } from "../../functions/console/page/trouble.ts";
+import { en } from "../../functions/console/page/words-en.ts";
+import { CONSOLE_CLOSE } from "../../functions/protocol/console.ts";
+import { WHY, type Why } from "../../functions/protocol/console-session.ts";
 
-const close = { code: 1005, reason: "", opened: true, bytes: true };
+const closed = (code: number, reason = ""): Trouble => ({ kind: "closed", code, reason });
+const refusal = (why: Why, more: Partial<Refusal> = {}): Trouble => ({
+  kind: "refused",
+  refusal: { code: 403, why, message: "as the edge says", since: null, ask: null, power: false, ...more },
+});
+const ended = (trouble: Trouble, words = en) => cardOf({ state: "ended", began: true, trouble }, words);
 
-describe("the reason for an ended console", () => {
-  it.each(Object.entries(CONSOLE_CLOSE))("is the protocol's own text for %s", (_name, code) => {
-    expect(endingOf({ ...close, code })).toEqual({ reason: CONSOLE_REASON[code], retry: true });
+describe.each(Object.entries(LANGUAGES))("the card in %s", (_language, words) => {
+  it.each(Object.entries(CONSOLE_CLOSE))("has words of its own for the end %s", (_name, code) => {
+    const { heading, reason } = ended(closed(code, "what was sent"), words);
+    expect(heading).not.toBe("");
+    expect(reason).not.toBe("");
+    expect(reason).not.toContain("what was sent");
   });
 
-  it("is what the closing side wrote, when it wrote something", () => {
-    expect(endingOf({ ...close, code: 4410, reason: "Moved to another host." }).reason).toBe("Moved to another host.");
-  });
-
-  it("is an invalid link when nothing but an empty close frame came", () => {
-    const ending = endingOf({ ...close, bytes: false });
-    expect(ending.reason).toMatch(/^This link is not valid any more/);
-    expect(ending.retry).toBe(false);
-  });
-
-  it("is a plain end after the screen was there, and offers to go on", () => {
-    expect(endingOf(close)).toEqual({ reason: "The console was closed.", retry: true });
-  });
-
-  it("tells a lost connection from one that never was", () => {
-    expect(endingOf({ ...close, code: 1006 }).reason).toBe("The connection was lost.");
-    expect(endingOf({ ...close, code: 1006, opened: false }).reason).toMatch(/could not be opened/);
-  });
-
-  it("names a code that it does not know", () => {
-    expect(endingOf({ ...close, code: 4999 }).reason).toContain("4999");
-  });
-
-  it("quotes the VNC server when it refuses", () => {
-    expect(refused("Too many viewers").reason).toBe("The screen refused the connection: Too many viewers");
-    expect(refused(undefined).reason).toBe("The screen refused the connection.");
+  it.each(WHY)("says why there is no screen, and what to do: %s", (why) => {
+    const told = ended(refusal(why, { since: "2026-11-27T10:00:00Z", ask: "ada" }), words);
+    expect(told.reason).not.toBe("");
+    expect(told.reason).not.toBe("as the edge says");
+    expect(`${told.reason}${told.next}`).not.toContain("undefined");
   });
 });
 
-it("explains a reload differently from an address that never had a token", () => {
-  expect(noLink(false)).toMatchObject({ state: "no-link", example: true });
-  expect(headingOf(noLink(true))).toBe("Please open the link again");
+describe("what to do about it", () => {
+  it("names who can give a new link", () => {
+    expect(ended(refusal("expired", { ask: "ada" })).next).toBe("Ask ada for a new link.");
+    expect(ended(refusal("used_up")).next).toBe("Ask for a new link.");
+  });
+
+  it("offers to start a server only to those who may", () => {
+    expect(ended(refusal("server_stopped", { power: true }))).toMatchObject({
+      heading: "The server is off",
+      action: "start",
+    });
+    expect(ended(refusal("server_stopped")).action).toBe("again");
+  });
+
+  it("brings a console back that another window has", () => {
+    expect(ended(closed(CONSOLE_CLOSE.MOVED)).action).toBe("bring");
+  });
+
+  it("offers no try where none can help", () => {
+    expect(actionFor(refusal("revoked"))).toBeNull();
+    expect(actionFor(closed(CONSOLE_CLOSE.STOLEN))).toBeNull();
+  });
+
+  it("quotes the VNC server when it refuses", () => {
+    const declined = (detail: string) => ended({ kind: "fault", fault: "declined", detail }).reason;
+    expect(declined("Too many viewers")).toBe("The screen refused the connection: Too many viewers");
+    expect(declined("")).toBe("The screen refused the connection.");
+  });
+
+  it("says what the closing side wrote when the code is not known, and else names the code", () => {
+    expect(ended(closed(4999, "Moved to another host.")).reason).toBe("Moved to another host.");
+    expect(ended(closed(4999)).reason).toContain("4999");
+    expect(ended(closed(1006)).reason).toBe("The connection was lost.");
+  });
+
+  it("explains a reload differently from an address that never had a token", () => {
+    expect(cardOf({ state: "no-link", reopened: true }, en).heading).toBe("Please open the link again");
+    expect(cardOf({ state: "no-link", reopened: false }, en).heading).toBe("A console link is needed");
+  });
+});
+
+describe("coming back", () => {
+  it.each([1000, 1001, 1005, 1006, 1011, 1012, 4503, 4504, 4501, 4408, 4410, 4404])("is tried after %i", (code) => {
+    expect(stepAfter(closed(code))).toBe("resume");
+  });
+
+  it.each([
+    CONSOLE_CLOSE.REVOKED,
+    CONSOLE_CLOSE.KILLED,
+    CONSOLE_CLOSE.EXPIRED,
+    CONSOLE_CLOSE.LOCKED_OUT,
+    CONSOLE_CLOSE.LOCKED,
+    CONSOLE_CLOSE.MOVED,
+    CONSOLE_CLOSE.STOLEN,
+  ])("is not after %i", (code) => {
+    expect(stepAfter(closed(code))).toBe("stop");
+  });
+
+  it("waits for what passes, asks for a PIN, and gives up on what stays", () => {
+    expect(stepAfter(refusal("host_offline"))).toBe("resume");
+    expect(stepAfter(refusal("server_stopped"))).toBe("watch");
+    expect(stepAfter(refusal("pin_wrong"))).toBe("pin");
+    expect(stepAfter(refusal("used_up"))).toBe("stop");
+    expect(stepAfter({ kind: "unreachable" })).toBe("resume");
+  });
+});
+
+it.each([
+  [null, ["de-DE", "zh-TW", "en"], "zh-Hans"],
+  [null, ["fr"], "en"],
+  ["en", ["zh-CN"], "en"],
+  ["xx", ["en-GB", "zh"], "en"],
+])("picks a language for %s and %j", (chosen, preferred, language) => {
+  expect(pickLanguage(chosen, preferred)).toBe(language);
+});
+
+describe("typing a text", () => {
+  it("names what a US keyboard cannot type, each once", () => {
+    const { strokes, untypable } = strokesOf("aé€é\r\nB");
+    expect(strokes.map(({ code, shift }) => [code, shift])).toEqual([
+      ["KeyA", false],
+      ["Enter", false],
+      ["KeyB", true],
+    ]);
+    expect(untypable).toEqual(["é", "€"]);
+  });
 });
 
 describe("typing on a phone", () => {

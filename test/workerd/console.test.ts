@@ -1,21 +1,12 @@
 import { env, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
-import type { ConnectInfo } from "../../functions/console/console-auth.ts";
 import { consoleAuthOf, consoleUrl, tokenHash } from "../../functions/console/mint.ts";
+import { originAllowed } from "../../functions/console/origin.ts";
 import { readTicket, signTicket } from "../../functions/console/ticket.ts";
-import { originAllowed } from "../../functions/console/upgrade.ts";
 
-const info = (change: Partial<ConnectInfo> = {}): ConnectInfo => ({
-  console_type: "novnc",
-  server: crypto.randomUUID(),
-  project_id: "p",
-  generation: 1,
-  screens_ended: 0,
-  host: "h",
-  connect: { transport: "unix", path: "/vnc.sock" },
-  expires_at: Date.now() + 60_000,
-  ...change,
-});
+const giver = { user_id: "u", user_name: "u", project_id: "p", app_credential: null, is_admin: false };
+const SERVER = "0b6a1c2e-7a55-4a63-9a6e-2f4f7a1d9c11";
+const soon = () => Date.now() + 60_000;
 const rows = (name: string) =>
   runInDurableObject(env.CONSOLE.getByName(name), (_, state) => state.storage.sql.databaseSize);
 const kept = (hash: string) =>
@@ -24,41 +15,36 @@ const kept = (hash: string) =>
   );
 
 describe("a token", () => {
-  it("opens what it was made for, and no other", async () => {
+  it("is one server's, and no other is", async () => {
     const auth = consoleAuthOf(env, "a1");
-    const made = info();
-    await auth.authorize("a1", made);
-    expect(await auth.info("a1")).toEqual(made);
-    expect(await auth.info("a2")).toBeNull();
+    await auth.authorize("a1", SERVER, giver, soon());
+    expect(await auth.serverOf("a1")).toBe(SERVER);
+    expect(await auth.serverOf("a2")).toBeNull();
   });
 
-  it("opens nothing once it has expired, though the alarm is late", async () => {
-    const auth = consoleAuthOf(env, "b1");
-    await auth.authorize("b1", info({ expires_at: Date.now() - 1 }));
-    expect(await auth.info("b1")).toBeNull();
-  });
-
-  it("is forgotten when it has expired, and those that are good stay", async () => {
+  it("is forgotten when that is due, and those that are good stay", async () => {
     const auth = consoleAuthOf(env, "c1");
-    const later = info({ expires_at: Date.now() + 90_000 });
-    await auth.authorize("c2", later);
-    // The alarm is for the first to expire, whichever was made first.
-    await auth.authorize("c1", info({ expires_at: Date.now() + 50 }));
+    const later = Date.now() + 90_000;
+    await auth.authorize("c2", SERVER, giver, later);
+    // The alarm is for the first that is due, whichever was made first.
+    await auth.authorize("c1", SERVER, giver, Date.now() + 50);
     await scheduler.wait(60);
     await runDurableObjectAlarm(auth);
     expect(await kept("c1")).toEqual([{ hash: "c2" }]);
-    expect(await runInDurableObject(auth, (_, { storage }) => storage.getAlarm())).toBe(later.expires_at);
-    expect(await auth.info("c2")).toEqual(later);
+    expect(await runInDurableObject(auth, (_, { storage }) => storage.getAlarm())).toBe(later);
+    expect(await auth.serverOf("c2")).toBe(SERVER);
   });
 
-  it("that was guessed leaves no storage behind", async () => {
+  it("for a server that has no console leaves no storage behind", async () => {
     const console = env.CONSOLE.getByName("guess");
     const before = await rows("guess");
     const answer = await console.fetch("http://edge/", {
-      headers: { upgrade: "websocket", "x-edgenova-side": "browser" },
+      headers: { upgrade: "websocket", "x-edgenova-side": "stock", "x-edgenova-token-hash": "a".repeat(64) },
     });
     expect(answer.status).toBe(403);
     expect(await answer.text()).toBe("");
+    const entry = { hash: "a".repeat(64), address: "192.0.2.1", pin: "none" } as const;
+    expect(await console.open(entry)).toMatchObject({ ok: false, error: { why: "unknown" } });
     expect(await rows("guess")).toBe(before);
   });
 
@@ -70,17 +56,21 @@ describe("a token", () => {
 });
 
 describe("a ticket", () => {
-  const ticket = { console: "a".repeat(64), session: crypto.randomUUID() };
+  const ticket = { server: SERVER, session: crypto.randomUUID(), leg: 1 };
 
-  it("lets the agent in while it is fresh", async () => {
-    expect(await readTicket(env, await signTicket(env, ticket, 10))).toEqual(ticket);
-  });
+  it.each(["agent", "screen", "resume"] as const)(
+    "of the kind %s lets in who has it while it is fresh",
+    async (kind) => {
+      expect(await readTicket(env, kind, await signTicket(env, kind, ticket, 10))).toEqual(ticket);
+    },
+  );
   it("does not when it is late, changed, of another kind, or no ticket at all", async () => {
-    const good = await signTicket(env, ticket, 10);
-    expect(await readTicket(env, await signTicket(env, ticket, -10))).toBeNull();
-    expect(await readTicket(env, `${good.slice(0, -3)}abc`)).toBeNull();
-    expect(await readTicket(env, "")).toBeNull();
-    expect(await readTicket(env, "x.y.z")).toBeNull();
+    const good = await signTicket(env, "screen", ticket, 10);
+    expect(await readTicket(env, "screen", await signTicket(env, "screen", ticket, -10))).toBeNull();
+    expect(await readTicket(env, "screen", `${good.slice(0, -3)}abc`)).toBeNull();
+    expect(await readTicket(env, "resume", good)).toBeNull();
+    expect(await readTicket(env, "screen", "")).toBeNull();
+    expect(await readTicket(env, "screen", "x.y.z")).toBeNull();
   });
 });
 

@@ -4,7 +4,9 @@ import type { Actor } from "../../functions/identity/actor.ts";
 export const ADMIN: Actor = {
   request_id: "req-0",
   user_id: "u",
+  user_name: "u",
   project_id: "p",
+  app_credential: null,
   is_admin: true,
   may_write: true,
   may_read: true,

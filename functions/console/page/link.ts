@@ -1,4 +1,4 @@
-/** Reads the address that a person opened: which token, which server, and where the screen's WebSocket is. */
+/** Reads the address that a person opened: which token, and which server. */
 
 /** A name as the link gives it, with the server's id when the title has Horizon's form `name(uuid)`. */
 export type Title = { name: string; id: string | null };
@@ -7,8 +7,6 @@ export type Link = {
   /** Null when the address has none. */
   token: string | null;
   title: Title | null;
-  /** Where to connect: always this page's own origin, whatever host `path` may name. */
-  wsUrl: string | null;
   /** The same address without the token and without anything else that could hold one. */
   cleanUrl: string;
 };
@@ -31,7 +29,6 @@ export function readLink(href: string): Link {
   return {
     token,
     title: title === undefined ? null : readTitle(title),
-    wsUrl: token === null ? null : socketUrl(url, token),
     cleanUrl: cleanUrl(url, title),
   };
 }
@@ -50,11 +47,6 @@ function tokensOf([key, value]: [string, string]): string[] {
   if (key !== "path") return [];
   const [, query = ""] = /\?([^#]*)/.exec(value) ?? [];
   return new URLSearchParams(query).getAll("token").filter((token) => token !== "");
-}
-
-function socketUrl(page: URL, token: string): string {
-  const scheme = page.protocol === "https:" ? "wss:" : "ws:";
-  return `${scheme}//${page.host}/?token=${encodeURIComponent(token)}`;
 }
 
 function cleanUrl(page: URL, title: string | undefined): string {

@@ -1,19 +1,14 @@
 /** Typing on a phone: its keyboard comes up only for a text field, and tells only how the field's text changed. */
-import { keysymOf, strokesBetween } from "./keystrokes.ts";
+import type { Keys } from "./keys.ts";
+import { strokesBetween } from "./keystrokes.ts";
 import type { Screen } from "./screen.ts";
 import { part } from "./view.ts";
 
 /** Text that the field always holds, so that Backspace has something to delete and is noticed. */
 const PADDING = "_".repeat(64);
 
-const XK_BACKSPACE = 0xff08;
-const XK_SHIFT_L = 0xffe1;
-
-/** QEMU finds the key of a capital letter but does not press Shift for it. */
-const SHIFTED = /[A-Z~!@#$%^&*()_+{}|:"<>?]/;
-
 /** Wires the keyboard button, which the style sheet shows on touch screens. */
-export function setUpTouchKeyboard(screen: Screen): void {
+export function setUpTouchKeyboard(screen: Screen, keys: Keys): void {
   const button = part("keyboard", HTMLButtonElement);
   const field = part("typing", HTMLTextAreaElement);
   let sent = PADDING;
@@ -38,17 +33,10 @@ export function setUpTouchKeyboard(screen: Screen): void {
   });
   field.addEventListener("input", (event) => {
     const { erase, text } = strokesBetween(sent, field.value);
-    for (let i = 0; i < erase; i++) screen.sendKey(XK_BACKSPACE);
-    for (const char of text) sendChar(screen, char);
+    for (let i = 0; i < erase; i++) keys.chord(["Backspace"]);
+    for (const char of text) keys.type(char);
     sent = field.value;
     // A word that is being composed is still the keyboard's own: changing the field under it would confuse it.
     if (!(event instanceof InputEvent && event.isComposing)) reset();
   });
-}
-
-function sendChar(screen: Screen, char: string): void {
-  const shift = SHIFTED.test(char);
-  if (shift) screen.sendKey(XK_SHIFT_L, true);
-  screen.sendKey(keysymOf(char));
-  if (shift) screen.sendKey(XK_SHIFT_L, false);
 }

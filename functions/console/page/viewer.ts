@@ -1,11 +1,24 @@
 /** The console viewer: reads the link, connects by itself, and says what happens. */
 import { focusBar, setUpBar } from "./bar.ts";
+import { setUpChoices } from "./choices.ts";
+import { Clipboard } from "./clipboard.ts";
+import { fetchKey, handOver } from "./hand-over.ts";
+import { setUpKeys } from "./keys-panel.ts";
+import { pickLanguage, Speech } from "./language.ts";
 import { readLink, readTitle } from "./link.ts";
+import { notice } from "./notice.ts";
+import { Panels } from "./panels.ts";
+import { PeoplePanel } from "./people-panel.ts";
+import { Power } from "./power.ts";
 import { Screen } from "./screen.ts";
-import { openSession } from "./session.ts";
-import { type Ending, noLink } from "./status.ts";
+import { saveScreenshot } from "./screenshot.ts";
+import { Session } from "./session.ts";
+import { loadSettings } from "./settings.ts";
+import type { Status } from "./status.ts";
 import { setUpTouchKeyboard } from "./touch-keyboard.ts";
-import { part, showStatus, showTitle } from "./view.ts";
+import { actionFor } from "./trouble.ts";
+import { Typing } from "./typing.ts";
+import { button, part, showLatency, showStatus, showTitle } from "./view.ts";
 
 /** What this tab remembers in its history entry: not the token, only that there was one. */
 type Remembered = { opened?: boolean } | null;
@@ -14,44 +27,110 @@ const link = readLink(location.href);
 const reopened = (history.state as Remembered)?.opened === true;
 history.replaceState({ opened: reopened || link.token !== null }, "", link.cleanUrl);
 
-let name = link.title?.name ?? "the server";
+const settings = loadSettings();
+const speech = new Speech(pickLanguage(settings.language, navigator.languages));
+const screen = new Screen(part("screen", HTMLElement), part("still", HTMLElement), settings, focusBar);
+const panels = new Panels(() => screen.focus());
+setUpBar(screen, panels, speech);
+setUpChoices(settings, screen, speech);
+const keys = setUpKeys(screen);
+setUpTouchKeyboard(screen, keys);
+const clipboard = new Clipboard(screen, speech);
+// Before the dialog takes the focus: it gives it back to who had it.
+button("type-text").addEventListener("click", () => panels.back());
+const typing = new Typing(keys, speech);
+button("screenshot").addEventListener("click", async () => {
+  panels.back();
+  if (await saveScreenshot(screen, serverName)) notice(speech.words.pictureSaved);
+});
+
+let serverName = link.title?.name ?? "";
+let sessionId: string | null = null;
+let status: Status = { state: "connecting" };
 if (link.title !== null) showTitle(link.title);
 
-const target = part("screen", HTMLElement);
-const screen = new Screen(target, focusBar);
-setUpBar(screen);
-setUpTouchKeyboard(screen);
+const session = new Session(part("screen", HTMLElement), link.token, {
+  status(now) {
+    status = now;
+    if (now.state === "ended" || now.state === "pin") screen.forget();
+    showStatus(now, speech.words);
+  },
+  opened({ id, server, rights }) {
+    sessionId = id;
+    serverName = server.name;
+    showTitle({ name: server.name, id: server.id });
+    people.allow(rights.input);
+    clipboard.allow(rights.clipboard);
+    power.allow(rights.power);
+  },
+  connected(rfb) {
+    screen.show(rfb);
+    clipboard.follow(rfb);
+    screen.label(speech.words.screenOf(serverName));
+  },
+  named(desktop) {
+    if (serverName !== "") return;
+    showTitle(readTitle(desktop));
+  },
+  said: (frame) => people.hear(frame),
+  latency: showLatency,
+  ending() {
+    typing.stop();
+    keys.release();
+    screen.freeze();
+    people.clear();
+  },
+});
 
-function start(wsUrl: string): void {
-  let began = false;
-  showStatus({ state: "connecting" });
-  void openSession(target, wsUrl, {
-    connected(rfb) {
-      began = true;
-      showStatus({ state: "connected" });
-      screen.show(rfb, name);
-    },
-    named(desktop) {
-      if (link.title !== null) return;
-      showTitle(readTitle(desktop));
-      name = readTitle(desktop).name;
-    },
-    ended(ending: Ending) {
-      screen.clear();
-      showStatus({ state: "ended", began, ...ending });
-    },
-  });
+const people = new PeoplePanel(speech, {
+  say: (frame) => session.say(frame),
+  typing: (may) => {
+    screen.viewOnly = !may;
+    clipboard.sendable = may;
+    button("keys").hidden = button("type-text").hidden = !may;
+    if (!may) typing.stop();
+  },
+});
+
+const power = new Power(speech, panels, {
+  serverName: () => serverName,
+  order: (what) => session.order(what),
+});
+
+/** The card's button. */
+async function act(): Promise<void> {
+  const action = status.state === "ended" ? actionFor(status.trouble) : null;
+  if (action === "again") session.again();
+  if (action === "start" && (await power.give("start"))) session.poke();
+  if (action === "bring" && sessionId !== null) {
+    const key = await fetchKey(sessionId);
+    if (key === null) notice(speech.words.notHanded);
+    else session.again(key);
+  }
 }
 
-const { wsUrl } = link;
-if (wsUrl === null) {
-  showStatus(noLink(reopened));
-} else {
-  part("reconnect", HTMLButtonElement).addEventListener("click", () => start(wsUrl));
-  start(wsUrl);
-}
+button("reconnect").addEventListener("click", () => void act());
+part("pin-form", HTMLFormElement).addEventListener("submit", (event) => {
+  event.preventDefault();
+  session.enterPin(part("pin", HTMLInputElement).value);
+});
 
+handOver(() => {
+  const { key } = session;
+  return key === null || sessionId === null || status.state === "ended" ? null : { session: sessionId, key };
+});
+addEventListener("online", () => session.poke());
+addEventListener("focus", () => session.poke());
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") session.poke();
+});
 // A link that differs only in its fragment does not load the page again when it is opened in this tab.
 addEventListener("hashchange", () => {
   if (readLink(location.href).token !== null) location.reload();
 });
+
+speech.always(() => showStatus(status, speech.words));
+if (!session.start()) {
+  status = { state: "no-link", reopened };
+  showStatus(status, speech.words);
+}

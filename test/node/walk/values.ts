@@ -5,6 +5,7 @@ import type { JsonSchema } from "../../../functions/api/openapi/json-schema.ts";
 const STRINGS = [
   "x1",
   "1",
+  "2468",
   "true",
   "aaaa",
   "10.0.0.1",

@@ -52,8 +52,12 @@ export async function startWorld(): Promise<World> {
   expect((await edge.call("PATCH", `/image/v2/images/${image}`, { body, headers })).status).toBe(200);
   const first = async (path: string, key: string, minor = 61) =>
     (await ask(edge, "GET", `${V}${path}`, { minor })).body[key][0];
+  const { console_link } = await made(`${V}/servers/${id}/console-links`, { console_link: {} });
   const ids = {
     servers: id,
+    "console-links": console_link.id,
+    // The server is looked at first, whichever session is meant.
+    "console-sessions": id,
     metadata: "k",
     tags: "t",
     ips: "x",
