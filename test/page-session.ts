@@ -2,10 +2,11 @@
 import { WebSocket } from "ws";
 import type { FromPage, ToPage } from "../functions/protocol/console-presence.ts";
 import { type OpenedSession, type RefusedSession, SCREEN_PATH } from "../functions/protocol/console-session.ts";
-import { type TestEdge, until } from "./edge.ts";
+import { until } from "./edge.ts";
 import { terminal } from "./fake-terminal.ts";
 import { RfbClient } from "./rfb-client.ts";
 
+type Edge = { url: string };
 export type Asked = { status: number; opened: OpenedSession; refused: RefusedSession["refused"] };
 
 export type PageScreen = {
@@ -19,8 +20,12 @@ export type PageScreen = {
 };
 
 /** POST /console/v1/sessions{path}. */
-export async function askSession(edge: TestEdge, path: "" | "/resume" | "/power", body: object): Promise<Asked> {
-  const response = await edge.call("POST", `/console/v1/sessions${path}`, { token: null, body });
+export async function askSession(edge: Edge, path: "" | "/resume" | "/power", body: object): Promise<Asked> {
+  const response = await fetch(`${edge.url}/console/v1/sessions${path}`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+  });
   const text = await response.text();
   const answer = text === "" ? {} : JSON.parse(text);
   return { status: response.status, opened: answer, refused: answer.refused };
@@ -30,7 +35,7 @@ export async function askSession(edge: TestEdge, path: "" | "/resume" | "/power"
 export const tokenIn = (url: string) => new URL(url).searchParams.get("token") ?? "";
 
 /** Connects with a ticket, and waits for the first picture. */
-export async function screenOf(edge: TestEdge, { ticket }: OpenedSession): Promise<PageScreen> {
+export async function screenOf(edge: Edge, { ticket }: OpenedSession): Promise<PageScreen> {
   const screen = dial(edge, `${SCREEN_PATH}?ticket=${ticket}`);
   await screen.client.ready();
   screen.client.watch();
@@ -38,7 +43,7 @@ export async function screenOf(edge: TestEdge, { ticket }: OpenedSession): Promi
   return screen;
 }
 
-export function dial(edge: TestEdge, path: string): PageScreen {
+export function dial(edge: Edge, path: string): PageScreen {
   const ws = new WebSocket(`${edge.url.replace(/^http/, "ws")}${path}`);
   const client = new RfbClient((bytes) => ws.send(bytes), { timeoutMs: 15_000 });
   const told: ToPage[] = [];

@@ -5,14 +5,13 @@
  */
 import { CONSOLE_CLOSE, CONSOLE_REASON, type Sharing } from "../../functions/protocol/console.ts";
 import type { ConsoleClosed } from "../../functions/protocol/frames.ts";
-import type { ConsoleSession, Params, Value } from "../../functions/protocol/methods.ts";
+import { type ConsoleSession, FIRST_LEG, type Params, type Value } from "../../functions/protocol/methods.ts";
 import { DriverError } from "../drivers/driver.ts";
 import { PageText } from "./page-text.ts";
 import type { PipeEnd } from "./pipe.ts";
 import { type Presence, Session, type SessionOptions } from "./session.ts";
 import { SharedScreen } from "./shared-screen.ts";
 
-const FIRST_LEG = 0;
 /** The protocol's limit on a list (methods.ts: list_consoles). */
 const MAX_LISTED = 1024;
 
@@ -36,7 +35,8 @@ export class Consoles {
 
   /**
    * Connects the server's screen and then, in the background, dials the edge for it. Resolves when the screen answered;
-   * rejects with `DriverError` ConsoleNotAvailable when it does not, or when the session may not be.
+   * rejects with `DriverError` ConsoleNotAvailable when it does not or the session may not be, and TooManyConsoles when
+   * the host has as many as it takes.
    */
   async open(server: string, params: Params<"open_console">): Promise<void> {
     const { session: about } = params;
@@ -88,12 +88,14 @@ export class Consoles {
     return this.#sessions.size;
   }
 
-  /** Throws `DriverError` ConsoleNotAvailable when a session may not be. */
+  /** Throws `DriverError` ConsoleNotAvailable when a session may not be, TooManyConsoles when there is no room for it. */
   #admit(server: string, about: ConsoleSession | undefined): void {
     if (this.#stopped) throw unavailable("the host's agent is stopping");
     // Who goes on takes the place that it has.
     const others = [...this.#sessions].filter((one) => !(about && isLegOf(one, about)));
-    if (others.length >= this.#options.maxSessions) throw unavailable(CONSOLE_REASON[CONSOLE_CLOSE.FULL]);
+    if (others.length >= this.#options.maxSessions) {
+      throw new DriverError("TooManyConsoles", CONSOLE_REASON[CONSOLE_CLOSE.FULL]);
+    }
     if (about === undefined) return;
     const here = this.#of(server).filter(({ cut }) => !cut);
     if (here.some((one) => isLegOf(one, about) && (one.about?.leg ?? 0) >= about.leg)) {

@@ -25,7 +25,9 @@ type LinkRow = Pick<
   Link,
   "id" | "hash" | "kind" | "created_at" | "expires_at" | "used" | "revoked_at" | "revoked_why" | "pin_failures"
 > & { given: string };
-type StoredSession = Omit<SessionRow, "bound" | "carried" | "label" | "user_id" | "address" | "page"> & {
+/** What of a session never changes, as JSON. */
+type Given = Pick<SessionRow, "label" | "user_id" | "address" | "attempt" | "page">;
+type StoredSession = Omit<SessionRow, "bound" | "carried" | keyof Given> & {
   given: string;
   bound: string;
   carried: number;
@@ -88,9 +90,7 @@ export class ConsoleStore {
     );
   }
 
-  addSession(
-    row: Pick<SessionRow, "id" | "link" | "label" | "user_id" | "address" | "page" | "host" | "bound" | "started_at">,
-  ): void {
+  addSession(row: Pick<SessionRow, "id" | "link" | "host" | "bound" | "started_at"> & Given): void {
     const { id, link, host, bound, started_at, ...given } = row;
     this.#sql.exec(
       "INSERT INTO session (id, link, given, host, bound, started_at) VALUES (?, ?, ?, ?, ?, ?)",
@@ -114,6 +114,14 @@ export class ConsoleStore {
 
   sessionsOf(link: string): SessionRow[] {
     return this.#sessions("link = ? ORDER BY started_at DESC, id", link);
+  }
+
+  /** The session of this attempt, as long as nobody has connected. */
+  begun(link: string, attempt: string | null): SessionRow | null {
+    if (attempt === null) return null;
+    return (
+      this.sessionsOf(link).find((row) => row.attempt === attempt && row.leg === 0 && row.over_at === null) ?? null
+    );
   }
 
   /** Those that somebody is on. */

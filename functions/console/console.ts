@@ -10,8 +10,8 @@ import type { Actor } from "../identity/actor.ts";
 import { causeOf, log } from "../log.ts";
 import { CONSOLE_CLOSE, type ConsoleCloseCode, type Sharing } from "../protocol/console.ts";
 import type { OpenedSession, PowerOrder } from "../protocol/console-session.ts";
-import type { ConsoleClosed } from "../protocol/frames.ts";
-import { METHODS } from "../protocol/methods.ts";
+import type { ConsoleClosed, Outcome } from "../protocol/frames.ts";
+import { type CallErrorCode, FIRST_LEG, METHODS } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate, migrateExisting } from "../store/migrate.ts";
 import { eventOf, instanceActionOf } from "./action.ts";
@@ -51,6 +51,11 @@ const ORDER = {
   reboot: { action: "reboot_soft", memo: { reboot: "SOFT" } },
   reset: { action: "reboot_hard", memo: { reboot: "HARD" } },
 } as const;
+/** What a viewer is told when its host's agent does not come. */
+const UNSUMMONED: Partial<Record<CallErrorCode, ConsoleCloseCode>> = {
+  HypervisorUnavailable: CONSOLE_CLOSE.HOST_OFFLINE,
+  TooManyConsoles: CONSOLE_CLOSE.FULL,
+};
 const OVER_CODE: Record<Over, ConsoleCloseCode> = {
   revoked: CONSOLE_CLOSE.REVOKED,
   killed: CONSOLE_CLOSE.KILLED,
@@ -67,7 +72,7 @@ export type Offer = Ticket & {
   shown: Omit<OpenedSession["session"], "ends_at">;
   ends_at: number | null;
 };
-type Entry = { hash: string; address: string; pin: "none" | "given" | "proved" };
+type Entry = { hash: string; address: string; attempt: string | null; pin: "none" | "given" | "proved" };
 type Here = Extract<Screen, { is: "here" }>;
 
 export class Console extends DurableObject<Env> {
@@ -154,6 +159,7 @@ export class Console extends DurableObject<Env> {
   async sessions(): Promise<SessionRecord[]> {
     if (!this.#exists) return [];
     await this.#look();
+    await this.#tell();
     return this.#store.sessions().map((row) => this.#record(row));
   }
 
@@ -188,14 +194,15 @@ export class Console extends DurableObject<Env> {
 
   /**
    * A new session for the page. Of a link with a PIN: its hash, to be proved outside, as that takes long; asked with
-   * `given` it counts as an attempt.
+   * `given` it counts as one more that was tried.
    */
-  async open({ hash, address, pin }: Entry): Promise<Result<Offer | { stored: string }, Refused>> {
+  async open({ hash, address, attempt, pin }: Entry): Promise<Result<Offer | { stored: string }, Refused>> {
     const link = this.#exists ? this.#store.linkOf(hash) : null;
     if (link === null) return err(refusedBecause("unknown"));
+    const begun = this.#store.begun(link.id, attempt) !== null;
     const refused = refusalOf(link, address, Date.now());
-    if (refused) return err(refused);
-    if (link.pin !== null && pin !== "proved") {
+    if (refused && !(begun && refused.why === "used_up")) return err(refused);
+    if (link.pin !== null && pin !== "proved" && !begun) {
       if (pin === "none") return err(refusedBecause("pin_needed"));
       if (this.#store.tryPin(link.id) <= MAX_PIN_FAILURES) return ok({ stored: link.pin });
       await this.#revoke([link], "pin");
@@ -205,8 +212,8 @@ export class Console extends DurableObject<Env> {
     if (screen.is !== "here") return err(absent(screen, link));
     const away = await this.#away(screen.host);
     if (away) return err(away);
-    const entered = await this.#enter(link.id, { address, page: true }, screen);
-    return entered.ok ? ok(this.#offer(entered.value, link, screen, 1)) : entered;
+    const entered = await this.#enter(link.id, { address, attempt, page: true }, screen);
+    return entered.ok ? ok(this.#offer(entered.value, link, screen, FIRST_LEG)) : entered;
   }
 
   /** The next connection of a session, for who has its key. One that was used since ends the session. */
@@ -302,8 +309,8 @@ export class Console extends DurableObject<Env> {
     if (link === null || link.pin !== null || refusalOf(link, address, Date.now())) return refused();
     const screen = await this.#owner().screen(link.bound, false);
     if (screen.is !== "here") return refused();
-    const entered = await this.#enter(link.id, { address, page: false }, screen);
-    return entered.ok ? this.#join(entered.value, 1, link, screen) : refused();
+    const entered = await this.#enter(link.id, { address, attempt: null, page: false }, screen);
+    return entered.ok ? this.#join(entered.value, FIRST_LEG, link, screen) : refused();
   }
 
   async #page(session: string, leg: number): Promise<Response> {
@@ -325,11 +332,17 @@ export class Console extends DurableObject<Env> {
   }
 
   /** Counts a use of the link, and makes its session, if there is a place. */
-  async #enter(id: string, who: { address: string; page: boolean }, screen: Here): Promise<Result<string, Refused>> {
+  async #enter(
+    id: string,
+    who: Pick<SessionRow, "address" | "attempt" | "page">,
+    screen: Here,
+  ): Promise<Result<string, Refused>> {
     if (this.#crowded(id) !== null) await this.#look();
     // From here to the row there is no await.
     const link = this.#store.link(id);
     if (link === null) return err(refusedBecause("unknown"));
+    const begun = this.#store.begun(id, who.attempt);
+    if (begun) return ok(begun.id);
     const now = Date.now();
     const refused = refusalOf(link, who.address, now);
     if (refused) return err(refused);
@@ -388,8 +401,7 @@ export class Console extends DurableObject<Env> {
     log("console.summoned", { server, host, session, leg, ok: outcome.ok });
     await this.#arm();
     if (outcome.ok) return this.#tell();
-    const away = outcome.error.code === "HypervisorUnavailable";
-    const code = away ? CONSOLE_CLOSE.HOST_OFFLINE : CONSOLE_CLOSE.SCREEN_UNAVAILABLE;
+    const code = UNSUMMONED[outcome.error.code] ?? CONSOLE_CLOSE.SCREEN_UNAVAILABLE;
     this.#halves.end(session, leg, code);
     this.#store.left(session, leg, code, NOTHING, Date.now());
     await this.#tell();
@@ -443,8 +455,8 @@ export class Console extends DurableObject<Env> {
   }
 
   /**
-   * Ends sessions for good: they are over from the first line on. Their host cuts those that are open. One that cannot be asked in time
-   * is not waited for: the sockets of this object are let go, all of them, and the sessions that may go on resume.
+   * Ends sessions for good: they are over from the first line on. Their host cuts those that are open. One that cannot
+   * be asked in time is not waited for: this object lets all its sockets go, and the sessions that may go on resume.
    */
   async #end(rows: readonly SessionRow[], why: Over): Promise<void> {
     const [now, code] = [Date.now(), OVER_CODE[why]];
@@ -458,7 +470,7 @@ export class Console extends DurableObject<Env> {
       const sessions = there.map(({ id }) => id);
       const generation = there[0]?.bound.generation ?? 0;
       const asked = this.env.HOST.getByName(host).ask("close_consoles", this.#server(), generation, { sessions, code });
-      return Promise.race([asked.then(({ ok }) => ok), scheduler.wait(CUT_MS).then(() => false)]);
+      return Promise.race([asked.then(isCut), scheduler.wait(CUT_MS).then(() => false)]);
     });
     const cut = (await Promise.all(cuts)).every((done) => done);
     this.ctx.waitUntil(this.#tell());
@@ -546,6 +558,11 @@ function absent({ is }: Exclude<Screen, Here>, { giver, terms }: Link): Refused 
 function actorOf({ giver }: Link): Actor {
   const roles = { is_manager: false, is_service: false, may_write: true, may_read: true };
   return { ...giver, ...roles, request_id: `req-${crypto.randomUUID()}` };
+}
+
+/** Also when the guest, and with it every screen of that time, is gone. */
+function isCut(outcome: Outcome): boolean {
+  return outcome.ok || outcome.error.code === "StaleGeneration";
 }
 
 function refused(): Response {

@@ -54,7 +54,7 @@ async function admitted(c: Context<AppEnv>, run: () => Promise<Answer>): Promise
   return run();
 }
 
-async function open(c: Context<AppEnv>, { token, pin }: z.infer<typeof openSession>): Promise<Answer> {
+async function open(c: Context<AppEnv>, { token, pin, attempt }: z.infer<typeof openSession>): Promise<Answer> {
   // Keys and tickets are signed: a guess at those is turned away without a count.
   if (!(await mayGuess(c.env, addressOf(c)))) return refusedBecause("too_many_requests");
   if (!UUID.test(token)) return refusedBecause("unknown");
@@ -62,7 +62,7 @@ async function open(c: Context<AppEnv>, { token, pin }: z.infer<typeof openSessi
   const server = await consoleAuthOf(c.env, hash).serverOf(hash);
   if (server === null) return refusedBecause("unknown");
   const console = c.env.CONSOLE.getByName(server);
-  const entry = { hash, address: addressOf(c) };
+  const entry = { hash, attempt: attempt ?? null, address: addressOf(c) };
   let opened = await console.open({ ...entry, pin: pin === undefined ? "none" : "given" });
   if (opened.ok && "stored" in opened.value) {
     if (!(await verifyPassword(opened.value.stored, pin ?? ""))) return refusedBecause("pin_wrong");

@@ -18,6 +18,8 @@ export type SessionRow = ConsoleCounts & {
   /** Who gave the link. */
   user_id: string;
   address: string;
+  /** Of the page: by which it knows its session again when the answer to its opening is lost. */
+  attempt: string | null;
   /** Whether it is the page, which resumes, or another VNC client. */
   page: boolean;
   host: string;

@@ -22,7 +22,18 @@ const secret = z.string().min(1).max(MAX_SECRET_CHARS);
 /** Shortest and longest PIN; digits, so that it can be told on the telephone and typed on one. */
 export const PIN = /^[0-9]{4,12}$/;
 
-export const openSession = z.strictObject({ token: secret, pin: z.string().max(32).optional() });
+/**
+ * `attempt`: the same in each try of one opening. Where the answer was lost, the next try gets it again, and is no use of
+ * the link of its own.
+ */
+export const openSession = z.strictObject({
+  token: secret,
+  pin: z.string().max(32).optional(),
+  attempt: z
+    .string()
+    .regex(/^[0-9a-f]{32}$/)
+    .optional(),
+});
 export const resumeSession = z.strictObject({ key: secret });
 export const POWER_ORDERS = ["start", "stop", "reboot", "reset"] as const;
 export type PowerOrder = (typeof POWER_ORDERS)[number];
@@ -77,8 +88,9 @@ export const WHY = [
 export type Why = (typeof WHY)[number];
 
 /**
- * A fault in Nova's form, with the same fields whatever the reason: `code` is the HTTP status; `message` for people, in English; `since` where something is so since a time;
- * `ask` is who can give a new link, as far as that is known; `power` what the caller may still do about it.
+ * A fault in Nova's form, with the same fields whatever the reason: `code` is the HTTP status; `message` for people, in
+ * English; `since` where something is so since a time; `ask` is who can give a new link, as far as that is known;
+ * `power` what the caller may still do about it.
  */
 export type RefusedSession = {
   refused: { code: number; why: Why; message: string; since: string | null; ask: string | null; power: boolean };

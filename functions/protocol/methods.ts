@@ -96,8 +96,11 @@ export const MAX_CONSOLE_BYTES = 102_400;
 const consoleRights = z.object({ input: z.boolean(), clipboard: z.boolean() });
 export type ConsoleRights = z.infer<typeof consoleRights>;
 
+/** The first connection of a session. */
+export const FIRST_LEG = 1;
+
 /** One connection of a session: a session that is resumed goes on with the next `leg`. */
-export const consoleLeg = z.object({ session: z.uuid(), leg: z.int().min(0) });
+export const consoleLeg = z.object({ session: z.uuid(), leg: z.int().min(FIRST_LEG) });
 
 /** `label`: what the others on the screen see. `page`: the viewer understands the text frames of console.ts. */
 const consoleSession = consoleLeg.extend({
@@ -275,6 +278,8 @@ export const CALL_ERRORS = [
   "InstanceNotFound",
   "InstanceInvalidState",
   "ConsoleNotAvailable",
+  /** Nova has no such limit. */
+  "TooManyConsoles",
   "InstanceAgentNotEnabled",
   "InstancePasswordSetFailed",
   "SetAdminPasswdNotSupported",

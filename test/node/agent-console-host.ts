@@ -102,7 +102,7 @@ export function person(
     rights,
     session: {
       session: `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`,
-      leg: 0,
+      leg: 1,
       label: `person ${number}`,
       owner: false,
       page: true,

@@ -33,21 +33,21 @@ const endOf = ({ viewer }: OpenedConsole) => until(() => viewer.closed !== undef
 describe("a session", () => {
   it("goes on on its next leg, and what was its connection ends as moved", async () => {
     const first = await host.open(person(1));
-    const second = await host.open(person(1, { leg: 3 }));
+    const second = await host.open(person(1, { leg: 4 }));
     await endOf(first);
     expect(first.viewer.closed).toEqual([CONSOLE_CLOSE.MOVED, CONSOLE_REASON[CONSOLE_CLOSE.MOVED]]);
     for (const leg of [2, 3])
       await expect(host.consoles.open(SERVER, person(1, { leg }))).rejects.toMatchObject(UNAVAILABLE);
     expect(second.viewer.closed).toBeUndefined();
     await until(() => host.closed.length === 1, "the report");
-    expect(host.closed[0]).toMatchObject({ session: id(1), leg: 0, code: CONSOLE_CLOSE.MOVED, by: "link" });
-    expect(host.consoles.list(SERVER)).toMatchObject([{ session: id(1), leg: 3 }]);
+    expect(host.closed[0]).toMatchObject({ session: id(1), leg: 1, code: CONSOLE_CLOSE.MOVED, by: "link" });
+    expect(host.consoles.list(SERVER)).toMatchObject([{ session: id(1), leg: 4 }]);
   });
 
   it("that cannot go on, as the screen does not answer, stays where it is", async () => {
     const first = await host.open(person(1));
     host.driver.vnc = null;
-    await expect(host.consoles.open(SERVER, person(1, { leg: 1 }))).rejects.toMatchObject(UNAVAILABLE);
+    await expect(host.consoles.open(SERVER, person(1, { leg: 2 }))).rejects.toMatchObject(UNAVAILABLE);
     expect([first.viewer.closed, host.consoles.count]).toEqual([undefined, 1]);
   });
 
@@ -59,14 +59,14 @@ describe("a session", () => {
     one.viewer.socket.send(Buffer.concat([KEY, KEY, Buffer.from([5, 0, 0, 1, 0, 1])]));
     await until(() => up().length === 22, "the input");
     const counts = { keys: 2, pointers: 1, cut_texts: 0, bytes_up: 36, bytes_down: expect.any(Number) };
-    expect(host.consoles.list(SERVER)).toEqual([{ session: id(1), leg: 0, ...counts }]);
+    expect(host.consoles.list(SERVER)).toEqual([{ session: id(1), leg: 1, ...counts }]);
     one.viewer.socket.close(1000);
     await until(() => host.closed.length === 1, "the report");
     expect(host.closed[0]).toEqual({
       t: "console_closed",
       server: SERVER,
       session: id(1),
-      leg: 0,
+      leg: 1,
       ...counts,
       by: "link",
       code: 1000,
@@ -92,9 +92,8 @@ describe("a session", () => {
 
   it("is refused beyond as many as the host takes", async () => {
     for (let at = 0; at < MAX_SESSIONS; at++) await host.consoles.open(SERVER, person(at));
-    const refused = { ...UNAVAILABLE, message: CONSOLE_REASON[CONSOLE_CLOSE.FULL] };
-    await expect(host.consoles.open(OTHER, PARAMS)).rejects.toMatchObject(refused);
-    await host.consoles.open(SERVER, person(0, { leg: 1 }));
+    await expect(host.consoles.open(OTHER, PARAMS)).rejects.toMatchObject({ code: "TooManyConsoles" });
+    await host.consoles.open(SERVER, person(0, { leg: 2 }));
     host.consoles.close(SERVER, { sessions: [id(1)], code: CONSOLE_CLOSE.KILLED });
     await until(() => host.consoles.count < MAX_SESSIONS, "room");
     await host.consoles.open(OTHER, PARAMS);
@@ -205,7 +204,7 @@ describe("people on a screen", () => {
     const refused = { ...UNAVAILABLE, message: expect.stringContaining("it is private") };
     await expect(host.consoles.open(SERVER, person(3, { sharing: "private" }))).rejects.toMatchObject(refused);
     expect([one.viewer.closed, two.viewer.closed]).toEqual([undefined, undefined]);
-    await host.open(person(1, { leg: 1, sharing: "private" }));
+    await host.open(person(1, { leg: 2, sharing: "private" }));
     await host.open(person(4, { sharing: "private" }), OTHER);
   });
 
@@ -219,7 +218,7 @@ describe("people on a screen", () => {
     one.viewer.socket.terminate();
     await until(() => people(two).people.length === 1, "the loss");
     expect(control()).toBe(2);
-    await host.open(person(1, { leg: 1, owner: true }));
+    await host.open(person(1, { leg: 2, owner: true }));
     await until(() => people(two).people.length === 2, "the return");
     expect(control()).toBe(2);
     host.consoles.close(SERVER, { sessions: [id(1)], code: CONSOLE_CLOSE.KILLED });

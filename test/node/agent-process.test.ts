@@ -90,7 +90,7 @@ describe("a running agent", () => {
     await until(() => edge.results().length === 1, "the boot");
     expect(edge.results()[0]).toEqual({ t: "result", call: "boot", outcome: { ok: true, value: { power_state: 1 } } });
 
-    const session = { session: OTHER, leg: 0, label: "", owner: true, page: false, sharing: "one" };
+    const session = { session: OTHER, leg: 1, label: "", owner: true, page: false, sharing: "one" };
     const params = { console: "cd".repeat(32), ticket: "secret-ticket", session };
     edge.tell(edge.links[0]!, call("see", "open_console", { generation: 3, params }));
     await until(() => (edge.consoles[0]?.messages.length ?? 0) > 0, "the screen's greeting");
@@ -101,7 +101,7 @@ describe("a running agent", () => {
     expect(end.code).toBe(0);
     await until(() => edge.links[0]!.closed !== undefined && edge.consoles[0]!.closed !== undefined, "the goodbyes");
     expect([edge.links[0]!.closed, edge.consoles[0]!.closed![0]]).toEqual([1001, 4501]);
-    const report = { t: "console_closed", server: SERVER, session: OTHER, leg: 0, code: 4501 };
+    const report = { t: "console_closed", server: SERVER, session: OTHER, leg: 1, code: 4501 };
     expect(edge.links[0]!.frames.at(-1)).toMatchObject(report);
     expect(end.output).not.toMatch(/secret-ticket|eyJ/);
     for (const line of end.output.trim().split("\n"))

@@ -94,6 +94,19 @@ describe("a link", () => {
     expect((await shownLink(made)).state).toBe("used_up");
   });
 
+  it("counts an opening once that is tried again because its answer was lost", async () => {
+    const made = await link({ uses: 1 });
+    const attempt = "0123456789abcdef0123456789abcdef";
+    const lost = await askSession(edge, "", { token: made.token, attempt });
+    const again = await askSession(edge, "", { token: made.token, attempt });
+    expect([lost.status, again.status]).toEqual([201, 201]);
+    expect(again.opened.session.id).toBe(lost.opened.session.id);
+    expect(await shownLink(made)).toMatchObject({ used: 1 });
+    const screen = await screenOf(edge, again.opened);
+    expect((await askSession(edge, "", { token: made.token, attempt })).refused).toMatchObject({ why: "used_up" });
+    screen.ws.close();
+  });
+
   it("that is for looking lets no key through, whatever the client sends", async () => {
     const made = await link({ rights: "view" });
     const watcher = await screenOf(edge, await opened(made.token));

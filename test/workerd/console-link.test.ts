@@ -122,6 +122,7 @@ describe("a session", () => {
       label: "Bo",
       user_id: "u",
       address: "192.0.2.1",
+      attempt: null,
       page: true,
       host: "h",
       bound,

@@ -43,7 +43,7 @@ describe("a token", () => {
     });
     expect(answer.status).toBe(403);
     expect(await answer.text()).toBe("");
-    const entry = { hash: "a".repeat(64), address: "192.0.2.1", pin: "none" } as const;
+    const entry = { hash: "a".repeat(64), address: "192.0.2.1", attempt: null, pin: "none" } as const;
     expect(await console.open(entry)).toMatchObject({ ok: false, error: { why: "unknown" } });
     expect(await rows("guess")).toBe(before);
   });

@@ -13,9 +13,15 @@ export function screenUrl(page: { protocol: string; host: string }, ticket: stri
   return `${scheme}//${page.host}/console/v1/screen?ticket=${encodeURIComponent(ticket)}`;
 }
 
-/** Opens a session by a link's token. */
-export function open(token: string, pin: string | null, signal: AbortSignal): Promise<Entry> {
-  return enter(PATH, pin === null ? { token } : { token, pin }, signal);
+/** Opens a session by a link's token; `attempt` is the same when that is tried again. */
+export function open(token: string, attempt: string, pin: string | null, signal: AbortSignal): Promise<Entry> {
+  return enter(PATH, { token, attempt, ...(pin === null ? {} : { pin }) }, signal);
+}
+
+/** 128 bits in hexadecimal; `crypto.randomUUID` is missing where the page came by HTTP. */
+export function newAttempt(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** The session that `key` is of, as it is now. */

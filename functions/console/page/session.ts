@@ -12,7 +12,7 @@ import type { FromPage, ToPage } from "../../protocol/console-presence.ts";
 import type { OpenedSession, PowerOrder } from "../../protocol/console-session.ts";
 import { backoff } from "./backoff.ts";
 import { Connection } from "./connection.ts";
-import { type Entry, open, order, resume, screenUrl } from "./session-client.ts";
+import { type Entry, newAttempt, open, order, resume, screenUrl } from "./session-client.ts";
 import type { Status } from "./status.ts";
 import { keepKey, keptKey } from "./tab-storage.ts";
 import { type Step, stepAfter, type Trouble } from "./trouble.ts";
@@ -41,6 +41,8 @@ export class Session {
   readonly #events: SessionEvents;
   /** In memory only. */
   readonly #token: string | null;
+  /** By this the edge knows a try that is made again, and does not count it as a use of the link. */
+  readonly #attempt = newAttempt();
   #key: string | null;
   #pin: string | null = null;
   #connection: Connection | null = null;
@@ -135,7 +137,7 @@ export class Session {
 
   #ask(signal: AbortSignal): Promise<Entry> {
     if (this.#key !== null) return resume(this.#key, signal);
-    return open(this.#token ?? "", this.#pin, signal);
+    return open(this.#token ?? "", this.#attempt, this.#pin, signal);
   }
 
   async #look({ ticket }: OpenedSession): Promise<Trouble> {
