@@ -90,7 +90,7 @@ export class Console extends DurableObject<Env> {
   async give(link: NewLink, project_id: string): Promise<void> {
     migrate(this.ctx.storage, MIGRATIONS);
     this.#exists = true;
-    this.ctx.storage.kv.put("project", project_id);
+    if (this.#project() !== project_id) this.ctx.storage.kv.put("project", project_id);
     this.#store.addLink(link);
     await this.#arm();
   }
@@ -502,9 +502,8 @@ export class Console extends DurableObject<Env> {
   async #tell(): Promise<void> {
     const rows = this.#store.untold();
     if (rows.length === 0) return;
-    const project = this.ctx.storage.kv.get<string>("project") ?? "";
     try {
-      await this.env.PROJECT.getByName(project).saveConsoleSessions(rows.map((row) => this.#record(row)));
+      await this.env.PROJECT.getByName(this.#project()).saveConsoleSessions(rows.map((row) => this.#record(row)));
       this.#store.told(rows);
     } catch (error) {
       log("console.untold", { server: this.#server(), cause: causeOf(error) });
@@ -536,11 +535,15 @@ export class Console extends DurableObject<Env> {
   }
 
   #record(row: SessionRow): SessionRecord {
-    return recordOf(row, this.#server(), this.ctx.storage.kv.get<string>("project") ?? "");
+    return recordOf(row, this.#server(), this.#project());
   }
 
   #owner() {
     return this.env.SERVER.getByName(this.#server());
+  }
+
+  #project(): string {
+    return this.ctx.storage.kv.get<string>("project") ?? "";
   }
 
   #server(): string {

@@ -55,10 +55,16 @@ it("shows a server to an admin with one call to it, and one for its host's state
   expect(cost.made).toEqual({});
 });
 
-it("opens a console with a row, and no object for it", async () => {
-  // Which of the sixteen objects has the token is chance: each is made once.
+it("gives a console's link with four calls, and one object for all of a server", async () => {
+  await api.openConsole(server);
   const cost = await costOf(edge.url, () => api.openConsole(server));
-  expect(cost.calls).toEqual({ "SERVER.createConsole": 1, "HOST.vncConsole": 1, "CONSOLE_AUTH.authorize": 1 });
+  expect(cost.calls).toEqual({
+    "SERVER.createLink": 1,
+    "HOST.vncConsole": 1,
+    "CONSOLE.give": 1,
+    "CONSOLE_AUTH.authorize": 1,
+  });
+  // Which of the sixteen objects has the token is chance: each is made once.
   expect(Object.keys(cost.made).filter((name) => name !== "ConsoleAuth")).toEqual([]);
 });
 
