@@ -57,8 +57,13 @@ const ASKED = [
   "cache_image",
   "get_host_uptime",
   "open_console",
+  "close_consoles",
+  "share_console",
+  "list_consoles",
 ] as const satisfies readonly Method[];
-/** Their values say nothing: one that can be read at all is as good as another. */
+/** Of these the values say nothing. */
+const SILENT: ReadonlySet<Method> = new Set(["inject_nmi", "open_console", "close_consoles", "share_console"]);
+/** Where values say nothing, one that can be read at all is as good as another. */
 const NOTHING: ReadonlySet<string> = new Set([
   "an empty value",
   "a value of other types",
@@ -191,12 +196,15 @@ it("what is asked at once is a failure that can be told, and not a throw", { tim
     cache_image: async () => host().ask("cache_image", uuid, 1, { image: specOf().image }),
     get_host_uptime: () => host().ask("get_host_uptime", uuid, 1, {}),
     open_console: () => host().ask("open_console", uuid, 1, { console: "0".repeat(64), ticket: "t" }),
+    close_consoles: () => host().ask("close_consoles", uuid, 1, { code: 4411 }),
+    share_console: () => host().ask("share_console", uuid, 1, { sharing: "one" }),
+    list_consoles: () => host().ask("list_consoles", uuid, 1, {}),
   };
   for (const method of ASKED) {
     for (const [what, outcome] of Object.entries(RUBBISH)) {
       const restore = answers(method, outcome);
       const told = await ask[method]();
-      const nothing = NOTHING.has(what) && (method === "inject_nmi" || method === "open_console");
+      const nothing = NOTHING.has(what) && SILENT.has(method);
       expect(told.ok, `${method}, ${what}: ${JSON.stringify(told)}`).toBe(nothing);
       if (!told.ok) expect(told.error.code, `${method}, ${what}`).toBe("Unexpected");
       restore();
