@@ -12,6 +12,7 @@ import { enroll } from "../agent/enroll.ts";
 import { loadIdentity } from "../agent/identity.ts";
 import { Cloud } from "../agent/up/cloud.ts";
 import { demoDisk } from "../agent/up/demo-disk.ts";
+import { expectNoSecrets } from "./log-scan.ts";
 import { TEST_SECRETS } from "./secrets.ts";
 
 export type Harness = ReturnType<typeof createTestHarness>;
@@ -65,7 +66,7 @@ export async function startTestEdge(
   const url = address.url.href.replace(/\/$/, "");
   const cloud = await Cloud.login(url, TEST_SECRETS.ADMIN_PASSWORD);
   const token = await login(url);
-  const made: { agent: RunningAgent; stateDir: string }[] = [];
+  const made: TestAgent[] = [];
   return {
     url,
     harness,
@@ -94,7 +95,9 @@ export async function startTestEdge(
         await agent.stop();
         rmSync(stateDir, { recursive: true, force: true });
       }
+      const logs = JSON.stringify([harness.getLogs(), made.map((one) => one.logs)]);
       await harness.close();
+      expectNoSecrets(logs, "an edge and its agents");
     },
   };
 }

@@ -6,6 +6,7 @@ import { Cloud } from "../agent/up/cloud.ts";
 import { edgeReady, ensureSecrets, startEdge } from "../agent/up/edge.ts";
 import { login } from "./edge.ts";
 import { freePort } from "./free-port.ts";
+import { expectNoSecretsIn } from "./log-scan.ts";
 import { childWith, killGroup } from "./process-tree.ts";
 
 export class KillableEdge {
@@ -53,6 +54,7 @@ export class KillableEdge {
 
   async close(): Promise<void> {
     await this.kill();
+    expectNoSecretsIn(this.dir);
     rmSync(this.dir, { recursive: true, force: true });
   }
 }

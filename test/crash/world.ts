@@ -10,6 +10,7 @@ import { demoDisk } from "../../agent/up/demo-disk.ts";
 import { edgeReady, ensureSecrets, ROOT, startEdge } from "../../agent/up/edge.ts";
 import { DEMO_PROJECT, until } from "../edge.ts";
 import { freePort } from "../free-port.ts";
+import { expectNoSecretsIn } from "../log-scan.ts";
 import { childWith, killGroup, processes, signalGroup } from "../process-tree.ts";
 import { FakeHypervisor, type Guest, type Hypervisor, namesIn } from "./hypervisor.ts";
 import { login, type Shown, shown } from "./shown.ts";
@@ -342,6 +343,7 @@ export class World {
     await this.killAgent();
     await this.killEdge();
     await this.#wire?.close();
+    expectNoSecretsIn(this.#state);
     rmSync(this.#state, { recursive: true, force: true });
   }
 }

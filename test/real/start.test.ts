@@ -10,6 +10,7 @@ import { ROOT } from "../../agent/up/edge.ts";
 import { until } from "../edge.ts";
 import { terminal } from "../fake-terminal.ts";
 import { freePort } from "../free-port.ts";
+import { expectNoSecretsIn, noteLinks } from "../log-scan.ts";
 import { familyOf, killGroup, processes } from "../process-tree.ts";
 import { needs } from "./requirement.ts";
 import { openViewer } from "./viewer.ts";
@@ -30,6 +31,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const { pid } of started) for (const { group } of familyOf(pid)) await killGroup(group);
+  for (const one of started) noteLinks(one.output());
+  expectNoSecretsIn(state);
   rmSync(state, { recursive: true, force: true });
 });
 
