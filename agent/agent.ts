@@ -17,6 +17,7 @@ import { Link } from "./link.ts";
 import type { Log } from "./log.ts";
 import { loadMonitors } from "./monitors/load.ts";
 import { Measuring } from "./monitors/measuring.ts";
+import { noMoves } from "./move/moves.ts";
 import { ensureNodeIdentity } from "./node-identity.ts";
 import { Progress, reportOf } from "./progress.ts";
 import { Reconcile } from "./reconcile.ts";
@@ -112,6 +113,7 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
     consoles,
     cacheImage: (image) => images.prefetch(image),
     snapshots,
+    moves: noMoves,
     onScreenGone: (server) => consoles.close(server, { code: CONSOLE_CLOSE.SCREEN_CLOSED }),
     maxBuilds: config.max_concurrent_builds,
     progress: new Progress((frame) => void link.send(frame)),

@@ -5,8 +5,9 @@ import { POWER_STATE } from "../functions/protocol/guest.ts";
 import { type ImageRef, METHODS, type Method, type Value } from "../functions/protocol/methods.ts";
 import type { Consoles } from "./console/consoles.ts";
 import { tail } from "./console/output.ts";
-import type { Driver } from "./drivers/driver.ts";
+import { type Driver, DriverError, type Moving } from "./drivers/driver.ts";
 import { hostUptime } from "./host-uptime.ts";
+import type { Moves } from "./move/moves.ts";
 import type { Snapshots } from "./snapshots.ts";
 
 /** Does what the call asks and resolves to its value. What the signal does to it: calls.ts. */
@@ -17,10 +18,14 @@ export type Host = {
   /** Whether the image is at hand; when it is not, it is being fetched from now on. */
   cacheImage(image: ImageRef): Promise<boolean>;
   snapshots: Pick<Snapshots, "take" | "upload" | "forget">;
+  moves: Moves;
 };
 
 /** The work of a call, or the name of the first parameter that is wrong. */
-export function bind(call: CallFrame, { driver, consoles, cacheImage, snapshots }: Host): Work | { wrong: string } {
+export function bind(
+  call: CallFrame,
+  { driver, consoles, cacheImage, snapshots, moves }: Host,
+): Work | { wrong: string } {
   const { server, params } = call;
   const powered = async (done: Promise<void>): Promise<Value<"power_on">> => {
     await done;
@@ -36,7 +41,11 @@ export function bind(call: CallFrame, { driver, consoles, cacheImage, snapshots 
       return withParams(METHODS.spawn.params, params, (p, signal) => powered(driver.spawn(server, p, signal)));
     case "destroy":
       return withParams(METHODS.destroy.params, params, () =>
-        nothing(driver.destroy(server).then(() => snapshots.forget(server))),
+        nothing(
+          Promise.resolve(moves.forget(server))
+            .then(() => driver.destroy(server))
+            .then(() => snapshots.forget(server)),
+        ),
       );
     case "power_on":
       return withParams(METHODS.power_on.params, params, () => powered(driver.powerOn(server)));
@@ -65,6 +74,46 @@ export function bind(call: CallFrame, { driver, consoles, cacheImage, snapshots 
     case "upload_snapshot":
       return withParams(METHODS.upload_snapshot.params, params, (p, signal) =>
         nothing(snapshots.upload(server, p.image, signal)),
+      );
+    case "send_disks":
+      return withParams(METHODS.send_disks.params, params, (p, signal) => moves.sendDisks(server, p.peer, signal));
+    case "receive_disks":
+      return withParams(METHODS.receive_disks.params, params, (p, signal) =>
+        moves.receiveDisks(server, p.peer, p.spec, signal),
+      );
+    case "finish_migration":
+      return withParams(METHODS.finish_migration.params, params, (p) =>
+        powered(movingOf(driver).finishMigration(server, p)),
+      );
+    case "check_can_live_migrate_source":
+      return withParams(METHODS.check_can_live_migrate_source.params, params, () =>
+        movingOf(driver).checkSource(server),
+      );
+    case "check_can_live_migrate_destination":
+      return withParams(METHODS.check_can_live_migrate_destination.params, params, (p) =>
+        nothing(movingOf(driver).checkDestination(server, p)),
+      );
+    case "pre_live_migration":
+      return withParams(METHODS.pre_live_migration.params, params, (p, signal) =>
+        nothing(moves.preLiveMigration(server, p, signal)),
+      );
+    case "live_migration":
+      return withParams(METHODS.live_migration.params, params, (p, signal) => moves.liveMigration(server, p, signal));
+    case "post_live_migration_at_destination":
+      return withParams(METHODS.post_live_migration_at_destination.params, params, () =>
+        powered(
+          movingOf(driver)
+            .postLiveMigration(server)
+            .then(() => moves.forget(server)),
+        ),
+      );
+    case "abort_live_migration":
+      return withParams(METHODS.abort_live_migration.params, params, () =>
+        nothing(movingOf(driver).abortLiveMigration(server)),
+      );
+    case "force_complete_live_migration":
+      return withParams(METHODS.force_complete_live_migration.params, params, () =>
+        nothing(movingOf(driver).forceCompleteLiveMigration(server)),
       );
     case "get_vnc_console":
       return withParams(METHODS.get_vnc_console.params, params, () => driver.getVncConsole(server));
@@ -100,6 +149,11 @@ export function bind(call: CallFrame, { driver, consoles, cacheImage, snapshots 
       return withParams(METHODS.list_consoles.params, params, async () => ({ sessions: consoles.list(server) }));
   }
   return call.method satisfies never;
+}
+
+function movingOf({ moving }: Driver): Moving {
+  if (moving === undefined) throw new DriverError("NotSupported", "This hypervisor's guests cannot be moved.");
+  return moving;
 }
 
 function withParams<P>(

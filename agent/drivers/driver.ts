@@ -6,6 +6,8 @@
  */
 import type { GuestInterface, Inventory, PowerState, VncAddress } from "../../functions/protocol/guest.ts";
 import type { CallErrorCode, Diagnostics, GuestSpec, ImageRef } from "../../functions/protocol/methods.ts";
+import type { LiveMigrateData, LiveMigrationOptions } from "../../functions/protocol/move.ts";
+import type { MoveLink } from "../move/moves.ts";
 
 export type GuestInfo = { uuid: string; power_state: PowerState };
 
@@ -33,7 +35,63 @@ export type DriverContext = {
 export type RescueOrder = { image: ImageRef; spec: GuestSpec | null };
 export type RebuildOrder = { spec: GuestSpec; start: boolean };
 
+/** A file that is one of a guest's own disks: its name in the guest's folder, and where it is. */
+export type GuestDisk = { name: string; path: string };
+
+/** How far a live migration has come, in bytes (nova/objects/migration.py). */
+export type LiveProgress = Record<
+  "memory_total" | "memory_processed" | "memory_remaining" | "disk_total" | "disk_processed" | "disk_remaining",
+  number
+>;
+
+/** What a driver does whose guests can go to another host. */
+export interface Moving {
+  /**
+   * The disks of a guest that is off, in files that lean on nothing but its image, which every host has from the edge.
+   * InstanceInvalidState while it runs. They stay as they are until the guest is destroyed or started.
+   */
+  disksOf(uuid: string): Promise<GuestDisk[]>;
+  /**
+   * Makes room for a guest that is to come, with its image at hand, and tells where a disk of a name is to be written.
+   * What an earlier try has written is kept. InsufficientFreeDisk.
+   */
+  prepareDisks(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<(name: string) => string>;
+  /** nova: finish_migration. Makes a guest of the disks that have come, grown to what `spec` says, and starts it if told. */
+  finishMigration(uuid: string, order: RebuildOrder): Promise<void>;
+  /** nova: check_can_live_migrate_source. InstanceInvalidState unless the guest runs or is paused. */
+  checkSource(uuid: string): Promise<LiveMigrateData>;
+  /** nova: check_can_live_migrate_destination. MigrationError with why the guest cannot come. Changes nothing. */
+  checkDestination(
+    uuid: string,
+    order: { spec: GuestSpec; data: LiveMigrateData; block_migration: boolean },
+  ): Promise<void>;
+  /** nova: pre_live_migration. From here on the guest may come over `link`; `destroy` takes all of it back. */
+  preLiveMigration(
+    uuid: string,
+    order: { spec: GuestSpec; data: LiveMigrateData; block_migration: boolean },
+    link: MoveLink,
+    signal: AbortSignal,
+  ): Promise<void>;
+  /**
+   * nova: live_migration. Resolves when the guest runs at the other end and is gone from here, with `aborted` when it was
+   * aborted and goes on here. After any other failure it goes on here, too: MigrationError.
+   */
+  liveMigration(
+    uuid: string,
+    order: { options: LiveMigrationOptions; block_migration: boolean },
+    link: MoveLink,
+    tell: (progress: LiveProgress) => void,
+  ): Promise<{ aborted: boolean }>;
+  /** nova: post_live_migration_at_destination. The guest is this host's from here on. */
+  postLiveMigration(uuid: string): Promise<void>;
+  /** InstanceInvalidState when there is no live migration of the guest under way. */
+  abortLiveMigration(uuid: string): Promise<void>;
+  forceCompleteLiveMigration(uuid: string): Promise<void>;
+}
+
 export interface Driver {
+  /** Absent: this driver's guests stay where they are. */
+  moving?: Moving;
   /** nova: init_host. Connects to the hypervisor; rejects with HypervisorUnavailable and a message that says what to do. */
   init(): Promise<void>;
   /** nova: cleanup_host. Lets go of the hypervisor and leaves every guest as it is. */

@@ -91,6 +91,13 @@ const fromAgent = z.discriminatedUnion("t", [
     percent: z.int().min(0).max(100),
     bytes: z.int().min(0).optional(),
     of: z.int().min(0).optional(),
+    /** Of a live migration, bytes (nova/objects/migration.py). */
+    memory_total: z.int().min(0).optional(),
+    memory_processed: z.int().min(0).optional(),
+    memory_remaining: z.int().min(0).optional(),
+    disk_total: z.int().min(0).optional(),
+    disk_processed: z.int().min(0).optional(),
+    disk_remaining: z.int().min(0).optional(),
   }),
   /** A console's connection has ended: `code` of its close, `by` the side that ended it. `at` in ms since the epoch. */
   z.object({

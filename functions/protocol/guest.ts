@@ -58,6 +58,8 @@ export const inventory = z.object({
   /** Its own address, as it sees itself (nova: my_ip). */
   host_ip: z.union([z.ipv4(), z.ipv6()]).optional(),
   cpu_info: cpuInfo.optional(),
+  /** Where guests may come in from other hosts without the edge (nova: migration_inbound_addr). */
+  migration_inbound: z.object({ address: z.string().min(1).max(255), port: z.int().min(1).max(65_535) }).optional(),
   /** What the host's own configuration says; what it does not say is the deployment's to say. */
   options: resourceOptions.optional(),
   metrics: metrics.optional(),

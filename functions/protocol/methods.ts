@@ -6,6 +6,7 @@ import { z } from "zod";
 import { MAX_LABEL_CHARS, SHARING } from "./console.ts";
 import { powerState, vncAddress } from "./guest.ts";
 import { hardware } from "./hardware.ts";
+import { liveMigrateData, liveMigrationOptions, movePeer } from "./move.ts";
 
 const short = z.string().max(255);
 
@@ -86,6 +87,7 @@ export type SnapshotFile = z.infer<typeof snapshotFile>;
 
 const none = z.object({});
 const powered = z.object({ power_state: powerState });
+const moved = z.object({ bytes: z.int().min(0) });
 /** A count that a hypervisor may be unable to tell. */
 const count = z.number().min(0).nullable();
 
@@ -215,6 +217,48 @@ export const METHODS = {
   snapshot: { durable: true, params: z.object({ image: z.uuid() }), value: snapshotFile },
   /** Brings that file to the edge, which expects it by then; it goes on where an earlier upload was cut off. */
   upload_snapshot: { durable: true, params: z.object({ image: z.uuid() }), value: none },
+  /**
+   * Cold migration, at the source: gives the disks of a guest that is off to the other end, and keeps them. Resolves
+   * when the other end has all of them. `bytes`: as many as travelled.
+   */
+  send_disks: { durable: true, params: z.object({ peer: movePeer }), value: moved },
+  /** The same at the destination. What an earlier try brought is looked at, and not brought again if it is right. */
+  receive_disks: { durable: true, params: z.object({ peer: movePeer, spec: guestSpec }), value: moved },
+  /** Makes a guest of the disks that were received, as `spec` has it, its disk grown if need be (nova: finish_migration). */
+  finish_migration: {
+    durable: true,
+    params: z.object({ spec: guestSpec, start: z.boolean() }),
+    value: powered,
+  },
+  /** What a destination must know of the guest (nova: check_can_live_migrate_source). */
+  check_can_live_migrate_source: { durable: false, params: none, value: liveMigrateData },
+  /** Whether this host can take the guest; it answers with why not, and has changed nothing. */
+  check_can_live_migrate_destination: {
+    durable: false,
+    params: z.object({ spec: guestSpec, data: liveMigrateData, block_migration: z.boolean() }),
+    value: none,
+  },
+  /** Makes ready for the guest at the destination, until it has come or is dismissed. */
+  pre_live_migration: {
+    durable: true,
+    params: z.object({ peer: movePeer, spec: guestSpec, data: liveMigrateData, block_migration: z.boolean() }),
+    value: none,
+  },
+  /**
+   * Brings the running guest to the other end, from the source. Resolves when it runs there and is gone from here; after
+   * a failure it runs here. `aborted`: by abort_live_migration, or because its time was over.
+   */
+  live_migration: {
+    durable: true,
+    params: z.object({ peer: movePeer, options: liveMigrationOptions, block_migration: z.boolean() }),
+    value: z.object({ aborted: z.boolean() }),
+  },
+  /** At the destination, once the guest has come: it is this host's from here on. */
+  post_live_migration_at_destination: { durable: true, params: none, value: powered },
+  /** Has the live migration under way end, and the guest stay; without one under way InstanceInvalidState. */
+  abort_live_migration: { durable: false, params: none, value: none },
+  /** Pauses the guest, or lets it go on at the destination where post-copy is allowed, so that its migration can end. */
+  force_complete_live_migration: { durable: false, params: none, value: none },
   get_vnc_console: { durable: false, params: none, value: vncAddress },
   /**
    * The last `length` lines that the guest wrote to its serial console, within the last MAX_CONSOLE_BYTES; null and -1
@@ -287,6 +331,8 @@ export const CALL_ERRORS = [
   "ImageUnacceptable",
   "HypervisorUnavailable",
   "InsufficientFreeDisk",
+  "MigrationError",
+  "MigrationPreCheckError",
   "StaleGeneration",
   "InvalidCall",
   "NotSupported",

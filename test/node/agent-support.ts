@@ -1,4 +1,5 @@
 /** What several agent tests need: waiting for a state, a place on disk, a log that can be read, and calls. */
+
 import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,6 +8,7 @@ import { onTestFinished } from "vitest";
 import { Calls, type CallsOptions } from "../../agent/calls.ts";
 import { signerOf } from "../../agent/identity.ts";
 import type { Log, LogFields } from "../../agent/log.ts";
+import { noMoves } from "../../agent/move/moves.ts";
 import type { CallFrame } from "../../functions/protocol/frames.ts";
 import type { GuestSpec, Method } from "../../functions/protocol/methods.ts";
 
@@ -82,6 +84,7 @@ export function callsOf(given: Pick<CallsOptions, "driver" | "journal" | "log"> 
     consoles: NO_CONSOLES,
     cacheImage: async () => true,
     snapshots: NO_SNAPSHOTS,
+    moves: noMoves,
     maxBuilds: 10,
     progress: { during: (_call, work) => work() },
     ...given,
