@@ -28,6 +28,10 @@ export function setUpBar(screen: Screen, panels: Panels, speech: Speech): void {
     }
     if (event.key === "ArrowRight" || event.key === "ArrowLeft") walk(event);
   });
+  // A click on nothing, beside the picture or in the bar, would take the keyboard from everything.
+  document.addEventListener("click", () => {
+    if (document.activeElement === document.body) screen.focus();
+  });
   setUpFullScreen(screen, speech);
   const settle = (): void => {
     panels.close();

@@ -26,9 +26,9 @@ export class Power {
     this.#events = events;
     for (const order of ORDERS) {
       part("power-panel", HTMLElement)
-        .querySelector(`[data-order="${order}"]`)
-        ?.addEventListener("click", () => {
-          panels.back();
+        .querySelector<HTMLElement>(`[data-order="${order}"]`)
+        ?.addEventListener("click", (event) => {
+          panels.chosen(event);
           void this.give(order);
         });
     }

@@ -161,7 +161,7 @@ export class Session {
       this.#pin = null;
       const wrong = trouble.kind === "refused" && trouble.refusal.why === "pin_wrong";
       this.#events.status({ state: "pin", wrong });
-    } else if (step === "resume") this.#events.status({ state: "resuming", trouble });
+    } else if (step === "resume") this.#events.status({ state: "resuming", began: this.#began, trouble });
     else this.#events.status({ state: "ended", began: this.#began, trouble });
   }
 

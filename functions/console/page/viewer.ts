@@ -37,10 +37,10 @@ const keys = setUpKeys(screen);
 setUpTouchKeyboard(screen, keys);
 const clipboard = new Clipboard(screen, speech);
 // Before the dialog takes the focus: it gives it back to who had it.
-button("type-text").addEventListener("click", () => panels.back());
+button("type-text").addEventListener("click", (event) => panels.chosen(event));
 const typing = new Typing(keys, speech);
-button("screenshot").addEventListener("click", async () => {
-  panels.back();
+button("screenshot").addEventListener("click", async (event) => {
+  panels.chosen(event);
   if (await saveScreenshot(screen, serverName)) notice(speech.words.pictureSaved);
 });
 
@@ -51,8 +51,11 @@ if (link.title !== null) showTitle(link.title);
 
 const session = new Session(part("screen", HTMLElement), link.token, {
   status(now) {
+    if (now.state !== status.state && (now.state === "ended" || now.state === "pin")) {
+      screen.forget();
+      panels.close();
+    }
     status = now;
-    if (now.state === "ended" || now.state === "pin") screen.forget();
     showStatus(now, speech.words);
   },
   opened({ id, server, rights }) {
@@ -79,6 +82,7 @@ const session = new Session(part("screen", HTMLElement), link.token, {
     keys.release();
     screen.freeze();
     people.clear();
+    panels.close(button("people"));
   },
 });
 
