@@ -13,9 +13,11 @@ export function screenUrl(page: { protocol: string; host: string }, ticket: stri
   return `${scheme}//${page.host}/console/v1/screen?ticket=${encodeURIComponent(ticket)}`;
 }
 
-/** Opens a session by a link's token. */
-export function open(token: string, pin: string | null, signal: AbortSignal): Promise<Entry> {
-  return enter(PATH, pin === null ? { token } : { token, pin }, signal);
+/** Opens a session by a link's token. Who is refused has no key, and so cannot do by it what the link would let them. */
+export async function open(token: string, pin: string | null, signal: AbortSignal): Promise<Entry> {
+  const entry = await enter(PATH, pin === null ? { token } : { token, pin }, signal);
+  if (!("trouble" in entry) || entry.trouble.kind !== "refused") return entry;
+  return { trouble: { kind: "refused", refusal: { ...entry.trouble.refusal, power: false } } };
 }
 
 /** The session that `key` is of, as it is now. */

@@ -69,7 +69,7 @@ const session = new Session(part("screen", HTMLElement), link.token, {
   connected(rfb) {
     screen.show(rfb);
     clipboard.follow(rfb);
-    screen.label(speech.words.screenOf(serverName));
+    labelScreen();
   },
   named(desktop) {
     if (serverName !== "") return;
@@ -100,6 +100,11 @@ const power = new Power(speech, panels, {
   serverName: () => serverName,
   order: (what) => session.order(what),
 });
+
+/** For those who do not see it. */
+function labelScreen(): void {
+  screen.label(speech.words.screenOf(serverName));
+}
 
 /** The card's button. */
 async function act(): Promise<void> {
@@ -133,7 +138,10 @@ addEventListener("hashchange", () => {
   if (readLink(location.href).token !== null) location.reload();
 });
 
-speech.always(() => showStatus(status, speech.words));
+speech.always(() => {
+  showStatus(status, speech.words);
+  labelScreen();
+});
 if (!session.start()) {
   status = { state: "no-link", reopened };
   showStatus(status, speech.words);
