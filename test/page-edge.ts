@@ -62,8 +62,12 @@ export type PageEdge = {
   close(): Promise<void>;
 };
 
+/** Built once for all edges of a process. */
+let page: ReturnType<typeof viewer> | undefined;
+
 export async function pageEdge(): Promise<PageEdge> {
-  const { files, pages } = await viewer();
+  page ??= viewer();
+  const { files, pages } = await page;
   const dir = await mkdtemp(join(tmpdir(), "page-edge-"));
   const guest = new Guest();
   const rfb = await RfbServer.listen({ path: join(dir, "s"), display: guest, name: SERVER.name, log: () => {} });

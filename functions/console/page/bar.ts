@@ -28,9 +28,11 @@ export function setUpBar(screen: Screen, panels: Panels, speech: Speech): void {
     }
     if (event.key === "ArrowRight" || event.key === "ArrowLeft") walk(event);
   });
-  // A click on nothing, beside the picture or in the bar, would take the keyboard from everything.
+  // A click on nothing, beside the picture or in the bar, and one on a button that goes away by it, would take the
+  // keyboard from everything.
   document.addEventListener("click", () => {
-    if (document.activeElement === document.body) screen.focus();
+    const at = document.activeElement;
+    if (at === null || at === document.body || at.getClientRects().length === 0) screen.focus();
   });
   setUpFullScreen(screen, speech);
   const settle = (): void => {
