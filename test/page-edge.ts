@@ -20,6 +20,8 @@ export const TOKEN = "link-token-of-the-test";
 export const SERVER = { id: "6f1c9a42-3c1e-4b0e-9d55-2f6f0a7c1e11", name: "web-1", status: "ACTIVE" };
 const ME = 1;
 
+const NO_REFUSAL = { code: 403, since: null, ask: null, power: false };
+
 /** RFB's message types and encodings (rfbproto). */
 const SET_ENCODINGS = 2;
 const SET_DESKTOP_SIZE = 251;
@@ -33,6 +35,8 @@ export type PageEdge = {
   /** What pages said in text frames, pings apart. */
   said: FromPage[];
   orders: PowerOrder[];
+  /** Why the server takes no order now, in the edge's words. */
+  cannot: string | null;
   /** What the guest's screen was told. */
   typed: { keysym: number; down: boolean }[];
   pasted: string[];
@@ -82,6 +86,7 @@ export async function pageEdge(): Promise<PageEdge> {
     calls: [],
     said: [],
     orders: [],
+    cannot: null,
     typed: guest.typed,
     pasted: guest.pasted,
     sizes: [],
@@ -93,7 +98,7 @@ export async function pageEdge(): Promise<PageEdge> {
       return live.size;
     },
     refuse(why, more = {}) {
-      refused = { code: 403, why, message: `refused: ${why}`, since: null, ask: null, power: false, ...more };
+      refused = { ...NO_REFUSAL, why, message: `refused: ${why}`, ...more };
     },
     allow() {
       refused = null;
@@ -135,10 +140,7 @@ export async function pageEdge(): Promise<PageEdge> {
   };
 
   function enter(path: string, body: Record<string, string>): [number, OpenedSession | RefusedSession] {
-    const no = (why: Why): [number, RefusedSession] => [
-      403,
-      { refused: { code: 403, why, message: why, since: null, ask: null, power: false } },
-    ];
+    const no = (why: Why): [number, RefusedSession] => [403, { refused: { ...NO_REFUSAL, why, message: why } }];
     if (path.endsWith("/resume") ? body.key !== key && !stale.has(body.key ?? "") : body.token !== TOKEN) {
       return no("unknown");
     }
@@ -172,6 +174,11 @@ export async function pageEdge(): Promise<PageEdge> {
       const body = JSON.parse(text) as Record<string, string>;
       edge.calls.push({ path: pathname, body });
       if (pathname.endsWith("/power")) {
+        if (edge.cannot !== null) {
+          const said: RefusedSession = { refused: { ...NO_REFUSAL, code: 503, why: "failed", message: edge.cannot } };
+          response.writeHead(503, { "content-type": "application/json" }).end(JSON.stringify(said));
+          return;
+        }
         edge.orders.push(body.do as PowerOrder);
         response.writeHead(204).end();
         return;

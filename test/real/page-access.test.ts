@@ -94,6 +94,11 @@ describe.skipIf(noChromium)("the viewer page for everybody", () => {
       await opened.waitFor({ state: "hidden" });
       expect(await focus(page)).toBe("CANVAS");
     }
+    // A window that becomes narrow has other panels.
+    await page.locator("#display").click();
+    await page.setViewportSize({ width: 600, height: 800 });
+    await page.locator("#display-panel").waitFor({ state: "hidden" });
+    expect(await focus(page)).toBe("CANVAS");
   });
 
   it("says every change of state, and has a name for every button", async () => {

@@ -147,6 +147,15 @@ describe.skipIf(noChromium)("the viewer's tools", () => {
     expect(await onCanvas(viewer)).toBe(true);
   });
 
+  it("says what stands against an order", async () => {
+    here.edge.cannot = "The server cannot start now: it is ACTIVE.";
+    const { page } = await here.open();
+    await page.locator("#power").click();
+    await page.locator("#power-panel").getByRole("button", { name: "Start" }).click();
+    await page.getByText(here.edge.cannot).waitFor();
+    expect(here.edge.orders).toEqual([]);
+  });
+
   it("shows the screen fitted, in its own size, and in the window's where the server can", async () => {
     const { edge } = here;
     const viewer = await here.open({ viewport: { width: 700, height: 500 } });
