@@ -95,7 +95,6 @@ describe.skipIf(noChromium)("a console session in the page", () => {
     [CONSOLE_CLOSE.REVOKED, "withdrawn", "Ask for a new link."],
     [CONSOLE_CLOSE.KILLED, "ended by the server's owner", "Ask for a new link."],
     [CONSOLE_CLOSE.STOLEN, "its key was used in two places", "Ask for a new link."],
-    [CONSOLE_CLOSE.LOCKED, "locked the server", "Ask an administrator to unlock it."],
   ])("does not come back after %i, and says why", async (code, reason, next) => {
     const viewer = await here.open();
     const { page } = viewer;
@@ -127,6 +126,20 @@ describe.skipIf(noChromium)("a console session in the page", () => {
     await first.waitForState("ended");
     await twin.locator('html[data-state="connected"]').waitFor({ state: "attached" });
     expect(here.edge.sockets).toBe(1);
+  });
+
+  it("is not taken for a thief when the tab that it left is loaded again", async () => {
+    const first = await here.open();
+    const twin = await duplicate(first.page);
+    await first.waitForState("ended");
+    await first.page.reload();
+    await first.waitForState("ended");
+    expect(await first.page.locator("#heading").textContent()).toBe("This console goes on in another window");
+    expect(await state(twin)).toBe("connected");
+    await first.reconnect();
+    await first.waitForState("connected");
+    await first.page.reload();
+    await first.waitForState("connected");
   });
 
   it("says so when the other window does not give the console back", async () => {

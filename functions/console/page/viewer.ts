@@ -45,7 +45,6 @@ button("screenshot").addEventListener("click", async (event) => {
 });
 
 let serverName = link.title?.name ?? "";
-let sessionId: string | null = null;
 let status: Status = { state: "connecting" };
 if (link.title !== null) showTitle(link.title);
 
@@ -58,8 +57,7 @@ const session = new Session(part("screen", HTMLElement), link.token, {
     status = now;
     showStatus(now, speech.words);
   },
-  opened({ id, server, rights }) {
-    sessionId = id;
+  opened({ server, rights }) {
     serverName = server.name;
     showTitle({ name: server.name, id: server.id });
     people.allow(rights.input);
@@ -111,8 +109,8 @@ async function act(): Promise<void> {
   const action = status.state === "ended" ? actionFor(status.trouble) : null;
   if (action === "again") session.again();
   if (action === "start" && (await power.give("start"))) session.poke();
-  if (action === "bring" && sessionId !== null) {
-    const key = await fetchKey(sessionId);
+  if (action === "bring" && session.id !== null) {
+    const key = await fetchKey(session.id);
     if (key === null) notice(speech.words.notHanded);
     else session.again(key);
   }
@@ -125,8 +123,8 @@ part("pin-form", HTMLFormElement).addEventListener("submit", (event) => {
 });
 
 handOver(() => {
-  const { key } = session;
-  return key === null || sessionId === null || status.state === "ended" ? null : { session: sessionId, key };
+  const { key, id } = session;
+  return key === null || id === null || status.state === "ended" ? null : { session: id, key };
 });
 addEventListener("online", () => session.poke());
 addEventListener("focus", () => session.poke());
