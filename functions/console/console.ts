@@ -209,7 +209,8 @@ export class Console extends DurableObject<Env> {
       return err(refusedBecause("revoked", { ask: link.giver.user_name }));
     }
     const screen = await this.#owner().screen(link.bound, false);
-    if (screen.is !== "here") return err(absent(screen, link));
+    // Only a session gives orders: who is not let in has none.
+    if (screen.is !== "here") return err({ ...absent(screen, link), power: false });
     const away = await this.#away(screen.host);
     if (away) return err(away);
     const entered = await this.#enter(link.id, { address, attempt, page: true }, screen);

@@ -322,7 +322,8 @@ describe("a session", () => {
 
   it("with the right to it stops and starts its server, and goes on", async () => {
     const server = await boot();
-    const mine = await opened((await link({ power: true }, server)).token);
+    const powerful = await link({ power: true }, server);
+    const mine = await opened(powerful.token);
     const other = await opened((await link({}, server)).token);
     const [screen, watcher] = [await screenOf(edge, mine), await screenOf(edge, other)];
     expect(await askSession(edge, "/power", { key: other.key, do: "stop" })).toMatchObject({
@@ -334,6 +335,7 @@ describe("a session", () => {
     expect(await watcher.end()).toEqual(ends(CONSOLE_CLOSE.SCREEN_CLOSED));
     await becoming(server, "SHUTOFF");
     expect(await whyNoMore(mine.key)).toMatchObject({ why: "server_stopped", power: true, ask: "admin" });
+    expect(await whyNot(powerful.token)).toMatchObject({ why: "server_stopped", power: false });
     expect(await whyNoMore(other.key)).toMatchObject({ why: "server_stopped", power: false });
     expect((await askSession(edge, "/power", { key: mine.key, do: "reset" })).refused.why).toBe("failed");
     expect((await askSession(edge, "/power", { key: mine.key, do: "start" })).status).toBe(204);
