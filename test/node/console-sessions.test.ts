@@ -297,6 +297,19 @@ describe("a session", () => {
     expect(await whyNoMore(last.key)).toMatchObject({ why: "server_gone" });
   });
 
+  it("ends when the server is rebuilt, and its link with it", async () => {
+    const server = await boot();
+    const made = await link({}, server);
+    const session = await opened(made.token);
+    const screen = await screenOf(edge, session);
+    const body = { rebuild: { imageRef: image } };
+    expect((await ask(edge, "POST", `${V21}/servers/${server}/action`, { body })).status).toBe(202);
+    expect(await screen.end()).toEqual(ends(CONSOLE_CLOSE.SCREEN_CLOSED));
+    await becoming(server, "ACTIVE");
+    expect(await whyNoMore(session.key)).toMatchObject({ why: "server_restarted", ask: "admin" });
+    expect(await whyNot(made.token)).toMatchObject({ why: "server_restarted", ask: "admin" });
+  });
+
   it("ends when who gave the link has lost the role, or is shut out", async () => {
     const people = new People(edge);
     const user = await people.make("user", { name: "gil", password: "a-password" });
