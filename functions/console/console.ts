@@ -68,6 +68,10 @@ export class Console extends DurableObject<Env> {
   readonly #store: ConsoleStore;
   readonly #halves = new Halves();
   #exists: boolean;
+  /** The project is being told until then. */
+  #telling = Promise.resolve();
+  /** Those who wait for the next telling: what they want told may be too late for the one that goes on. */
+  #toTell: Promise<void> | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -320,14 +324,17 @@ export class Console extends DurableObject<Env> {
 
   /** Counts a use of the link, and makes its session, if there is a place. */
   async #enter(id: string, who: { address: string; page: boolean }, screen: Here): Promise<Result<string, Refused>> {
-    if (this.#crowded(id) !== null) await this.#look();
+    let crowded = this.#crowded(id);
+    if (crowded !== null) {
+      await this.#look();
+      crowded = this.#crowded(id);
+    }
     // From here to the row there is no await.
     const link = this.#store.link(id);
     if (link === null) return err(refusedBecause("unknown"));
     const now = Date.now();
     const refused = refusalOf(link, who.address, now);
     if (refused) return err(refused);
-    const crowded = this.#crowded(id);
     if (crowded !== null) return err(refusedBecause(crowded));
     const session = crypto.randomUUID();
     this.#store.use(id);
@@ -478,8 +485,18 @@ export class Console extends DurableObject<Env> {
     }
   }
 
-  /** Tells the project what it does not know of sessions. What fails is tried again by the alarm. */
-  async #tell(): Promise<void> {
+  /** Tells the project what it does not know of sessions, at once for all who want it while it is being told. */
+  #tell(): Promise<void> {
+    this.#toTell ??= this.#telling.then(() => {
+      this.#toTell = null;
+      this.#telling = this.#tellNow();
+      return this.#telling;
+    });
+    return this.#toTell;
+  }
+
+  /** What fails is tried again by the alarm. */
+  async #tellNow(): Promise<void> {
     const rows = this.#store.untold();
     if (rows.length === 0) return;
     const project = this.ctx.storage.kv.get<string>("project") ?? "";
