@@ -38,7 +38,7 @@ export async function screenOf(edge: TestEdge, { ticket }: OpenedSession): Promi
   return screen;
 }
 
-export function dial(edge: TestEdge, path: string): PageScreen {
+export function dial(edge: Pick<TestEdge, "url">, path: string): PageScreen {
   const ws = new WebSocket(`${edge.url.replace(/^http/, "ws")}${path}`);
   const client = new RfbClient((bytes) => ws.send(bytes), { timeoutMs: 15_000 });
   const told: ToPage[] = [];

@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: this project's console path beside Debian's websockify, on this machine and in the same run, and the
- * API and the scheduler beside Nova's figures, with what each operation costs. It measures and never judges. Exit codes: 0 it ran, 1 it could not, 2 bad usage, 130 Ctrl-C.
+ * API and the scheduler beside Nova's figures, with what each operation costs. It measures, says what the aim is, and
+ * never judges. Exit codes: 0 it ran, 1 it could not, 2 bad usage, 130 Ctrl-C.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -100,7 +101,7 @@ async function prepare(dir: string): Promise<Ground> {
   return { dir, bundleDir, screenPath, screen: await startChild<object>("screen-process", { path: screenPath }) };
 }
 
-/** A row for each measure: its name and unit, a cell for each target, how the first compares to the last, and the aim. */
+/** A row for each measure: name and unit, a cell for each target, how the first compares to the last, and the aim. */
 function compared(measures: readonly Measure[][]): string[][] {
   return (measures[0] ?? []).map(({ what, unit, value, aim = "" }, i) => {
     const cells = measures.map((each) => `${number(each[i]?.value ?? Number.NaN)}${each[i]?.note ? "*" : ""}`);

@@ -1,7 +1,7 @@
 /**
- * From a key to its pixel, in Chromium: this project's page beside Debian's noVNC at websockify. The page itself measures,
- * from the moment that the browser gives the key to when the picture has changed: `on the canvas` at noVNC's drawing,
- * `in a frame` at the next animation frame, which is when a person can see it.
+ * From a key to its pixel, in Chromium: this project's page beside Debian's noVNC at websockify. The page itself
+ * measures, from the moment that the browser gives it the key to when the picture has changed: `on the canvas` at
+ * noVNC's drawing, `in a frame` at the next animation frame, which is when a person can see it.
  */
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
