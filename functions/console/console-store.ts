@@ -214,7 +214,7 @@ export class ConsoleStore {
 
   /**
    * When the first of what is here comes to its end after `now`, ms since the epoch: the right of who is on the screen,
-   * what is remembered of a link `linkMs` after it expired, and of a session `sessionMs` after its end. Null: none does.
+   * what is remembered of a link `linkMs` after it expired, and of a session `sessionMs` after its end. Null: none.
    */
   nextEnd(now: number, linkMs: number, sessionMs: number): number | null {
     const text = `SELECT min(at) AS at FROM (

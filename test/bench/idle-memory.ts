@@ -1,4 +1,4 @@
-/** What a session costs while nobody types: 500 of them on ten servers, each with a token of its own if it takes one. */
+/** What a session costs while nobody types: 500 of them on ten servers, each with its own token if it takes one. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { WebSocket } from "ws";
 import type { Bench } from "./bench.ts";

@@ -20,7 +20,7 @@ const BLOCK = 128;
 const GREY = 0x5a;
 const PLAY_HZ = 30;
 
-/** An update of one raw rectangle in the upper left corner, of one shade; some viewers take the fourth byte for opacity. */
+/** An update of one raw rectangle, in the upper left, of one shade; some viewers take the fourth byte as alpha. */
 function update(width: number, height: number, shade: number): Buffer {
   const bytes = Buffer.alloc(HEAD_BYTES + width * height * 4);
   bytes.fill(Buffer.from([shade, shade, shade, 255]), HEAD_BYTES);

@@ -111,7 +111,7 @@ export function firstPicture(ws: WebSocket): Promise<void> {
   });
 }
 
-/** Watches as browsers do: asks for an update when the last is there. `onUpdate` gets its moment (screen-process.ts). */
+/** Watches as browsers do: asks for an update when the last is there. `onUpdate` gets its time (screen-process.ts). */
 export function watch(ws: WebSocket, onUpdate: (movedMs: number) => void): void {
   function* read(): Reading<void> {
     for (;;) {
