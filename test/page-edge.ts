@@ -20,6 +20,14 @@ export const TOKEN = "link-token-of-the-test";
 export const SERVER = { id: "6f1c9a42-3c1e-4b0e-9d55-2f6f0a7c1e11", name: "web-1", status: "ACTIVE" };
 const ME = 1;
 
+const NO_REFUSAL = { code: 403, since: null, ask: null, power: false };
+
+/** RFB's message types and encodings (rfbproto). */
+const SET_ENCODINGS = 2;
+const SET_DESKTOP_SIZE = 251;
+const LOWEST_JPEG_QUALITY = -32;
+const EXTENDED_DESKTOP_SIZE = -308;
+
 export type PageEdge = {
   url: string;
   /** Every call so far: path, and what was in it. */
@@ -27,9 +35,16 @@ export type PageEdge = {
   /** What pages said in text frames, pings apart. */
   said: FromPage[];
   orders: PowerOrder[];
+  /** Why the server takes no order now, in the edge's words. */
+  cannot: string | null;
   /** What the guest's screen was told. */
   typed: { keysym: number; down: boolean }[];
   pasted: string[];
+  /** The sizes that a page asked for its screen, and the JPEG qualities. */
+  sizes: { width: number; height: number }[];
+  qualities: number[];
+  /** The guest's screen can have other sizes from now on. */
+  resizable(): void;
   /** Answers every opening and resume so, until `allow`. */
   refuse(why: Why, more?: Partial<RefusedSession["refused"]>): void;
   allow(): void;
@@ -40,6 +55,9 @@ export type PageEdge = {
   tell(frame: ToPage): void;
   /** Ends the live sockets with a code, or without any when there is none. */
   cut(code?: number, reason?: string): void;
+  /** Nobody is at the address any more; `up`: somebody is again. */
+  down(): Promise<void>;
+  up(): Promise<void>;
   /** Takes no pings and sends nothing any more, on sockets that stay open. */
   hush(quiet: boolean): void;
   /** The guest copies a text. */
@@ -48,8 +66,12 @@ export type PageEdge = {
   close(): Promise<void>;
 };
 
+/** Built once for all edges of a process. */
+let page: ReturnType<typeof viewer> | undefined;
+
 export async function pageEdge(): Promise<PageEdge> {
-  const { files, pages } = await viewer();
+  page ??= viewer();
+  const { files, pages } = await page;
   const dir = await mkdtemp(join(tmpdir(), "page-edge-"));
   const guest = new Guest();
   const rfb = await RfbServer.listen({ path: join(dir, "s"), display: guest, name: SERVER.name, log: () => {} });
@@ -64,8 +86,11 @@ export async function pageEdge(): Promise<PageEdge> {
     calls: [],
     said: [],
     orders: [],
+    cannot: null,
     typed: guest.typed,
     pasted: guest.pasted,
+    sizes: [],
+    qualities: [],
     rights: { input: true, clipboard: true, power: true },
     pin: null,
     people: { t: "people", you: ME, sharing: "all", control: null, people: [person(ME, "Ada")] },
@@ -73,7 +98,7 @@ export async function pageEdge(): Promise<PageEdge> {
       return live.size;
     },
     refuse(why, more = {}) {
-      refused = { code: 403, why, message: `refused: ${why}`, since: null, ask: null, power: false, ...more };
+      refused = { ...NO_REFUSAL, why, message: `refused: ${why}`, ...more };
     },
     allow() {
       refused = null;
@@ -94,23 +119,28 @@ export async function pageEdge(): Promise<PageEdge> {
       head.writeUInt32BE(bytes.length, 4);
       for (const { page } of live) page.send(Buffer.concat([head, bytes]));
     },
-    async close() {
+    resizable() {
+      for (const { page } of live) page.send(extendedDesktopSize(guest));
+    },
+    async down() {
       for (const { page, screen } of live) {
         page.terminate();
         screen.destroy();
       }
+      const closed = new Promise((done) => server.close(done));
       server.closeAllConnections();
-      await new Promise((done) => server.close(done));
+      await closed;
+    },
+    up: () => listen(Number(new URL(edge.url).port)),
+    async close() {
+      await edge.down();
       await rfb.close();
       await rm(dir, { recursive: true, force: true });
     },
   };
 
   function enter(path: string, body: Record<string, string>): [number, OpenedSession | RefusedSession] {
-    const no = (why: Why): [number, RefusedSession] => [
-      403,
-      { refused: { code: 403, why, message: why, since: null, ask: null, power: false } },
-    ];
+    const no = (why: Why): [number, RefusedSession] => [403, { refused: { ...NO_REFUSAL, why, message: why } }];
     if (path.endsWith("/resume") ? body.key !== key && !stale.has(body.key ?? "") : body.token !== TOKEN) {
       return no("unknown");
     }
@@ -144,8 +174,13 @@ export async function pageEdge(): Promise<PageEdge> {
       const body = JSON.parse(text) as Record<string, string>;
       edge.calls.push({ path: pathname, body });
       if (pathname.endsWith("/power")) {
+        if (edge.cannot !== null) {
+          const said: RefusedSession = { refused: { ...NO_REFUSAL, code: 503, why: "failed", message: edge.cannot } };
+          response.writeHead(503, { "content-type": "application/json" }).end(JSON.stringify(said));
+          return;
+        }
         edge.orders.push(body.do as PowerOrder);
-        response.writeHead(202).end();
+        response.writeHead(204).end();
         return;
       }
       const [status, said] = enter(pathname, body);
@@ -198,10 +233,25 @@ export async function pageEdge(): Promise<PageEdge> {
       screen.destroy();
     });
     page.on("message", (data, binary) => {
-      if (binary) screen.write(data as Buffer);
+      if (binary) watch(data as Buffer, screen);
       else hear(page, JSON.parse(String(data)) as FromPage);
     });
     page.send(JSON.stringify(edge.people));
+  }
+
+  /** Passes on what the guest's screen understands, and notes what a person has set. noVNC sends one by one. */
+  function watch(message: Buffer, screen: Socket): void {
+    if (message[0] === SET_DESKTOP_SIZE) {
+      edge.sizes.push({ width: message.readUInt16BE(2), height: message.readUInt16BE(4) });
+      return;
+    }
+    if (message[0] === SET_ENCODINGS) {
+      for (let at = 4; at < message.length; at += 4) {
+        const quality = message.readInt32BE(at) - LOWEST_JPEG_QUALITY;
+        if (quality >= 0 && quality <= 9) edge.qualities.push(quality);
+      }
+    }
+    screen.write(message);
   }
 
   function hear(page: WebSocket, frame: FromPage): void {
@@ -209,9 +259,23 @@ export async function pageEdge(): Promise<PageEdge> {
     else if (!quiet) page.send(JSON.stringify({ t: "pong", at: frame.at } satisfies ToPage));
   }
 
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const listen = (port: number) => new Promise<void>((done) => server.listen(port, "127.0.0.1", done));
+  await listen(0);
   edge.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   return edge;
+}
+
+/** An update of one rectangle: the same size, by a server that knows of sizes (rfbproto, ExtendedDesktopSize). */
+function extendedDesktopSize({ width, height }: { width: number; height: number }): Buffer {
+  const update = Buffer.alloc(36);
+  update.writeUInt16BE(1, 2);
+  update.writeUInt16BE(width, 8);
+  update.writeUInt16BE(height, 10);
+  update.writeInt32BE(EXTENDED_DESKTOP_SIZE, 12);
+  update.writeUInt8(1, 16);
+  update.writeUInt16BE(width, 28);
+  update.writeUInt16BE(height, 30);
+  return update;
 }
 
 export function person(id: number, label: string, more: Partial<Person> = {}): Person {

@@ -22,6 +22,7 @@ const link = z.object({
   ends_sessions: z.boolean(),
   created_at: text,
   user_id: text.nullable(),
+  user_name: text.nullable(),
   revoked_at: text.nullable(),
   state: z.enum(["active", "expired", "used_up", "revoked", "server_restarted"]),
   in_use: count,

@@ -14,7 +14,7 @@ export function linkText(server: Server, link: Link, sessions: readonly Session[
   const more = [
     ["State", stateText(link)],
     ["Used", `${usedText(link)}, open now: ${link.in_use}`],
-    ["Made", `${moment(link.created_at, nowMs)}${link.user_id === null ? "" : ` by ${link.user_id}`}`],
+    ["Made", `${moment(link.created_at, nowMs)}${link.user_name === null ? "" : ` by ${link.user_name}`}`],
     ...(link.revoked_at === null ? [] : [["Revoked", moment(link.revoked_at, nowMs)] as const]),
   ] as const;
   const seen = sessions.length === 0 ? "Nobody has used it.\n" : sessionTable(sessions, nowMs);

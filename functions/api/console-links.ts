@@ -122,6 +122,7 @@ function view(link: Link, in_use: number, now: ScreenBinding | null): object {
     ends_sessions,
     created_at: time(link.created_at),
     user_id: giver.user_id,
+    user_name: giver.user_name,
     revoked_at: time(link.revoked_at),
     state: stateOf(link, now, Date.now()),
     in_use,

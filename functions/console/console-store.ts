@@ -36,6 +36,10 @@ type StoredSession = Omit<SessionRow, "bound" | "carried" | keyof Given> & {
 /** Which links are meant, by who gave them. */
 export type Whose = { [K in keyof Giver]?: Giver[K] };
 
+/** A session that nobody has connected to for this long never will be: its ticket has expired. */
+const PENDING_MS = 60_000;
+const OPEN = "over_at IS NULL AND leg > leg_seen";
+
 export class ConsoleStore {
   readonly #sql: SqlStorage;
 
@@ -126,7 +130,19 @@ export class ConsoleStore {
 
   /** Those that somebody is on. */
   open(): SessionRow[] {
-    return this.#sessions("over_at IS NULL AND leg > leg_seen");
+    return this.#sessions(OPEN);
+  }
+
+  /** Those that count against what a server, or a link, may have open: who is coming does too. */
+  present(now: number): SessionRow[] {
+    return this.#sessions(`${OPEN} OR (leg = 0 AND over_at IS NULL AND started_at > ?)`, now - PENDING_MS);
+  }
+
+  /** How many are present, and how many of them by this link. */
+  places(link: string, now: number): { all: number; of_link: number } {
+    const text = `SELECT count(*) AS "all", count(CASE WHEN link = ? THEN 1 END) AS of_link FROM session
+      WHERE ${OPEN} OR (leg = 0 AND over_at IS NULL AND started_at > ?)`;
+    return this.#sql.exec<{ all: number; of_link: number }>(text, link, now - PENDING_MS).one();
   }
 
   /** Those that are not over for good. */
@@ -204,8 +220,34 @@ export class ConsoleStore {
     );
   }
 
+  /**
+   * When the first of what is here comes to its end after `now`, ms since the epoch: the right of who is on the screen,
+   * what is remembered of a link `linkMs` after it expired, and of a session `sessionMs` after its end. Null: none.
+   */
+  nextEnd(now: number, linkMs: number, sessionMs: number): number | null {
+    const text = `SELECT min(at) AS at FROM (
+        SELECT expires_at AS at FROM link WHERE given ->> '$.terms.ends_sessions'
+          AND EXISTS (SELECT 1 FROM session WHERE session.link = link.id AND over_at IS NULL)
+        UNION ALL SELECT expires_at + ?2 FROM link
+        UNION ALL SELECT coalesce(left_at, started_at) + ?3 FROM session
+      ) WHERE at > ?1`;
+    return this.#sql.exec<{ at: number | null }>(text, now, linkMs, sessionMs).one().at;
+  }
+
+  hasOpen(): boolean {
+    return this.#has(`session WHERE ${OPEN}`);
+  }
+
+  hasUntold(): boolean {
+    return this.#has("session WHERE untold");
+  }
+
   isEmpty(): boolean {
-    return this.#sql.exec("SELECT 1 FROM link UNION ALL SELECT 1 FROM session LIMIT 1").toArray().length === 0;
+    return !this.#has("link") && !this.#has("session");
+  }
+
+  #has(what: string): boolean {
+    return this.#sql.exec(`SELECT 1 FROM ${what} LIMIT 1`).toArray().length > 0;
   }
 
   #links(where: string, ...values: string[]): Link[] {
@@ -215,7 +257,7 @@ export class ConsoleStore {
       .map(({ given, ...row }) => ({ ...JSON.parse(given), ...row }));
   }
 
-  #sessions(where: string, ...values: string[]): SessionRow[] {
+  #sessions(where: string, ...values: (string | number)[]): SessionRow[] {
     return this.#sql
       .exec<StoredSession>(`SELECT * FROM session WHERE ${where}`, ...values)
       .toArray()

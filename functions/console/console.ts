@@ -26,15 +26,7 @@ import {
   refusalOf,
   refusedBecause,
 } from "./link.ts";
-import {
-  isOpen,
-  type Over,
-  recordOf,
-  resumableUntil,
-  type SessionRecord,
-  type SessionRow,
-  takesPlace,
-} from "./session.ts";
+import { isOpen, type Over, recordOf, resumableUntil, type SessionRecord, type SessionRow } from "./session.ts";
 import { ADDRESS_HEADER, HASH_HEADER, LEG_HEADER, SESSION_HEADER, SIDE_HEADER } from "./sides.ts";
 import { joinAgent } from "./splice.ts";
 import { signTicket, type Ticket } from "./ticket.ts";
@@ -43,6 +35,8 @@ import { signTicket, type Ticket } from "./ticket.ts";
 const CUT_MS = 700;
 /** How often an object with open sessions asks their host whether they still are: an agent may have died over them. */
 const LOOK_MS = 600_000;
+/** When the project is told again what it could not be told at once. */
+const TELL_MS = 60_000;
 const NOTHING = { bytes_up: 0, bytes_down: 0, keys: 0, pointers: 0, cut_texts: 0 };
 
 const ORDER = {
@@ -79,6 +73,10 @@ export class Console extends DurableObject<Env> {
   readonly #store: ConsoleStore;
   readonly #halves = new Halves();
   #exists: boolean;
+  /** The project is being told until then. */
+  #telling = Promise.resolve();
+  /** Those who wait for the next telling: what they want told may be too late for the one that goes on. */
+  #toTell: Promise<void> | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -209,7 +207,8 @@ export class Console extends DurableObject<Env> {
       return err(refusedBecause("revoked", { ask: link.giver.user_name }));
     }
     const screen = await this.#owner().screen(link.bound, false);
-    if (screen.is !== "here") return err(absent(screen, link));
+    // Only a session gives orders: who is not let in has none.
+    if (screen.is !== "here") return err({ ...absent(screen, link), power: false });
     const away = await this.#away(screen.host);
     if (away) return err(away);
     const entered = await this.#enter(link.id, { address, attempt, page: true }, screen);
@@ -233,8 +232,8 @@ export class Console extends DurableObject<Env> {
     // Somebody else may have come with it in between.
     const still = await this.#held(key);
     if (!still.ok) return still;
-    const others = this.#store.alive().filter((one) => one.id !== row.id && takesPlace(one, Date.now()));
-    if (this.sharing() === "private" && others.length > 0) return err(refusedBecause("private"));
+    const shared = () => this.#store.present(Date.now()).some(({ id }) => id !== row.id);
+    if (this.sharing() === "private" && shared()) return err(refusedBecause("private"));
     return ok(this.#offer(row.id, link, screen, still.value.row.leg + 1));
   }
 
@@ -293,8 +292,8 @@ export class Console extends DurableObject<Env> {
     // Tokens were stored here once, each in an object of its own.
     if (!this.#exists) return this.ctx.storage.deleteAll();
     const now = Date.now();
-    const over = (row: SessionRow) => takesPlace(row, now) && this.#endsAt(row) <= now;
-    await this.#end(this.#store.alive().filter(over), "expired");
+    const due = this.#store.present(now).filter((row) => this.#endsAt(row) <= now);
+    await this.#end(due, "expired");
     await this.#look();
     await this.#tell();
     this.#store.purgeSessions(now - config(this.env).CONSOLE_RECORD_RETENTION * 1000);
@@ -337,7 +336,11 @@ export class Console extends DurableObject<Env> {
     who: Pick<SessionRow, "address" | "attempt" | "page">,
     screen: Here,
   ): Promise<Result<string, Refused>> {
-    if (this.#crowded(id) !== null) await this.#look();
+    let crowded = this.#crowded(id);
+    if (crowded !== null) {
+      await this.#look();
+      crowded = this.#crowded(id);
+    }
     // From here to the row there is no await.
     const link = this.#store.link(id);
     if (link === null) return err(refusedBecause("unknown"));
@@ -346,7 +349,6 @@ export class Console extends DurableObject<Env> {
     const now = Date.now();
     const refused = refusalOf(link, who.address, now);
     if (refused) return err(refused);
-    const crowded = this.#crowded(id);
     if (crowded !== null) return err(refusedBecause(crowded));
     const session = crypto.randomUUID();
     this.#store.use(id);
@@ -365,13 +367,11 @@ export class Console extends DurableObject<Env> {
 
   /** Why there is no place for one more. */
   #crowded(link: string): "private" | "full" | null {
-    const now = Date.now();
-    const there = this.#store.alive().filter((row) => takesPlace(row, now));
-    if (there.length > 0 && this.sharing() === "private") return "private";
+    const { all, of_link } = this.#store.places(link, Date.now());
+    if (all > 0 && this.sharing() === "private") return "private";
     const { CONSOLE_SESSIONS_PER_TOKEN: perToken, CONSOLE_SESSIONS_PER_SERVER: perServer } = config(this.env);
-    const ofLink = there.filter((row) => row.link === link).length;
     const full = (limit: number, count: number) => limit > 0 && count >= limit;
-    return full(perServer, there.length) || full(perToken, ofLink) ? "full" : null;
+    return full(perServer, all) || full(perToken, of_link) ? "full" : null;
   }
 
   #join(session: string, leg: number, link: Link, screen: Here): Response {
@@ -498,8 +498,18 @@ export class Console extends DurableObject<Env> {
     }
   }
 
-  /** Tells the project what it does not know of sessions. What fails is tried again by the alarm. */
-  async #tell(): Promise<void> {
+  /** Tells the project what it does not know of sessions, at once for all who want it while it is being told. */
+  #tell(): Promise<void> {
+    this.#toTell ??= this.#telling.then(() => {
+      this.#toTell = null;
+      this.#telling = this.#tellNow();
+      return this.#telling;
+    });
+    return this.#toTell;
+  }
+
+  /** What fails is tried again by the alarm. */
+  async #tellNow(): Promise<void> {
     const rows = this.#store.untold();
     if (rows.length === 0) return;
     try {
@@ -521,15 +531,12 @@ export class Console extends DurableObject<Env> {
     }
     const now = Date.now();
     const retention = config(this.env).CONSOLE_RECORD_RETENTION * 1000;
-    const alive = this.#store.alive();
     const due = [
-      ...alive.map((row) => this.#endsAt(row)),
-      ...(alive.some(isOpen) ? [now + LOOK_MS] : []),
-      ...(this.#store.untold().length > 0 ? [now + 60_000] : []),
-      ...this.#store.links().map(({ expires_at }) => expires_at + LINK_KEEP_MS),
-      ...this.#store.sessions().map(({ left_at, started_at }) => (left_at ?? started_at) + retention),
-    ].filter((at) => at > now);
-    const next = due.length > 0 ? Math.min(...due) : now + LOOK_MS;
+      this.#store.nextEnd(now, LINK_KEEP_MS, retention) ?? now + LOOK_MS,
+      ...(this.#store.hasOpen() ? [now + LOOK_MS] : []),
+      ...(this.#store.hasUntold() ? [now + TELL_MS] : []),
+    ];
+    const next = Math.min(...due);
     const alarm = await storage.getAlarm();
     if (alarm === null || alarm > next || alarm <= now) await storage.setAlarm(next);
   }

@@ -38,17 +38,9 @@ export type SessionRow = ConsoleCounts & {
   over_why: Over | null;
 };
 
-/** A session that nobody has connected to for this long never will be: its ticket has expired. */
-const PENDING_MS = 60_000;
-
 /** Whether somebody is connected. */
 export function isOpen({ leg, leg_seen, over_at }: SessionRow): boolean {
   return over_at === null && leg > leg_seen;
-}
-
-/** Whether it counts against what a server, or a link, may have open: who is coming does too. */
-export function takesPlace(row: SessionRow, now: number): boolean {
-  return isOpen(row) || (row.leg === 0 && row.over_at === null && now - row.started_at < PENDING_MS);
 }
 
 /** Until when it may be gone on with, ms since the epoch; `ttlMs` from the end of its last connection. */

@@ -25,7 +25,9 @@ let isUp = (): void => undefined;
 const up = new Promise<void>((resolve) => {
   isUp = resolve;
 });
-const config = parseConfig("[fake]\nvcpus = 1000\nmemory_mb = 1_000_000\nlocal_gb = 100_000");
+const config = parseConfig(
+  "[fake]\nvcpus = 1000\nmemory_mb = 1_000_000\nlocal_gb = 100_000\n[vnc]\nmax_sessions = 10_000",
+);
 const agent = await startAgent({
   stateDir,
   identity: await loadIdentity(stateDir),

@@ -2,11 +2,15 @@
 import { percentile } from "./statistics.ts";
 import type { Ground, Target } from "./target.ts";
 
-/** `value` is NaN where a target has no such thing; `note` is said below the table. */
+/**
+ * `value` is NaN where a target has no such thing; `aim` is what this project wants of its own path, as text; `note` is
+ * said below the table.
+ */
 export type Measure = {
   what: string;
   value: number;
-  unit: "ms" | "MiB" | "KiB" | "MiB/s" | "ms/GiB" | "1/s" | "%";
+  unit: "ms" | "MiB" | "KiB" | "MiB/s" | "ms/GiB" | "1/s" | "%" | "";
+  aim?: string;
   note?: string;
 };
 export type BenchOptions = { quick: boolean; ground: Ground };
@@ -21,9 +25,12 @@ export type Bench = {
 
 export const MIB = 1024 * 1024;
 
-export function percentileRows(what: string, ms: readonly number[]): Measure[] {
-  return [
-    { what: `${what} p50`, value: percentile(ms, 0.5), unit: "ms" },
-    { what: `${what} p99`, value: percentile(ms, 0.99), unit: "ms" },
-  ];
+export function percentileRows(what: string, ms: readonly number[], aim?: string): Measure[] {
+  const row = (name: string, share: number): Measure => ({
+    what: `${what} ${name}`,
+    value: percentile(ms, share),
+    unit: "ms",
+    ...(aim && { aim }),
+  });
+  return [row("p50", 0.5), row("p99", 0.99)];
 }

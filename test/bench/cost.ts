@@ -2,6 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { dial, tokenIn } from "../page-session.ts";
 import { ApiClient } from "./api-client.ts";
 import { COUNTS_PATH, type Counts, difference, sum } from "./counts.ts";
 import { number } from "./table.ts";
@@ -30,6 +31,15 @@ export async function cost(ground: Ground, long: number): Promise<string[][]> {
       await row("GET /servers/{id}", () => api.call("GET", `/servers/${first}`)),
       await row("POST remote-consoles", () => api.openConsole(first)),
     ];
+    const token = tokenIn(await edge.cloud.consoleUrl(first));
+    rows.push(
+      await row("a console, from its upgrade to its end", async () => {
+        const screen = dial(edge, `/websockify?token=${token}`);
+        await screen.client.ready();
+        screen.ws.close(1000);
+        await screen.end();
+      }),
+    );
     for (const count of [100, long]) {
       await api.fill(count);
       rows.push(await row(`GET /servers/detail, ${count} servers`, () => api.list()));

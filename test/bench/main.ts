@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: this project's console path beside Debian's websockify, on this machine and in the same run, and the
- * API and the scheduler beside Nova's figures, with what each operation costs. It measures and never judges. Exit codes: 0 it ran, 1 it could not, 2 bad usage, 130 Ctrl-C.
+ * API and the scheduler beside Nova's figures, with what each operation costs. It measures, says what the aim is, and
+ * never judges. Exit codes: 0 it ran, 1 it could not, 2 bad usage, 130 Ctrl-C.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -11,10 +12,14 @@ import { ROOT } from "../../agent/up/edge.ts";
 import { api } from "./api.ts";
 import { type Bench, type Measure, MIB } from "./bench.ts";
 import { startChild, stopChildren } from "./child.ts";
+import { crowd } from "./crowd.ts";
 import { echo } from "./echo.ts";
+import { held } from "./held.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { open } from "./open.ts";
+import { pixel } from "./pixel.ts";
 import { reconnect } from "./reconnect.ts";
+import { resume } from "./resume.ts";
 import { scheduler } from "./scheduler.ts";
 import { stalled } from "./stalled.ts";
 import { number, table } from "./table.ts";
@@ -32,7 +37,7 @@ import { throughput } from "./throughput.ts";
 import { bundleWorker } from "./worker-bundle.ts";
 
 /** Memory first: a quick run has one start for all. */
-const BENCHES: readonly Bench[] = [idleMemory, stalled, open, echo, throughput];
+const BENCHES: readonly Bench[] = [idleMemory, stalled, crowd, open, resume, echo, pixel, throughput, held];
 /** Those that have tables of their own. */
 const TABLES = [api, scheduler, reconnect];
 const NAMES = [...BENCHES, ...TABLES].map(({ name }) => name);
@@ -62,7 +67,7 @@ async function main({ only, quick }: Options): Promise<void> {
   say("");
   const ground = await prepare(dir);
   const compare = targets.includes("websockify") ? ["native / websockify"] : [];
-  const rows = [["console path", "", ...targets.map(title), ...compare]];
+  const rows = [["console path", "", ...targets.map(title), ...compare, "aim"]];
   const notes: string[] = [];
   const benches = BENCHES.filter(({ name }) => chosen(name));
   const kept = new Map<TargetName, Target>();
@@ -96,13 +101,13 @@ async function prepare(dir: string): Promise<Ground> {
   return { dir, bundleDir, screenPath, screen: await startChild<object>("screen-process", { path: screenPath }) };
 }
 
-/** A row for each measure: its name and unit, a cell for each target, and how the first compares to the last. */
+/** A row for each measure: name and unit, a cell for each target, how the first compares to the last, and the aim. */
 function compared(measures: readonly Measure[][]): string[][] {
-  return (measures[0] ?? []).map(({ what, unit, value }, i) => {
+  return (measures[0] ?? []).map(({ what, unit, value, aim = "" }, i) => {
     const cells = measures.map((each) => `${number(each[i]?.value ?? Number.NaN)}${each[i]?.note ? "*" : ""}`);
-    if (measures.length < TARGETS.length) return [what, unit, ...cells];
+    if (measures.length < TARGETS.length) return [what, unit, ...cells, aim];
     const ratio = value / (measures.at(-1)?.[i]?.value ?? Number.NaN);
-    return [what, unit, ...cells, Number.isFinite(ratio) ? number(ratio) : "-"];
+    return [what, unit, ...cells, Number.isFinite(ratio) ? number(ratio) : "-", aim];
   });
 }
 

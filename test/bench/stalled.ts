@@ -43,9 +43,9 @@ export const stalled: Bench = {
     ws.resume();
     const deadline = performance.now() + RESUME_TIMEOUT_MS;
     while (arrived < total && ws.readyState === WebSocket.OPEN && performance.now() < deadline) await sleep(20);
-    const code = closed;
+    const whole = arrived >= total;
     await closeScreen(ws);
-    const note = `through ${target.name}, the session was ended (${code}) while the viewer did not read`;
+    const note = `through ${target.name}, the session ended (${closed}) before all had arrived`;
     const growth = (part: string) => Math.max(0, (peak.get(part) ?? Number.NaN) - (before[part] ?? 0)) / MIB;
     const parts = [...peak.keys()];
     return [
@@ -57,7 +57,7 @@ export const stalled: Bench = {
         what: "arrived when it read again",
         value: (100 * arrived) / total,
         unit: "%",
-        ...(code === null ? {} : { note }),
+        ...(whole ? {} : { note }),
       },
     ];
   },

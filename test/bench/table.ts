@@ -9,9 +9,10 @@ export function table(rows: readonly (readonly string[])[]): string {
     .join("\n");
 }
 
-/** Three digits that mean something. */
+/** Three digits that mean something; what was counted, as it is. */
 export function number(value: number): string {
   if (Number.isNaN(value)) return "-";
+  if (Number.isInteger(value)) return String(value);
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
   return value.toFixed(digits);
 }

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Cloud } from "../../agent/up/cloud.ts";
 import { ROOT } from "../../agent/up/edge.ts";
+import { type OpenedSession, SCREEN_PATH } from "../../functions/protocol/console-session.ts";
 import { demoImage } from "../edge.ts";
 import { TEST_SECRETS } from "../secrets.ts";
 import type { BenchAgentOptions } from "./agent-process.ts";
@@ -14,6 +15,8 @@ import type { BenchEdgeOptions, BenchEdgeReady } from "./edge-process.ts";
 import { cpuMs, pss, tree } from "./processes.ts";
 
 export const WEBSOCKIFY = "/usr/bin/websockify";
+/** Debian's pages of noVNC, which its websockify serves. */
+export const NOVNC = "/usr/share/novnc";
 export const TARGETS = ["native", "relay", "websockify"] as const;
 export type TargetName = (typeof TARGETS)[number];
 
@@ -30,8 +33,15 @@ export type Ground = {
 
 export type Target = {
   name: TargetName;
-  /** A WebSocket URL that opens the screen, as often as it is used: what a person has after the API's answer. */
-  url(): Promise<string>;
+  /**
+   * A WebSocket URL that opens the screen, as often as it is used: what a person has after the API's answer. `server`:
+   * of which server; there are as many as are asked for.
+   */
+  url(server?: number): Promise<string>;
+  /** The page that shows the screen to a person. */
+  page(): Promise<string>;
+  /** A new session of a page: each call tells the WebSocket URL of its next connection. */
+  session(): () => Promise<string>;
   /** Bytes that each part holds now. */
   memory(): Record<string, number>;
   /** Milliseconds of processor time that all parts have used so far. */
@@ -55,19 +65,47 @@ export function startTarget(name: TargetName, ground: Ground): Promise<Target> {
 async function startEdgenova(splice: "native" | "relay", ground: Ground): Promise<Target> {
   const edge = await startEdge(ground, ground.screenPath, { CONSOLE_SPLICE: splice });
   const { cloud } = edge;
-  const server = await cloud.createServer("bench", await demoImage(cloud), "1");
-  const { status } = await cloud.built(server, 20_000);
-  if (status !== "ACTIVE") throw new Error(`the bench's server is ${status}`);
+  const image = demoImage(cloud);
+  const servers: Promise<string>[] = [];
+  const link = async (at: number) => {
+    servers[at] ??= image.then((id) => created(cloud, id));
+    return new URL(await cloud.consoleUrl(await servers[at]));
+  };
+  const tokenIn = (url: URL) => url.searchParams.get("token") ?? "";
+  const socketOrigin = edge.url.replace(/^http/, "ws");
   return {
     name: splice,
-    async url() {
-      const url = new URL(await cloud.consoleUrl(server));
-      return `${url.origin.replace(/^http/, "ws")}/websockify?token=${url.searchParams.get("token")}`;
+    url: async (server = 0) => `${socketOrigin}/websockify?token=${tokenIn(await link(server))}`,
+    page: async () => (await link(0)).href,
+    session() {
+      let key: string | null = null;
+      return async () => {
+        const at = `${edge.url}/console/v1/sessions`;
+        const opened =
+          key === null ? await posted(at, { token: tokenIn(await link(0)) }) : await posted(`${at}/resume`, { key });
+        key = opened.key;
+        return `${socketOrigin}${SCREEN_PATH}?ticket=${opened.ticket}`;
+      };
     },
     memory: edge.memory,
     cpuMs: edge.cpuMs,
     stop: edge.stop,
   };
+}
+
+/** A server that is up. */
+async function created(cloud: Cloud, image: string): Promise<string> {
+  const server = await cloud.createServer("bench", image, "1");
+  const { status } = await cloud.built(server, 20_000);
+  if (status !== "ACTIVE") throw new Error(`the bench's server is ${status}`);
+  return server;
+}
+
+async function posted(url: string, body: object): Promise<OpenedSession> {
+  const headers = { "content-type": "application/json" };
+  const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+  if (!response.ok) throw new Error(`no session: ${response.status} ${await response.text()}`);
+  return (await response.json()) as OpenedSession;
 }
 
 /** An edge and one agent; `screen` as in BenchAgentOptions. */
@@ -115,16 +153,18 @@ const websockifies = new Set<ChildProcess>();
 async function startWebsockify(ground: Ground): Promise<Target> {
   const port = await freePort();
   // It forks a child for each session; --idle-timeout ends it should nobody be left to do so.
-  const child = spawn(WEBSOCKIFY, ["--idle-timeout=120", `--unix-target=${ground.screenPath}`, `127.0.0.1:${port}`], {
-    detached: true,
-    stdio: "ignore",
-  });
+  const web = existsSync(NOVNC) ? [`--web=${NOVNC}`] : [];
+  const args = ["--idle-timeout=120", ...web, `--unix-target=${ground.screenPath}`, `127.0.0.1:${port}`];
+  const child = spawn(WEBSOCKIFY, args, { detached: true, stdio: "ignore" });
   websockifies.add(child);
   const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   await answering(port);
+  const url = `ws://127.0.0.1:${port}/websockify`;
   return {
     name: "websockify",
-    url: async () => `ws://127.0.0.1:${port}/websockify`,
+    url: async () => url,
+    page: async () => `http://127.0.0.1:${port}/vnc_lite.html?path=websockify`,
+    session: () => async () => url,
     memory: () => ({ websockify: pss(tree(child.pid ?? 0)) }),
     cpuMs: () => cpuMs(tree(child.pid ?? 0)),
     async stop() {

@@ -297,6 +297,19 @@ describe("a session", () => {
     expect(await whyNoMore(last.key)).toMatchObject({ why: "server_gone" });
   });
 
+  it("ends when the server is rebuilt, and its link with it", async () => {
+    const server = await boot();
+    const made = await link({}, server);
+    const session = await opened(made.token);
+    const screen = await screenOf(edge, session);
+    const body = { rebuild: { imageRef: image } };
+    expect((await ask(edge, "POST", `${V21}/servers/${server}/action`, { body })).status).toBe(202);
+    expect(await screen.end()).toEqual(ends(CONSOLE_CLOSE.SCREEN_CLOSED));
+    await becoming(server, "ACTIVE");
+    expect(await whyNoMore(session.key)).toMatchObject({ why: "server_restarted", ask: "admin" });
+    expect(await whyNot(made.token)).toMatchObject({ why: "server_restarted", ask: "admin" });
+  });
+
   it("ends when who gave the link has lost the role, or is shut out", async () => {
     const people = new People(edge);
     const user = await people.make("user", { name: "gil", password: "a-password" });
@@ -322,7 +335,8 @@ describe("a session", () => {
 
   it("with the right to it stops and starts its server, and goes on", async () => {
     const server = await boot();
-    const mine = await opened((await link({ power: true }, server)).token);
+    const powerful = await link({ power: true }, server);
+    const mine = await opened(powerful.token);
     const other = await opened((await link({}, server)).token);
     const [screen, watcher] = [await screenOf(edge, mine), await screenOf(edge, other)];
     expect(await askSession(edge, "/power", { key: other.key, do: "stop" })).toMatchObject({
@@ -334,6 +348,7 @@ describe("a session", () => {
     expect(await watcher.end()).toEqual(ends(CONSOLE_CLOSE.SCREEN_CLOSED));
     await becoming(server, "SHUTOFF");
     expect(await whyNoMore(mine.key)).toMatchObject({ why: "server_stopped", power: true, ask: "admin" });
+    expect(await whyNot(powerful.token)).toMatchObject({ why: "server_stopped", power: false });
     expect(await whyNoMore(other.key)).toMatchObject({ why: "server_stopped", power: false });
     expect((await askSession(edge, "/power", { key: mine.key, do: "reset" })).refused.why).toBe("failed");
     expect((await askSession(edge, "/power", { key: mine.key, do: "start" })).status).toBe(204);

@@ -126,6 +126,7 @@ export function linkOf(fields: Record<string, unknown> = {}): Record<string, unk
     ends_sessions: false,
     created_at: new Date(Date.now() - 7_200_000).toISOString(),
     user_id: "the-admin",
+    user_name: "ada",
     revoked_at: null,
     state: "active",
     in_use: 0,

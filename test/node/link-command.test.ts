@@ -129,7 +129,7 @@ describe("edgenova link list, show and revoke", () => {
     cloud.sessions = [sessionOf({ label: "Bob" })];
     const { out } = await edgenova(["link", "show", "demo", "Bob"]);
     expect(cloud.asked.at(-1)?.path).toMatch(new RegExp(`/console-links/${cloud.links[1]?.id}$`));
-    expect(out).toMatch(/^ {2}Made +2 h ago .* by the-admin$/m);
+    expect(out).toMatch(/^ {2}Made +2 h ago .* by ada$/m);
     expect(out).toMatch(/Bob +192\.0\.2\.7 +2 min ago +2 min +open +42 +512 B +3\.0 MiB$/m);
   });
 

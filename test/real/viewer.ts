@@ -12,6 +12,12 @@ export type ViewerOptions = {
   /** Window size in CSS pixels. */
   viewport?: { width: number; height: number };
   colorScheme?: "dark" | "light";
+  /** As on a telephone: fingers, and no mouse. */
+  touch?: boolean;
+  /** The browser's language. */
+  locale?: string;
+  /** What the browser allows the page without asking. */
+  permissions?: string[];
   /** Reused and left open when given; else the viewer starts its own and closes it. */
   browser?: Browser;
 };
@@ -66,6 +72,10 @@ export async function openViewer(url: string, options: ViewerOptions = {}): Prom
   const context = await browser.newContext({
     viewport: options.viewport ?? { width: 1280, height: 800 },
     colorScheme: options.colorScheme ?? "dark",
+    hasTouch: options.touch ?? false,
+    isMobile: options.touch ?? false,
+    locale: options.locale ?? "en-US",
+    permissions: options.permissions ?? [],
   });
   const page = await context.newPage();
   const problems: string[] = [];

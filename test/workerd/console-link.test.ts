@@ -4,7 +4,7 @@ import { newRecord, type ServerRecord } from "../../functions/conductor/record.t
 import { screenOf } from "../../functions/conductor/screen.ts";
 import { isAddresses, type Link, refusalOf, stateOf } from "../../functions/console/link.ts";
 import { frameAncestors } from "../../functions/console/origin.ts";
-import { isOpen, recordOf, resumableUntil, type SessionRow, takesPlace } from "../../functions/console/session.ts";
+import { isOpen, recordOf, resumableUntil, type SessionRow } from "../../functions/console/session.ts";
 import { specOf } from "./specs.ts";
 
 const NOW = 1_000_000;
@@ -148,10 +148,8 @@ describe("a session", () => {
     expect(recordOf(left, "v", "p")).toMatchObject({ open: false, ended_by: "connection_lost", bytes_up: 1 });
     expect(recordOf(row({}), "v", "p")).toMatchObject({ open: true, ended_at: null, ended_by: null });
   });
-  it("takes a place while its viewer is coming, and not for ever", () => {
-    const coming = row({ leg: 0, joined_at: null });
-    expect([takesPlace(coming, NOW + 1), takesPlace(coming, NOW + 61_000)]).toEqual([true, false]);
-    expect(recordOf(coming, "v", "p").ended_by).toBe("never_connected");
+  it("that nobody came to says so", () => {
+    expect(recordOf(row({ leg: 0, joined_at: null }), "v", "p").ended_by).toBe("never_connected");
   });
   it("that was cut says why", () => {
     const cut = row({ left_at: NOW, code: 4403, over_at: NOW, over_why: "revoked" });

@@ -28,6 +28,12 @@ export function setUpBar(screen: Screen, panels: Panels, speech: Speech): void {
     }
     if (event.key === "ArrowRight" || event.key === "ArrowLeft") walk(event);
   });
+  // A click on nothing, beside the picture or in the bar, and one on a button that goes away by it, would take the
+  // keyboard from everything.
+  document.addEventListener("click", () => {
+    const at = document.activeElement;
+    if (at === null || at === document.body || at.getClientRects().length === 0) screen.focus();
+  });
   setUpFullScreen(screen, speech);
   const settle = (): void => {
     panels.close();

@@ -37,11 +37,21 @@ export class Panels {
     if (document.activeElement !== toggle) button("more").focus();
   }
 
-  close(): void {
-    if (this.#open === null) return;
-    this.#open.panel.hidden = true;
-    this.#open.toggle.setAttribute("aria-expanded", "false");
+  /** After a choice in a panel: a pointer's gives the keyboard back to the screen, a key's leaves it in the bar. */
+  chosen({ detail }: MouseEvent): void {
+    this.back();
+    if (detail > 0) this.#home();
+  }
+
+  /** Closes what is open, or only the panel of the button `of`; a focus inside it goes back to the screen. */
+  close(of?: HTMLButtonElement): void {
+    if (this.#open === null || (of !== undefined && of !== this.#open.toggle)) return;
+    const { toggle, panel } = this.#open;
+    const hadFocus = panel.contains(document.activeElement);
+    panel.hidden = true;
+    toggle.setAttribute("aria-expanded", "false");
     this.#open = null;
+    if (hadFocus) this.#home();
   }
 
   #press(toggle: HTMLButtonElement): void {

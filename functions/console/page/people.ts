@@ -7,14 +7,18 @@ export type People = Extract<ToPage, { t: "people" }>;
 export type Choices = { ask: boolean; take: boolean; drop: boolean; give: Person[] };
 
 /** Whether what is typed here reaches the server. `mayType`: the session's right. */
-export function types(people: People | null, mayType: boolean): boolean {
-  if (!mayType || people === null || people.sharing === "all") return mayType;
-  return people.control === people.you || (people.sharing === "private" && people.control === null);
+export function types({ sharing, control, you }: People, mayType: boolean): boolean {
+  return mayType && (sharing === "all" || control === you);
+}
+
+/** Who has control and has lost the connection: it is kept for a while. */
+export function awayIn({ control, people }: People): number | null {
+  return people.some(({ id }) => id === control) ? null : control;
 }
 
 export function choicesOf(people: People | null): Choices {
   const me = people?.people.find(({ id }) => id === people.you);
-  if (people === null || me === undefined || people.sharing !== "one") {
+  if (people === null || me === undefined || people.sharing === "all") {
     return { ask: false, take: false, drop: false, give: [] };
   }
   const mine = people.control === people.you;
@@ -26,12 +30,6 @@ export function choicesOf(people: People | null): Choices {
     drop: mine,
     give: people.people.filter(({ id, input }) => gives && input && id !== people.you && id !== people.control),
   };
-}
-
-/** Labels are for people: two links may have the same, and one may have none. */
-export function labelOf(people: People | null, id: number, nobody: string): string {
-  const person = people?.people.find((someone) => someone.id === id);
-  return person?.label.trim() || nobody;
 }
 
 export type Change = { came: number[]; left: number[]; control: number | null | undefined };

@@ -7,6 +7,7 @@ import type { Panels } from "./panels.ts";
 import { reasonOf } from "./status.ts";
 import type { Trouble } from "./trouble.ts";
 import { button, part } from "./view.ts";
+import type { Words } from "./words-en.ts";
 
 /** What the buttons of the panel are for, by their `data-order`. */
 const ORDERS: readonly PowerOrder[] = ["start", "stop", "reboot", "reset"];
@@ -26,9 +27,9 @@ export class Power {
     this.#events = events;
     for (const order of ORDERS) {
       part("power-panel", HTMLElement)
-        .querySelector(`[data-order="${order}"]`)
-        ?.addEventListener("click", () => {
-          panels.back();
+        .querySelector<HTMLElement>(`[data-order="${order}"]`)
+        ?.addEventListener("click", (event) => {
+          panels.chosen(event);
           void this.give(order);
         });
     }
@@ -46,7 +47,13 @@ export class Power {
     const question = { heading: words.powerAsk[order](this.#events.serverName()), text: ask, yes: words.ui[order] };
     if (ask !== "" && !(await confirmed(question))) return false;
     const trouble = await this.#events.order(order);
-    notice(trouble === null ? done : reasonOf(trouble, words));
+    notice(trouble === null ? done : whyNot(trouble, words));
     return trouble === null;
   }
+}
+
+/** What stands against an order just now has no word of its own: the edge's says what state the server is in. */
+function whyNot(trouble: Trouble, words: Words): string {
+  const unnamed = trouble.kind === "refused" && trouble.refusal.why === "failed";
+  return unnamed ? trouble.refusal.message : reasonOf(trouble, words);
 }

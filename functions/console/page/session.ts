@@ -8,13 +8,14 @@
  * A session is entered by the link's token once, and by its newest key from then on.
  */
 import type RFB from "@novnc/novnc";
+import { CONSOLE_CLOSE } from "../../protocol/console.ts";
 import type { FromPage, ToPage } from "../../protocol/console-presence.ts";
 import type { OpenedSession, PowerOrder } from "../../protocol/console-session.ts";
 import { backoff } from "./backoff.ts";
 import { Connection } from "./connection.ts";
 import { type Entry, newAttempt, open, order, resume, screenUrl } from "./session-client.ts";
 import type { Status } from "./status.ts";
-import { keepKey, keptKey } from "./tab-storage.ts";
+import { keepKey, keepMoved, keptKey, movedSession } from "./tab-storage.ts";
 import { type Step, stepAfter, type Trouble } from "./trouble.ts";
 
 /** For an answer of the edge. A first opening may have to wake much; a resume that hangs is on a path that is gone. */
@@ -24,6 +25,8 @@ const RESUME_MS = 4_000;
 const STEADY_MS = 5_000;
 /** Between two looks at something that takes time: a server that is off, a limit that was hit. */
 const WATCH_MS = 3_000;
+
+const MOVED = { kind: "closed", code: CONSOLE_CLOSE.MOVED, reason: "" } as const;
 
 export type SessionEvents = {
   status(status: Status): void;
@@ -44,6 +47,7 @@ export class Session {
   /** By this the edge knows a try that is made again, and does not count it as a use of the link. */
   readonly #attempt = newAttempt();
   #key: string | null;
+  #id: string | null = null;
   #pin: string | null = null;
   #connection: Connection | null = null;
   /** Whether a picture was there. */
@@ -65,11 +69,20 @@ export class Session {
     return this.#key;
   }
 
+  /** Null before there was a session. */
+  get id(): string | null {
+    return this.#id;
+  }
+
   /** False: there is nothing to enter by. */
   start(): boolean {
-    if (this.#key === null && this.#token === null) return false;
-    void this.#go({ state: "connecting" });
-    return true;
+    if (this.#key !== null || this.#token !== null) {
+      void this.#go({ state: "connecting" });
+      return true;
+    }
+    this.#id = movedSession();
+    if (this.#id !== null) this.#events.status({ state: "ended", began: true, trouble: MOVED });
+    return this.#id !== null;
   }
 
   /** On the person's word: try again, with a key from another window if it gave one. */
@@ -129,6 +142,7 @@ export class Session {
     const entry = await this.#ask(abort.signal);
     clearTimeout(timer);
     if (this.#run === run && "opened" in entry) {
+      this.#id = entry.opened.session.id;
       this.#keep(entry.opened.key);
       this.#events.opened(entry.opened.session);
     }
@@ -159,11 +173,12 @@ export class Session {
   }
 
   #tell(trouble: Trouble, step: Step): void {
+    if (trouble.kind === "closed" && trouble.code === MOVED.code && this.#id !== null) keepMoved(this.#id);
     if (step === "pin") {
       this.#pin = null;
       const wrong = trouble.kind === "refused" && trouble.refusal.why === "pin_wrong";
       this.#events.status({ state: "pin", wrong });
-    } else if (step === "resume") this.#events.status({ state: "resuming", trouble });
+    } else if (step === "resume") this.#events.status({ state: "resuming", began: this.#began, trouble });
     else this.#events.status({ state: "ended", began: this.#began, trouble });
   }
 

@@ -9,8 +9,8 @@ const PLAIN_CLOSE: ReadonlySet<number> = new Set([1000, 1001, 1005, 1006]);
 export type Status =
   | { state: "connecting" }
   | { state: "connected" }
-  /** It comes back by itself. */
-  | { state: "resuming"; trouble: Trouble }
+  /** It comes by itself. `began`: it comes back. */
+  | { state: "resuming"; began: boolean; trouble: Trouble }
   | { state: "pin"; wrong: boolean }
   /** `began`: there was a picture. */
   | { state: "ended"; began: boolean; trouble: Trouble }
@@ -29,7 +29,11 @@ export function cardOf(status: Status, words: Words): Card {
     case "connected":
       return { ...empty, heading: words.state[status.state] };
     case "resuming":
-      return { ...textOf(status.trouble, words), heading: words.resuming, action: null };
+      return {
+        heading: status.began ? words.resuming : words.notYet,
+        ...textOf(status.trouble, words),
+        action: null,
+      };
     case "pin":
       return { ...empty, heading: words.pinHeading, reason: status.wrong ? words.pinWrong : words.pinNeeded };
     case "ended":
@@ -59,7 +63,7 @@ function textOf(trouble: Trouble, words: Words): { reason: string; next: string 
     case "unreachable":
       return { reason: words.unreachable, next: "" };
     case "closed":
-      return { reason: closingOf(trouble, words), next: "" };
+      return { reason: closingOf(trouble, words), next: nextOf(trouble.code, words) };
     case "fault":
       return { reason: words.fault[trouble.fault](trouble.detail), next: "" };
     case "refused": {
@@ -70,6 +74,21 @@ function textOf(trouble: Trouble, words: Words): { reason: string; next: string 
       return say({ since: since === null ? null : words.when(since), ask, power });
     }
   }
+}
+
+/** What a session's end and the refusal to open one anew have in common is what to do about it. */
+const REFUSAL_OF: Partial<Record<number, keyof Words["why"]>> = {
+  [CONSOLE_CLOSE.REVOKED]: "revoked",
+  [CONSOLE_CLOSE.KILLED]: "killed",
+  [CONSOLE_CLOSE.EXPIRED]: "expired",
+  [CONSOLE_CLOSE.LOCKED_OUT]: "locked_out",
+  [CONSOLE_CLOSE.LOCKED]: "locked",
+  [CONSOLE_CLOSE.STOLEN]: "stolen",
+};
+
+function nextOf(code: number, words: Words): string {
+  const why = REFUSAL_OF[code];
+  return why === undefined ? "" : words.why[why]({ since: null, ask: null, power: false }).next;
 }
 
 /** By its code, so that it is in the person's language; else as it was sent. */

@@ -44,7 +44,8 @@ export function showStatus(status: Status, words: Words): void {
   const card = cardOf(status, words);
   const before = document.documentElement.dataset.state;
   document.documentElement.dataset.state = status.state;
-  part("state", HTMLElement).textContent = words.state[status.state];
+  const first = status.state === "resuming" && !status.began;
+  part("state", HTMLElement).textContent = words.state[first ? "connecting" : status.state];
   part("heading", HTMLElement).textContent = card.heading;
   part("reason", HTMLElement).textContent = card.reason;
   part("next", HTMLElement).textContent = card.next;

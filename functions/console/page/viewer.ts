@@ -37,26 +37,27 @@ const keys = setUpKeys(screen);
 setUpTouchKeyboard(screen, keys);
 const clipboard = new Clipboard(screen, speech);
 // Before the dialog takes the focus: it gives it back to who had it.
-button("type-text").addEventListener("click", () => panels.back());
+button("type-text").addEventListener("click", (event) => panels.chosen(event));
 const typing = new Typing(keys, speech);
-button("screenshot").addEventListener("click", async () => {
-  panels.back();
+button("screenshot").addEventListener("click", async (event) => {
+  panels.chosen(event);
   if (await saveScreenshot(screen, serverName)) notice(speech.words.pictureSaved);
 });
 
 let serverName = link.title?.name ?? "";
-let sessionId: string | null = null;
 let status: Status = { state: "connecting" };
 if (link.title !== null) showTitle(link.title);
 
 const session = new Session(part("screen", HTMLElement), link.token, {
   status(now) {
+    if (now.state !== status.state && (now.state === "ended" || now.state === "pin")) {
+      screen.forget();
+      panels.close();
+    }
     status = now;
-    if (now.state === "ended" || now.state === "pin") screen.forget();
     showStatus(now, speech.words);
   },
-  opened({ id, server, rights }) {
-    sessionId = id;
+  opened({ server, rights }) {
     serverName = server.name;
     showTitle({ name: server.name, id: server.id });
     people.allow(rights.input);
@@ -66,7 +67,7 @@ const session = new Session(part("screen", HTMLElement), link.token, {
   connected(rfb) {
     screen.show(rfb);
     clipboard.follow(rfb);
-    screen.label(speech.words.screenOf(serverName));
+    labelScreen();
   },
   named(desktop) {
     if (serverName !== "") return;
@@ -79,6 +80,7 @@ const session = new Session(part("screen", HTMLElement), link.token, {
     keys.release();
     screen.freeze();
     people.clear();
+    panels.close(button("people"));
   },
 });
 
@@ -97,13 +99,18 @@ const power = new Power(speech, panels, {
   order: (what) => session.order(what),
 });
 
+/** For those who do not see it. */
+function labelScreen(): void {
+  screen.label(speech.words.screenOf(serverName));
+}
+
 /** The card's button. */
 async function act(): Promise<void> {
   const action = status.state === "ended" ? actionFor(status.trouble) : null;
   if (action === "again") session.again();
   if (action === "start" && (await power.give("start"))) session.poke();
-  if (action === "bring" && sessionId !== null) {
-    const key = await fetchKey(sessionId);
+  if (action === "bring" && session.id !== null) {
+    const key = await fetchKey(session.id);
     if (key === null) notice(speech.words.notHanded);
     else session.again(key);
   }
@@ -116,8 +123,8 @@ part("pin-form", HTMLFormElement).addEventListener("submit", (event) => {
 });
 
 handOver(() => {
-  const { key } = session;
-  return key === null || sessionId === null || status.state === "ended" ? null : { session: sessionId, key };
+  const { key, id } = session;
+  return key === null || id === null || status.state === "ended" ? null : { session: id, key };
 });
 addEventListener("online", () => session.poke());
 addEventListener("focus", () => session.poke());
@@ -129,7 +136,10 @@ addEventListener("hashchange", () => {
   if (readLink(location.href).token !== null) location.reload();
 });
 
-speech.always(() => showStatus(status, speech.words));
+speech.always(() => {
+  showStatus(status, speech.words);
+  labelScreen();
+});
 if (!session.start()) {
   status = { state: "no-link", reopened };
   showStatus(status, speech.words);

@@ -9,7 +9,6 @@ const since = (time: string | null) => (time === null ? "" : ` since ${time}`);
 const askForLink = ({ ask }: Told) => (ask === null ? "Ask for a new link." : `Ask ${ask} for a new link.`);
 
 export const en = {
-  name: "English",
   when: whenIn("en"),
 
   state: {
@@ -21,6 +20,7 @@ export const en = {
     "no-link": "No link",
   },
   resuming: "Coming back…",
+  notYet: "The console is not there yet",
   over: "The console has ended",
   notOpen: "The console cannot open",
   moved: "This console goes on in another window",
@@ -125,13 +125,13 @@ export const en = {
     failed: () => ({ reason: "The console service has a problem.", next: "This page keeps trying." }),
   },
   action: { again: "Try again", start: "Start the server", bring: "Bring it here" },
-  starting: "The server is starting. Its screen comes by itself.",
   notHanded: "The other window did not answer. Go on there, or open the link again.",
 
   people: (count: number) => (count === 1 ? "1 person is here" : `${count} people are here`),
   you: "you",
   owner: "owner",
   viewer: "watches",
+  asking: "asks for control",
   inControl: "in control",
   sharing: {
     all: "Everybody who may type can type.",
@@ -144,6 +144,7 @@ export const en = {
   nowYours: "You are in control.",
   nowTheirs: (name: string) => `${name} is in control.`,
   nowNobodys: "Nobody is in control.",
+  away: (name: string) => `${name} has lost the connection. Control is kept for a moment.`,
   came: (name: string) => `${name} is here now.`,
   left: (name: string) => `${name} has left.`,
   somebody: "Somebody",
@@ -183,7 +184,6 @@ export const en = {
 
   /** Words that stand in page.html, by the names that it gives them. */
   ui: {
-    console: "Console",
     viewOnly: "View only",
     viewOnlyHint: "You can watch; keys and pointer do not go to the server.",
     people: "Who is here",
@@ -195,14 +195,12 @@ export const en = {
     leaveFullScreen: "Leave full screen",
     more: "More",
     keyboard: "Show or hide the keyboard",
-    tools: "Tools",
     askForControl: "Ask for control",
     takeControl: "Take control",
     releaseControl: "Release control",
     giveIt: "Give",
     notNow: "Not now",
     hold: "Held for the next key",
-    send: "Send",
     withCtrlAlt: "With Ctrl+Alt",
     toBar: "to this bar,",
     back: "back",
@@ -237,7 +235,6 @@ export const en = {
     cancel: "Cancel",
     stopTyping: "Stop",
     language: "Language",
-    needsScript: "The console needs JavaScript.",
     pin: "PIN",
     open: "Open",
     linkHelp: "Get one from the dashboard, or with",

@@ -6,7 +6,6 @@ const since = (time: string | null) => (time === null ? "" : `（自 ${time} 起
 const askForLink = ({ ask }: Told) => (ask === null ? "请索取新的链接。" : `请向 ${ask} 索取新的链接。`);
 
 export const zh: Words = {
-  name: "简体中文",
   when: whenIn("zh-Hans"),
 
   state: {
@@ -18,6 +17,7 @@ export const zh: Words = {
     "no-link": "没有链接",
   },
   resuming: "正在恢复连接…",
+  notYet: "控制台还不能打开",
   over: "控制台已结束",
   notOpen: "无法打开控制台",
   moved: "控制台已在另一个窗口中继续",
@@ -112,13 +112,13 @@ export const zh: Words = {
     failed: () => ({ reason: "控制台服务出现问题。", next: "本页面会不断重试。" }),
   },
   action: { again: "重试", start: "启动云主机", bring: "移到这里" },
-  starting: "云主机正在启动，屏幕会自动出现。",
   notHanded: "另一个窗口没有响应。请在那里继续，或重新打开链接。",
 
   people: (count) => `${count} 人在此`,
   you: "您",
   owner: "所有者",
   viewer: "观看",
+  asking: "请求控制权",
   inControl: "控制中",
   sharing: {
     all: "有权输入的人都可以输入。",
@@ -131,6 +131,7 @@ export const zh: Words = {
   nowYours: "现在由您控制。",
   nowTheirs: (name) => `现在由 ${name} 控制。`,
   nowNobodys: "现在无人控制。",
+  away: (name) => `${name} 的连接已断开，控制权会暂时保留。`,
   came: (name) => `${name} 来了。`,
   left: (name) => `${name} 离开了。`,
   somebody: "有人",
@@ -159,7 +160,6 @@ export const zh: Words = {
   pictureSaved: "图片已保存到下载文件夹。",
 
   ui: {
-    console: "控制台",
     viewOnly: "仅观看",
     viewOnlyHint: "您可以观看；按键和鼠标不会发送到云主机。",
     people: "谁在这里",
@@ -171,14 +171,12 @@ export const zh: Words = {
     leaveFullScreen: "退出全屏",
     more: "更多",
     keyboard: "显示或隐藏键盘",
-    tools: "工具",
     askForControl: "请求控制权",
     takeControl: "取得控制权",
     releaseControl: "释放控制权",
     giveIt: "交出",
     notNow: "暂不",
     hold: "按住，直到下一个按键",
-    send: "发送",
     withCtrlAlt: "与 Ctrl+Alt 一起",
     toBar: "到此栏，",
     back: "返回",
@@ -213,7 +211,6 @@ export const zh: Words = {
     cancel: "取消",
     stopTyping: "停止",
     language: "语言",
-    needsScript: "控制台需要 JavaScript。",
     pin: "PIN 码",
     open: "打开",
     linkHelp: "可从控制面板获取，或使用命令",
