@@ -34,7 +34,7 @@ export function secureSource(stream: Duplex, { opening, keys, signal }: SecureOp
     stream.write(third);
     const options: TLSSocketOptions & TlsOptions = { ...TLS, isServer: true, pskCallback: () => key };
     const tls = new TLSSocket(stream as Socket, options);
-    return established(tls, "secure", signal);
+    return established(tls, stream, "secure", signal);
   });
 }
 
@@ -55,7 +55,7 @@ export function secureDestination(stream: Duplex, options: SecureOptions, first?
       // There is no certificate: who knows the key is the other host.
       checkServerIdentity: () => undefined,
     });
-    return established(tls, "secureConnect", signal);
+    return established(tls, stream, "secureConnect", signal);
   });
 }
 
@@ -69,8 +69,14 @@ async function orDestroyed(stream: Duplex, secure: () => Promise<TLSSocket>): Pr
   }
 }
 
-async function established(tls: TLSSocket, event: string, signal: AbortSignal): Promise<TLSSocket> {
-  tls.on("error", () => undefined);
+async function established(tls: TLSSocket, stream: Duplex, event: string, signal: AbortSignal): Promise<TLSSocket> {
+  // A record that is not genuine makes Node say so, and wait for nothing from then on.
+  tls.on("error", (error) => tls.destroy(error));
+  tls.once("close", () => {
+    // The other end must hear of a failure.
+
+    if (!tls.writableFinished || !tls.readableEnded) stream.destroy();
+  });
   const closed = new AbortController();
   const onClose = () => closed.abort(new HandshakeError("the other end could not be spoken to"));
   tls.once("close", onClose);
