@@ -17,7 +17,9 @@ import { Link } from "./link.ts";
 import type { Log } from "./log.ts";
 import { loadMonitors } from "./monitors/load.ts";
 import { Measuring } from "./monitors/measuring.ts";
-import { noMoves } from "./move/moves.ts";
+import { Bandwidth } from "./move/bandwidth.ts";
+import { DirectListener } from "./move/direct.ts";
+import { HostMoves } from "./move/host-moves.ts";
 import { ensureNodeIdentity } from "./node-identity.ts";
 import { Progress, reportOf } from "./progress.ts";
 import { Reconcile } from "./reconcile.ts";
@@ -30,6 +32,7 @@ import { startTasks } from "./tasks.ts";
 /** How long a stop waits for the calls that run, and for the hypervisor to let go. All of a stop has 3 s. */
 const DRAIN_MS = 500;
 const DRIVER_CLOSE_MS = 500;
+const MIB = 1024 * 1024;
 
 export type AgentOptions = {
   stateDir: string;
@@ -53,6 +56,7 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
   const journal = new Journal(join(options.stateDir, "journal.db"), options.identity.signer);
   const { stateDir, identity, log } = options;
   let driver: Driver | undefined;
+  let listener: DirectListener | null = null;
   try {
     const measuring = new Measuring(await loadMonitors(options.config), log);
     const images = new ImageCache({
@@ -67,8 +71,10 @@ export async function startAgent(options: AgentOptions): Promise<RunningAgent> {
     const snapshots = new Snapshots({ dir: join(stateDir, "snapshots"), identity, driver, log, maxSnapshots });
     await ensureNodeIdentity({ stateDir, journal, driver }, identity.host);
     await snapshots.init();
-    return await assemble(options, { journal, images, driver, snapshots, measuring });
+    listener = await listen(options);
+    return await assemble(options, { journal, images, driver, snapshots, measuring, listener });
   } catch (error) {
+    listener?.stop();
     await driver?.close();
     journal.close();
     throw error;
@@ -90,10 +96,24 @@ async function startDriver(options: AgentOptions, images: ImageCache): Promise<D
   return driver;
 }
 
-type Parts = { journal: Journal; images: ImageCache; driver: Driver; snapshots: Snapshots; measuring: Measuring };
+/** Where other hosts may bring guests without the edge; null: nowhere. */
+async function listen({ config, log }: AgentOptions): Promise<DirectListener | null> {
+  const { migration_inbound_addr, migration_inbound_port } = config;
+  if (migration_inbound_addr === "") return null;
+  return DirectListener.start(migration_inbound_addr, migration_inbound_port, log);
+}
+
+type Parts = {
+  journal: Journal;
+  images: ImageCache;
+  driver: Driver;
+  snapshots: Snapshots;
+  measuring: Measuring;
+  listener: DirectListener | null;
+};
 
 async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAgent> {
-  const { journal, images, driver, snapshots, measuring } = parts;
+  const { journal, images, driver, snapshots, measuring, listener } = parts;
   const { identity, config, version, log } = options;
   const send = (frame: FromAgent) => link.send(frame);
   const closedConsoles = new ClosedConsoles(send);
@@ -106,6 +126,8 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
     onClosed: (closed) => closedConsoles.add(closed),
     log,
   });
+  const bandwidth = new Bandwidth(config.migration_bandwidth * MIB);
+  const moves = new HostMoves({ driver, identity, listener, bandwidth, log });
   const calls = new Calls({
     driver,
     journal,
@@ -113,12 +135,18 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
     consoles,
     cacheImage: (image) => images.prefetch(image),
     snapshots,
-    moves: noMoves,
+    moves,
     onScreenGone: (server) => consoles.close(server, { code: CONSOLE_CLOSE.SCREEN_CLOSED }),
     maxBuilds: config.max_concurrent_builds,
     progress: new Progress((frame) => void link.send(frame)),
   });
-  const tracker = new ResourceTracker({ driver, measuring, config, send });
+  const tracker = new ResourceTracker({
+    driver,
+    measuring,
+    config,
+    inbound: listener && { address: config.migration_inbound_addr, port: listener.port },
+    send,
+  });
   const resume = new Resume({ driver, journal, calls, log, enabled: config.resume_guests_state_on_host_boot });
   const deleted = new DeletedGuests({ driver, journal, calls, log, config });
   const reconcile = new Reconcile({
@@ -163,6 +191,8 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
     await link.stop();
     await Promise.race([Promise.all([resumed, calls.idle()]), sleep(DRAIN_MS)]);
     calls.stop();
+    // What a move's call fails with from here on counts as cut off.
+    moves.stop();
     snapshots.stop();
     reconcile.stop();
     await Promise.race([driver.close(), sleep(DRIVER_CLOSE_MS)]);

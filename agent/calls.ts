@@ -24,7 +24,7 @@ const MAX_DONE = 1000;
 
 type Signalled = "build" | "wait";
 /**
- * What a call's signal does, where it does something. A build, or a snapshot, is given up: the call fails. A wait for a
+ * What a call's signal does, where it does something. A build, a snapshot or a move is given up: the call fails. A wait for a
  * guest to shut down ends: the call goes on and stops it hard.
  */
 const SIGNALLED: Partial<Record<Method, Signalled>> = {
@@ -33,11 +33,23 @@ const SIGNALLED: Partial<Record<Method, Signalled>> = {
   rescue: "build",
   snapshot: "build",
   upload_snapshot: "build",
+  send_disks: "build",
+  receive_disks: "build",
+  pre_live_migration: "build",
+  live_migration: "build",
   power_off: "wait",
   reboot: "wait",
 };
 /** Methods that may take so long that the edge is told how far they are. */
-const TOLD: ReadonlySet<Method> = new Set(["spawn", "rebuild", "rescue", "upload_snapshot"]);
+const TOLD: ReadonlySet<Method> = new Set([
+  "spawn",
+  "rebuild",
+  "rescue",
+  "upload_snapshot",
+  "send_disks",
+  "receive_disks",
+  "live_migration",
+]);
 /** Methods after which the guest's screen, if it has one, is not the one it had. */
 const ENDS_SCREEN: ReadonlySet<Method> = new Set(["destroy", "power_off", "suspend", "rescue", "unrescue", "rebuild"]);
 
@@ -253,7 +265,7 @@ export class Calls {
       (method === "power_off" && !METHODS.power_off.params.safeParse(params).data?.timeout) ||
       (method === "reboot" && METHODS.reboot.params.safeParse(params).data?.type === "HARD");
     if (method !== "destroy" && !hard) return;
-    const reason = new DriverError("BuildAbortException", "the build was cancelled: the server is being deleted");
+    const reason = new DriverError("BuildAbortException", "it was cancelled: the server is being deleted");
     for (const { kind, abort } of this.#signals.get(server) ?? []) {
       if (kind === "wait" || method === "destroy") abort.abort(reason);
     }

@@ -127,6 +127,19 @@ const schema = z.strictObject({
   heal_instance_info_cache_interval: interval(60),
   update_resources_interval: interval(0),
   vnc: vnc.prefault({}),
+  /**
+   * This host's address, at which other hosts reach it, to bring guests here without the edge; empty: all comes through the
+   * edge. Nova's is in [libvirt].
+   */
+  migration_inbound_addr: z
+    .string()
+    .max(255)
+    .refine((address) => address !== "0.0.0.0" && address !== "::", "It must be one that others can dial.")
+    .default(""),
+  /** 0: any that is free. */
+  migration_inbound_port: z.int().min(0).max(65_535).default(16_515),
+  /** How fast disks may leave this host, MiB/s; 0: no limit. */
+  migration_bandwidth: z.int().min(0).max(MAX_INT).default(0),
   /** What measures this host for the scheduler, by name: `cpu.virt_driver`, and those of compute_monitors_path. */
   compute_monitors: z.array(z.string().min(1).max(64)).max(64).default([]),
   /** A folder of monitors of one's own, one file each; empty: none. */

@@ -19,8 +19,13 @@ const enrolment = z.object({ edge: z.string(), host: z.string().min(1).max(255) 
 export type PublicKey = z.infer<typeof publicKey>;
 export type Enrolment = z.infer<typeof enrolment>;
 
-/** Signs what this host keeps for itself, with the same key. */
-export type Signer = { sign(text: string): Uint8Array; verify(text: string, signature: Uint8Array): boolean };
+/** Signs with the host's key, and tells what it signed: what it keeps for itself, and what it says to other hosts. */
+export type Signer = {
+  /** `x` of the key's JWK. */
+  publicKey: string;
+  sign(said: string | Uint8Array): Uint8Array;
+  verify(said: string | Uint8Array, signature: Uint8Array): boolean;
+};
 
 export type Identity = Enrolment & {
   signer: Signer;
@@ -85,10 +90,19 @@ export async function loadIdentity(stateDir: string): Promise<Identity> {
 export function signerOf(key: KeyObject): Signer {
   const half = createPublicKey(key);
   return {
-    sign: (text) => sign(null, Buffer.from(text), key),
-    verify: (text, signature) => verify(null, Buffer.from(text), half, signature),
+    publicKey: publicKey.parse(half.export({ format: "jwk" })).x,
+    sign: (said) => sign(null, bytesOf(said), key),
+    verify: (said, signature) => verify(null, bytesOf(said), half, signature),
   };
 }
+
+/** Whether the holder of the key that a host enrolled with signed it. */
+export function signedBy(publicKey: string, said: Uint8Array, signature: Uint8Array): boolean {
+  const key = createPublicKey({ key: { kty: "OKP", crv: "Ed25519", x: publicKey }, format: "jwk" });
+  return verify(null, said, key, signature);
+}
+
+const bytesOf = (said: string | Uint8Array) => (typeof said === "string" ? Buffer.from(said) : said);
 
 function readKey(path: string): z.infer<typeof privateKey> {
   const parsed = privateKey.safeParse(readJson(path));

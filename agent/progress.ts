@@ -4,9 +4,11 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Progress as Frame } from "../functions/protocol/frames.ts";
+import type { LiveProgress } from "./drivers/driver.ts";
 
-type Stage = "waiting" | "image" | "guest" | "upload";
-export type Report = (stage: Stage, done?: { bytes: number; of: number }) => void;
+type Stage = "waiting" | "image" | "guest" | "upload" | "disk" | "memory";
+type Done = { bytes: number; of: number } & Partial<LiveProgress>;
+export type Report = (stage: Stage, done?: Done) => void;
 
 const EVERY_MS = 1000;
 /** Percent of a call that are done when its stage begins, and that the stage is worth. */
@@ -15,6 +17,8 @@ const WORTH: Record<Stage, readonly [from: number, worth: number]> = {
   image: [0, 90],
   guest: [90, 0],
   upload: [0, 100],
+  disk: [0, 100],
+  memory: [0, 100],
 };
 
 const reports = new AsyncLocalStorage<Report>();
@@ -58,4 +62,6 @@ export class Progress {
   }
 }
 
-const keyOf = ({ stage, percent }: Frame) => `${stage} ${percent}`;
+/** What is news. What a live migration has left goes up and down, and Nova shows it. */
+const keyOf = ({ stage, percent, memory_remaining, disk_remaining }: Frame) =>
+  [stage, percent, memory_remaining, disk_remaining].join(" ");

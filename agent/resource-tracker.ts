@@ -14,6 +14,8 @@ export type ResourceTrackerOptions = {
   measuring: Measuring;
   /** Of the agent's options those that resourceOptions has. */
   config: ResourceOptions;
+  /** Where guests may come in from other hosts; null: through the edge only. */
+  inbound?: Inventory["migration_inbound"] | null;
   /** Sends a frame when the link is up; false when it is not. */
   send(frame: FromAgent): boolean;
 };
@@ -45,9 +47,11 @@ export class ResourceTracker {
     const { driver, measuring } = this.#options;
     const [found, metrics] = await Promise.all([driver.getAvailableResource(), measuring.measure()]);
     const host_ip = hostIp();
+    const { inbound } = this.#options;
     const checked = inventory.safeParse({
       ...found,
       ...(host_ip === undefined ? {} : { host_ip }),
+      ...(inbound ? { migration_inbound: inbound } : {}),
       ...(Object.keys(this.#said).length > 0 ? { options: this.#said } : {}),
       ...(metrics ? { metrics } : {}),
     });

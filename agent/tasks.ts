@@ -7,7 +7,7 @@
  * | _cleanup_expired_console_auth_tokens | the edge: an alarm where the tokens are (functions/console/console-auth.ts) |
  * | _sync_scheduler_instance_info | nothing: the scheduler hears of every claim from the host's object as it is made |
  * | _instance_usage_audit, _poll_volume_usage | nothing: neither notifications nor volumes |
- * | _cleanup_incomplete_migrations | nothing yet: no guest comes here from another host |
+ * | _cleanup_incomplete_migrations | the edge: it dismisses the server from a host that has no more part in its move |
  */
 import type { AgentConfig } from "./config.ts";
 import type { DeletedGuests } from "./deleted-guests.ts";

@@ -14,6 +14,7 @@ export { ConsoleAuth } from "./console/console-auth.ts";
 export { Identity } from "./identity/identity.ts";
 export { Images } from "./image/images.ts";
 export { Keypairs } from "./keypair/keypairs.ts";
+export { Move } from "./move/move.ts";
 export { Project } from "./project/project.ts";
 export { QuotaClass } from "./project/quota-class.ts";
 export { Scheduler } from "./scheduler/scheduler.ts";

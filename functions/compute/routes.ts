@@ -12,6 +12,8 @@ import { LEG_HEADER, SESSION_HEADER, SIDE_HEADER } from "../console/sides.ts";
 import { readTicket } from "../console/ticket.ts";
 import { endUpload, putPart, uploadState } from "../image/agent-upload.ts";
 import { imageBytes } from "../image/bytes.ts";
+import { MOVE_SIDE_HEADER, MOVE_STREAM_HEADER, moveStream } from "../move/sides.ts";
+import { readMoveTicket } from "../move/ticket.ts";
 
 /** A host's name: what DNS allows. It names the `Host` object. */
 const hostName = z
@@ -52,6 +54,7 @@ export function agentRoutes(): Hono<AppEnv> {
   resource(app, "/whoami", { GET: async (c) => c.json({ host: await hostOf(c) }) });
   resource(app, "/link", { GET: link });
   resource(app, "/console/:console", { GET: joinConsole });
+  resource(app, "/moves/:migration/:stream", { GET: joinMove });
   resource(app, "/images/:id", { GET: image });
   resource(app, "/images/:id/file", {
     GET: async (c) => uploadState(c, await hostOf(c)),
@@ -111,6 +114,16 @@ async function joinConsole(c: Context<AppEnv>): Promise<Response> {
   const joined = await c.env.CONSOLE.getByName(server).fetch(c.req.url, { headers: { upgrade: "websocket", ...side } });
   if (joined.status !== 101) throw new Fault(410, "The console session is over.");
   return joined;
+}
+
+/** One end of one stream between two hosts. */
+async function joinMove(c: Context<AppEnv>): Promise<Response> {
+  requireUpgrade(c);
+  const ticket = await readMoveTicket(c.env, bearer(c));
+  const stream = moveStream(c.req.param("stream") ?? "");
+  if (ticket === null || stream === null || ticket.migration !== c.req.param("migration")) throw unauthorized();
+  const end = { [MOVE_SIDE_HEADER]: ticket.side, [MOVE_STREAM_HEADER]: String(stream) };
+  return c.env.MOVE.getByName(ticket.migration).fetch(c.req.url, { headers: { upgrade: "websocket", ...end } });
 }
 
 async function image(c: Context<AppEnv>): Promise<Response> {

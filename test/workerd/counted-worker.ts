@@ -38,6 +38,11 @@ export class Keypairs extends edge.Keypairs {
     super(...woken("Keypairs", born));
   }
 }
+export class Move extends edge.Move {
+  constructor(...born: Born) {
+    super(...woken("Move", born));
+  }
+}
 export class Project extends edge.Project {
   constructor(...born: Born) {
     super(...woken("Project", born));

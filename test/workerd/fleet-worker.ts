@@ -11,6 +11,7 @@ export {
   Identity,
   Images,
   Keypairs,
+  Move,
   Project,
   QuotaClass,
   Server,

@@ -1,0 +1,155 @@
+/** The moves of this host's guests: each has one link, which lasts until the move is over here. */
+import type { GuestSpec } from "../../functions/protocol/methods.ts";
+import type { LiveMigrateData, LiveMigrationOptions, MovePeer } from "../../functions/protocol/move.ts";
+import { type Driver, DriverError, type LiveProgress, type Moving } from "../drivers/driver.ts";
+import type { Identity } from "../identity.ts";
+import type { Log } from "../log.ts";
+import { reportOf } from "../progress.ts";
+import type { Bandwidth } from "./bandwidth.ts";
+import type { DirectListener } from "./direct.ts";
+import { Link } from "./link.ts";
+import type { Moves } from "./moves.ts";
+import { receiveDisks } from "./receive-disks.ts";
+import { sendDisks } from "./send-disks.ts";
+import type { Side } from "./way.ts";
+
+/**
+ * How long an end that has all it wants stays to say so: the other may have been killed before it could keep that, and
+ * then asks again.
+ */
+const LINGER_MS = 60_000;
+
+export type HostMovesOptions = {
+  driver: Pick<Driver, "moving">;
+  identity: Pick<Identity, "edge" | "signer">;
+  listener: DirectListener | null;
+  bandwidth: Bandwidth;
+  log: Log;
+  /** How long the other host may be away. */
+  nobodyMs?: number;
+};
+
+export class HostMoves implements Moves {
+  readonly #options: HostMovesOptions;
+  readonly #links = new Map<string, Link>();
+
+  constructor(options: HostMovesOptions) {
+    this.#options = options;
+  }
+
+  async sendDisks(server: string, peer: MovePeer, signal: AbortSignal): Promise<{ bytes: number }> {
+    const disks = await this.#moving.disksOf(server);
+    const link = this.#link(server, "source", peer);
+    const { bandwidth, log } = this.#options;
+    const send = (signal: AbortSignal) => sendDisks(disks, { link, log, signal, bandwidth });
+    const sent = await this.#orForgotten(server, link, () => send(signal));
+    this.#linger(server, link, async (signal) => {
+      for (; !signal.aborted; await send(signal)) await link.whenDown(signal);
+    });
+    return sent;
+  }
+
+  async receiveDisks(server: string, peer: MovePeer, spec: GuestSpec, signal: AbortSignal): Promise<{ bytes: number }> {
+    const moving = this.#moving;
+    // First, so that the source finds this host while its image is fetched.
+    const link = this.#link(server, "destination", peer);
+    const { log } = this.#options;
+    const received = await this.#orForgotten(server, link, async () => {
+      const pathOf = await moving.prepareDisks(server, spec, signal);
+      return receiveDisks({ link, pathOf, log, signal });
+    });
+    this.#linger(server, link, async () => undefined);
+    return received;
+  }
+
+  async preLiveMigration(
+    server: string,
+    order: { peer: MovePeer; spec: GuestSpec; data: LiveMigrateData; block_migration: boolean },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const moving = this.#moving;
+    const link = this.#link(server, "destination", order.peer);
+    await this.#orForgotten(server, link, () => moving.preLiveMigration(server, order, link, signal));
+  }
+
+  async liveMigration(
+    server: string,
+    order: { peer: MovePeer; options: LiveMigrationOptions; block_migration: boolean },
+    signal: AbortSignal,
+  ): Promise<{ aborted: boolean }> {
+    const moving = this.#moving;
+    const link = this.#link(server, "source", order.peer);
+    const report = reportOf();
+    const tell = (progress: LiveProgress) => {
+      const of = progress.memory_total + progress.disk_total;
+      report("memory", {
+        bytes: Math.max(0, of - progress.memory_remaining - progress.disk_remaining),
+        of,
+        ...progress,
+      });
+    };
+    const abort = () => {
+      // Where it has not begun, or is over, the link's end is enough.
+      moving.abortLiveMigration(server).catch(() => link.close());
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      return await moving.liveMigration(server, order, link, tell);
+    } finally {
+      signal.removeEventListener("abort", abort);
+      this.#close(server, link);
+    }
+  }
+
+  forget(server: string): void {
+    this.#links.get(server)?.close();
+    this.#links.delete(server);
+  }
+
+  /** Leaves every guest as it is, and disks as far as they have come. */
+  stop(): void {
+    for (const server of this.#links.keys()) this.forget(server);
+    this.#options.listener?.stop();
+  }
+
+  get #moving(): Moving {
+    const { moving } = this.#options.driver;
+    if (moving === undefined) throw new DriverError("NotSupported", "This hypervisor's guests cannot be moved.");
+    return moving;
+  }
+
+  /** A new link for this server's move; what there was of an earlier one ends. */
+  #link(server: string, side: Side, peer: MovePeer): Link {
+    this.forget(server);
+    const { identity, listener, log, nobodyMs } = this.#options;
+    const end = { side, peer, signer: identity.signer, edge: identity.edge, listener };
+    const link = new Link({ ...end, log, ...(nobodyMs === undefined ? {} : { nobodyMs }) });
+    this.#links.set(server, link);
+    return link;
+  }
+
+  async #orForgotten<T>(server: string, link: Link, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#close(server, link);
+      throw error;
+    }
+  }
+
+  /** Keeps the link for a while, or until it is forgotten, and answers the other end meanwhile. */
+  #linger(server: string, link: Link, answer: (signal: AbortSignal) => Promise<void>): void {
+    const over = new AbortController();
+    const timer = setTimeout(() => this.#close(server, link), LINGER_MS).unref();
+    void link.closed.then(() => {
+      clearTimeout(timer);
+      over.abort();
+    });
+    answer(over.signal).catch(() => this.#close(server, link));
+  }
+
+  #close(server: string, link: Link): void {
+    link.close();
+    if (this.#links.get(server) === link) this.#links.delete(server);
+  }
+}
