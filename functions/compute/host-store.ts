@@ -22,7 +22,7 @@ export const MIGRATIONS = [
   "ALTER TABLE allocation ADD COLUMN interfaces TEXT NOT NULL DEFAULT '[]';",
   `ALTER TABLE allocation ADD COLUMN screen_since INTEGER;
    CREATE TABLE evacuated (server TEXT PRIMARY KEY) WITHOUT ROWID;
-   CREATE TABLE live_migration (server TEXT PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;`,
+   CREATE TABLE live_migration (seq INTEGER PRIMARY KEY, server TEXT NOT NULL UNIQUE);`,
 ] as const;
 
 /** How long a dismissed server is remembered, against a claim that was still under way: far longer than any RPC. */
@@ -192,18 +192,19 @@ export class HostStore {
     this.#sql.exec("INSERT OR REPLACE INTO dismissed VALUES (?, ?, ?)", server, generation, now);
   }
 
-  /** Whether the server may be sent away by a live migration now: `most` at a time may, and it keeps its turn. */
-  takeTurn(server: string, most: number, now: number): boolean {
-    const others = this.#sql
-      .exec<{ count: number }>("SELECT count(*) AS count FROM live_migration WHERE server <> ?", server)
-      .one().count;
-    if (most > 0 && others >= most) return false;
-    this.#sql.exec("INSERT OR IGNORE INTO live_migration VALUES (?, ?)", server, now);
-    return true;
+  /** Queues the server's live migration, once. */
+  queue(server: string): void {
+    this.#sql.exec("INSERT OR IGNORE INTO live_migration (server) VALUES (?)", server);
   }
 
-  giveTurn(server: string): void {
+  unqueue(server: string): void {
     this.#sql.exec("DELETE FROM live_migration WHERE server = ?", server);
+  }
+
+  /** The servers whose live migrations are queued, the longest first. */
+  queued(): string[] {
+    const rows = this.#sql.exec<{ server: string }>("SELECT server FROM live_migration ORDER BY seq");
+    return [...rows].map(({ server }) => server);
   }
 
   /** A server was evacuated: it has to be told when its guest is gone from here. */

@@ -122,7 +122,7 @@ export class Host extends DurableObject<Env> {
   async dismiss({ server, generation }: { server: string; generation: number }): Promise<Left> {
     if (!migrateExisting(this.ctx.storage, MIGRATIONS)) return { state: "gone" };
     this.#store.dismiss(server, generation, Date.now());
-    this.#store.giveTurn(server);
+    this.giveTurn(server);
     this.#calls.giveUp(server);
     if (this.#store.allocation(server) === null) return { state: "gone" };
     this.#store.setLeaving(server);
@@ -148,12 +148,24 @@ export class Host extends DurableObject<Env> {
 
   /** Whether a server may begin to leave alive now (nova: max_concurrent_live_migrations); it has its turn until it ends. */
   takeTurn(server: string): boolean {
-    return this.#store.takeTurn(server, config(this.env).MAX_CONCURRENT_LIVE_MIGRATIONS, Date.now());
+    this.#store.queue(server);
+    return this.#leaving().includes(server);
   }
 
-  /** The server's live migration is over. */
+  /** The server's live migration is over: the next one is told. */
   giveTurn(server: string): void {
-    if (migrateExisting(this.ctx.storage, MIGRATIONS)) this.#store.giveTurn(server);
+    if (!migrateExisting(this.ctx.storage, MIGRATIONS)) return;
+    const before = this.#leaving();
+    this.#store.unqueue(server);
+    for (const next of this.#leaving()) {
+      if (!before.includes(next)) this.#later(this.env.SERVER.getByName(next).settled());
+    }
+  }
+
+  /** The servers that may leave alive now. */
+  #leaving(): string[] {
+    const most = config(this.env).MAX_CONCURRENT_LIVE_MIGRATIONS;
+    return this.#store.queued().slice(0, most === 0 ? undefined : most);
   }
 
   /** Has the agent do a call, once however often it is asked; waits for its outcome for RPC_RESPONSE_TIMEOUT. */

@@ -29,6 +29,7 @@ const release: Step<Context, Memo> = {
   name: "release",
   async run(context, memo) {
     const record = context.record();
+    if (memo.cut_off) await context.project().changeMigration(memo.cut_off, { status: "error" });
     for (const host of memo.hosts) {
       if (host !== record.host) {
         await context.host(host).dismiss({ server: record.uuid, generation: lastGeneration(record) });

@@ -58,37 +58,42 @@ const checkSource: Step<Context, Memo> = {
   // No undo: nothing was changed.
 };
 
+const schedule: Step<Context, Memo> = {
+  name: "schedule",
+  async run(context, memo) {
+    const { uuid, flavor } = context.record();
+    const source = sourceOf(memo);
+    if (memo.move?.target?.host === source) {
+      return err({ code: 400, message: `Unable to migrate instance (${uuid}) to current host (${source}).` });
+    }
+    return chooseDestination(context, memo, flavor);
+  },
+  // No undo: a choice holds nothing.
+};
+
 /** Finds a host that can take the guest and has room for it, and claims it there. */
 const findDestination: Step<Context, Memo> = {
   name: "find_destination",
   event: "compute_check_can_live_migrate_destination",
   async run(context, memo) {
     const { MIGRATE_MAX_RETRIES } = context.config;
-    const source = sourceOf(memo);
-    if (memo.move?.target?.host === source) {
-      return err({
-        code: 400,
-        message: `Unable to migrate instance (${context.record().uuid}) to current host (${source}).`,
-      });
-    }
-    const { flavor } = context.record();
+    const { uuid, flavor } = context.record();
     let trying = memo;
-    let why: Failure | null = null;
-    for (let tries = 0; MIGRATE_MAX_RETRIES < 0 || tries <= MIGRATE_MAX_RETRIES; tries++) {
-      // Cut off, it goes on with the host that it was at.
-      const isNew = trying.at > 0 && why === null;
-      if (!isNew && trying.at + 1 >= trying.hosts.length) {
-        const more = await chooseDestination(context, trying, flavor);
-        // Of a host that was named, and of one that was the last, it is told why it could not be.
-        if (!more.ok) return err(why ?? more.error);
-        trying = more.value;
-      } else if (!isNew) trying = { ...trying, at: trying.at + 1 };
+    for (let tries = 0; ; tries++) {
       context.note(trying);
-      why = await refusal(context, trying);
+      const why = await refusal(context, trying);
       if (why === null) return found(context, trying);
+      if (tries === MIGRATE_MAX_RETRIES) {
+        const message = `Exceeded max scheduling retries ${MIGRATE_MAX_RETRIES} for instance ${uuid} during live migration`;
+        return err({ code: 500, message, details: why.message });
+      }
+      trying = { ...trying, at: trying.at + 1 };
+      if (trying.at < trying.hosts.length) continue;
+      const more = await chooseDestination(context, trying, flavor);
+      // Of a host that was named, and of one that was the last, it is told why it could not be.
+      if (!more.ok) return err(why);
+      trying = more.value;
     }
-    const message = `Exceeded max scheduling retries ${MIGRATE_MAX_RETRIES} for instance ${context.record().uuid} during live migration`;
-    return err({ code: 500, message, details: why?.message ?? "" });
   },
   undo: giveUpDestinations,
 };
@@ -236,7 +241,17 @@ const leave: Step<Context, Memo> = {
 export const liveMigrate: ServerFlow = {
   name: "live_migrate",
   event: "conductor_live_migrate_instance",
-  steps: [recorded("live-migration", "accepted"), checkSource, findDestination, queue, prepare, run, arrive, leave],
+  steps: [
+    recorded("live-migration", "accepted"),
+    checkSource,
+    schedule,
+    findDestination,
+    queue,
+    prepare,
+    run,
+    arrive,
+    leave,
+  ],
   failed(context, failure) {
     const fault = failure.message === CALLED_OFF.message ? {} : { fault: faultOf(failure) };
     context.patch({ task_state: null, abort_requested: null, ...fault });

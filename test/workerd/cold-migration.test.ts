@@ -7,7 +7,7 @@ import { config } from "../../functions/config.ts";
 import { err } from "../../functions/result.ts";
 import { failAfter, runTwice, undoTwice } from "./injection.ts";
 import { MovingWorld } from "./moving.ts";
-import { until } from "./scripted-agent.ts";
+import { INVENTORY, until } from "./scripted-agent.ts";
 
 let world: MovingWorld;
 beforeEach(async () => {
@@ -18,8 +18,6 @@ afterEach(async () => {
   await world.close();
 });
 
-const settled = (held: Awaited<ReturnType<MovingWorld["held"]>>) =>
-  vi.waitFor(async () => expect(await world.held()).toEqual(held), { timeout: 8_000 });
 const statuses = async () => (await world.migrations()).map(({ status }) => status);
 
 describe("a resize", () => {
@@ -41,7 +39,7 @@ describe("a resize", () => {
     });
     expect(world.methods(0)).toEqual(["spawn", "power_off", "send_disks"]);
     expect(world.methods(1)).toEqual(["receive_disks", "finish_migration"]);
-    await settled([
+    await world.holds([
       [1024, "off"],
       [3072, "runs"],
     ]);
@@ -89,7 +87,7 @@ describe("a resize", () => {
       resized: null,
       flavor: { flavorid: "x2" },
     });
-    await settled([
+    await world.holds([
       [0, "none"],
       [2048, "runs"],
     ]);
@@ -107,7 +105,7 @@ describe("a resize", () => {
       resized: null,
       flavor: { flavorid: "1" },
     });
-    await settled([
+    await world.holds([
       [1024, "runs"],
       [0, "none"],
     ]);
@@ -124,7 +122,7 @@ describe("a resize", () => {
     expect(world.methods(0).filter((method) => method === "power_on")).toEqual([]);
     await world.done("resize", world.resizeTo(2));
     expect(await world.done("confirm_resize")).toMatchObject({ vm_state: "stopped" });
-    await settled([
+    await world.holds([
       [0, "none"],
       [2048, "off"],
     ]);
@@ -139,7 +137,7 @@ describe("a resize", () => {
       fault: { code: 500, message: "No valid host was found. There are not enough hosts available." },
     });
     expect(world.methods(0)).toEqual(["spawn"]);
-    await settled([
+    await world.holds([
       [1024, "runs"],
       [0, "none"],
     ]);
@@ -180,7 +178,7 @@ describe("a migration", () => {
     await world.done("confirm_resize");
     world.refuse(1, "receive_disks", "InsufficientFreeDisk");
     expect(await world.done("migrate", world.to(1))).toMatchObject({ vm_state: "active", host: world.agent(2).host });
-    await settled([
+    await world.holds([
       [0, "none"],
       [0, "none"],
       [1024, "runs"],
@@ -197,7 +195,7 @@ describe("a migration", () => {
     world = await MovingWorld.of(3);
     world.refuse(1, "receive_disks", "InsufficientFreeDisk");
     expect(await world.done("migrate")).toMatchObject({ vm_state: "resized", host: world.agent(2).host, fault: null });
-    await settled([
+    await world.holds([
       [1024, "off"],
       [0, "none"],
       [1024, "runs"],
@@ -207,7 +205,7 @@ describe("a migration", () => {
 
   it("goes to no host of another type", async () => {
     world.agent(1).unlink();
-    await world.agent(1).link({ ...(await inventoryOf(1)), hypervisor_type: "QEMU" });
+    await world.agent(1).link({ ...INVENTORY, hypervisor_type: "QEMU" });
     expect(await world.done("migrate", world.to(1))).toMatchObject({ vm_state: "active", host: world.agent(0).host });
     expect(await world.done("migrate")).toMatchObject({ vm_state: "active", host: world.agent(0).host });
     expect(world.methods(0)).toEqual(["spawn"]);
@@ -224,7 +222,7 @@ describe("a migration", () => {
       host: world.agent(0).host,
       fault: { code: 500, message: `MigrationError: no ${method}` },
     });
-    await settled([
+    await world.holds([
       [1024, "runs"],
       [0, "none"],
     ]);
@@ -242,7 +240,7 @@ describe("a migration", () => {
     world.refuse(1, "finish_migration");
     expect(await world.done("migrate")).toMatchObject({ vm_state: "error", host: world.agent(1).host });
     expect(await statuses()).toEqual(["error"]);
-    await deleted();
+    await world.deleted();
   });
 
   it("waits for both ends, and goes on when the agent that was away is back", async () => {
@@ -253,7 +251,7 @@ describe("a migration", () => {
     await until(async () => !(await world.host(1).state())?.connected, "it is away");
     expect(await world.show()).toMatchObject({ task_state: "resize_migrating", host: world.agent(0).host });
     heal();
-    await world.agent(1).link(await inventoryOf(1));
+    await world.back(1);
     expect(await world.rested()).toMatchObject({ vm_state: "resized", host: world.agent(1).host });
   });
 
@@ -262,12 +260,12 @@ describe("a migration", () => {
     world.agent(0).unlink();
     await until(async () => !(await world.host(0).state())?.connected, "it is away");
     expect(await world.done("confirm_resize")).toMatchObject({ vm_state: "active", resized: null });
-    await settled([
+    await world.holds([
       [1024, "off"],
       [1024, "runs"],
     ]);
-    await world.agent(0).link(await inventoryOf(0));
-    await settled([
+    await world.back(0);
+    await world.holds([
       [0, "none"],
       [1024, "runs"],
     ]);
@@ -281,9 +279,9 @@ describe("a migration", () => {
     await until(() => runDurableObjectAlarm(world.server()), "it is tried");
     expect(await world.show()).toMatchObject({ vm_state: "resized", task_state: "resize_reverting" });
     expect(world.methods(0)).not.toContain("power_on");
-    await world.agent(1).link(await inventoryOf(1));
+    await world.back(1);
     expect(await world.rested()).toMatchObject({ vm_state: "active", host: world.agent(0).host });
-    await settled([
+    await world.holds([
       [1024, "runs"],
       [0, "none"],
     ]);
@@ -291,14 +289,14 @@ describe("a migration", () => {
 
   it("that is unconfirmed is ended on both hosts by a delete", async () => {
     await world.done("migrate");
-    await deleted();
+    await world.deleted();
     expect(await statuses()).toEqual(["confirmed"]);
   });
 
   it("that is unconfirmed is as good as confirmed when an admin resets its state", async () => {
     await world.done("migrate");
     await world.server().reset(world.actor(), "active");
-    await settled([
+    await world.holds([
       [0, "none"],
       [1024, "runs"],
     ]);
@@ -327,12 +325,12 @@ describe.each(FLOWS.migrate?.steps.map((step, index) => ({ index, name: step.nam
           : { vm_state: "active", power_state: 1, host: world.agent(0).host },
       );
       if (!isThere) {
-        await settled([
+        await world.holds([
           [1024, "runs"],
           [0, "none"],
         ]);
       }
-      await deleted();
+      await world.deleted();
     });
 
     it("is undone when it fails after it, undoing twice", async () => {
@@ -343,13 +341,13 @@ describe.each(FLOWS.migrate?.steps.map((step, index) => ({ index, name: step.nam
       expect(record).toMatchObject({ fault: { message: "injected" } });
       expect(record).toMatchObject({ host: world.agent(there ? 1 : 0).host, vm_state: there ? "error" : "active" });
       if (!there) {
-        await settled([
+        await world.holds([
           [1024, "runs"],
           [0, "none"],
         ]);
       }
       expect(await statuses()).toEqual(["error"]);
-      await deleted();
+      await world.deleted();
     });
 
     it("is done once, though it is run twice", async () => {
@@ -358,7 +356,7 @@ describe.each(FLOWS.migrate?.steps.map((step, index) => ({ index, name: step.nam
       expect(world.methods(1)).toEqual(["receive_disks", "finish_migration"]);
       runTwice(FLOWS.revert_resize?.steps ?? []);
       expect(await world.done("revert_resize")).toMatchObject({ vm_state: "active", host: world.agent(0).host });
-      await settled([
+      await world.holds([
         [1024, "runs"],
         [0, "none"],
       ]);
@@ -370,37 +368,15 @@ describe.each(FLOWS.migrate?.steps.map((step, index) => ({ index, name: step.nam
     });
 
     it("leaves nothing behind when it is deleted there", async () => {
-      const original = step().run;
-      let [reached, released] = [false, false];
-      vi.spyOn(step(), "run").mockImplementation(async (context, memo) => {
-        reached = true;
-        await until(() => released, "the test lets the step go");
-        return original(context, memo);
-      });
+      const { reached, release } = world.hold(step());
       await world.act("migrate");
-      await until(() => reached, "the step runs");
-      await deleted();
-      released = true;
-      await settled([
+      await until(reached, "the step runs");
+      await world.deleted();
+      release();
+      await world.holds([
         [0, "none"],
         [0, "none"],
       ]);
     });
   },
 );
-
-async function inventoryOf(at: number) {
-  const state = await world.host(at).state();
-  if (!state) throw new Error("no host");
-  return state.inventory;
-}
-
-async function deleted(): Promise<void> {
-  expect((await world.server().remove(world.actor())).ok).toBe(true);
-  await until(async () => {
-    await runDurableObjectAlarm(world.server());
-    return (await world.show()) === null;
-  }, "it is deleted");
-  await settled(world.agents.map(() => [0, "none"]));
-  await until(async () => (await world.usage()).instances === 0, "its quota is given back");
-}

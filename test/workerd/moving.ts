@@ -1,8 +1,10 @@
 /** Hosts that a server can be moved between, a server on the first of them, and what is left of it where. */
 import { env, runDurableObjectAlarm } from "cloudflare:test";
-import type { Memo } from "../../functions/conductor/context.ts";
+import { expect, vi } from "vitest";
+import type { Context, Memo } from "../../functions/conductor/context.ts";
 import type { Order } from "../../functions/conductor/order.ts";
 import type { ServerRecord } from "../../functions/conductor/record.ts";
+import type { Step } from "../../functions/conductor/saga.ts";
 import type { Action } from "../../functions/conductor/state.ts";
 import type { Actor } from "../../functions/identity/actor.ts";
 import type { Outcome } from "../../functions/protocol/frames.ts";
@@ -124,6 +126,49 @@ export class MovingWorld {
         return [memory, guest === undefined ? "none" : guest.power_state === 1 ? "runs" : "off"];
       }),
     );
+  }
+
+  /** Waits until the hosts hold this. */
+  holds(expected: Awaited<ReturnType<MovingWorld["held"]>>): Promise<void> {
+    return vi.waitFor(async () => expect(await this.held()).toEqual(expected), { timeout: 8_000 });
+  }
+
+  /** Deletes the server, and waits until nothing of it is left where it can be reached. */
+  async deleted(): Promise<void> {
+    expect((await this.server().remove(this.actor())).ok).toBe(true);
+    await until(async () => {
+      await runDurableObjectAlarm(this.server());
+      return (await this.show()) === null;
+    }, "it is deleted");
+    for (const [at, agent] of this.agents.entries()) {
+      const isFree = async () => (await this.host(at).state())?.used.instances === 0 && !agent.guests.has(this.uuid);
+      if ((await this.host(at).state())?.connected) await until(isFree, "the host is free");
+    }
+    await until(async () => (await this.usage()).instances === 0, "its quota is given back");
+  }
+
+  /** The agent of the host links again, with the guests that it has. */
+  async back(at: number): Promise<void> {
+    const state = await this.host(at).state();
+    if (!state) throw new Error(`no host ${at}`);
+    await this.agent(at).link(state.inventory);
+  }
+
+  /** The step waits before its work until it is released: by flags, as an object cannot be woken by another's promise. */
+  hold(step: Step<Context, Memo>): { reached(): boolean; release(): void } {
+    const { run } = step;
+    let [reached, released] = [false, false];
+    vi.spyOn(step, "run").mockImplementation(async (context, memo) => {
+      reached = true;
+      await until(() => released, "the test lets the step go");
+      return run(context, memo);
+    });
+    return {
+      reached: () => reached,
+      release: () => {
+        released = true;
+      },
+    };
   }
 
   usage() {
