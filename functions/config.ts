@@ -101,6 +101,13 @@ const options = z.object({
   SHUTDOWN_TIMEOUT: count(0, 3600),
   /** Seconds after which a resize that nobody confirmed or reverted is confirmed; 0: never. */
   RESIZE_CONFIRM_WINDOW: seconds(0),
+  /**
+   * Seconds without word of the edge after which an agent switches its guests off, so that they may be evacuated; 0: it
+   * never does, and as in Nova who evacuates has to know that the host is off.
+   */
+  FENCING_LEASE: seconds(0).refine((lease) => lease === 0 || lease >= 1, "It is 0, or at least a second."),
+  /** Servers that a drain moves off one host at a time. */
+  DRAIN_CONCURRENCY: count(1, 100),
   /** Live migrations that may leave one host at a time; 0: any number. */
   MAX_CONCURRENT_LIVE_MIGRATIONS: count(0),
   /** Hosts that a live migration tries after the first that would not have it; -1: all there are. */

@@ -335,7 +335,8 @@ export class Host extends DurableObject<Env> {
     this.#link.makeReady(ws, frame.capabilities);
     this.#watch.linked();
     this.#link.keepMetrics(ws, frame.inventory.metrics);
-    send(ws, { t: "welcome", version, report_interval: config(this.env).REPORT_INTERVAL });
+    const { REPORT_INTERVAL: report_interval, FENCING_LEASE: lease } = config(this.env);
+    send(ws, { t: "welcome", version, report_interval, ...(lease > 0 ? { lease } : {}) });
     log("host.linked", { host: frame.host, agent: frame.agent, version, guests: frame.guests.length });
     this.#calls.resume(ws);
     this.#later(this.#heard ? this.#publishNews() : this.#publish());

@@ -50,6 +50,9 @@ const checkSource: Step<Context, Memo> = {
   async run(context, memo) {
     const { uuid, generation } = context.record();
     const source = sourceOf(memo);
+    if (memo.move?.target?.host === source) {
+      return err({ code: 400, message: `Unable to migrate instance (${uuid}) to current host (${source}).` });
+    }
     const asked = await context.host(source).ask("check_can_live_migrate_source", uuid, generation, {});
     if (!asked.ok) return err(refusedBy(source, asked.error.message));
     const data = METHODS.check_can_live_migrate_source.value.parse(asked.value);
@@ -60,14 +63,7 @@ const checkSource: Step<Context, Memo> = {
 
 const schedule: Step<Context, Memo> = {
   name: "schedule",
-  async run(context, memo) {
-    const { uuid, flavor } = context.record();
-    const source = sourceOf(memo);
-    if (memo.move?.target?.host === source) {
-      return err({ code: 400, message: `Unable to migrate instance (${uuid}) to current host (${source}).` });
-    }
-    return chooseDestination(context, memo, flavor);
-  },
+  run: (context, memo) => chooseDestination(context, memo, context.record().flavor),
   // No undo: a choice holds nothing.
 };
 

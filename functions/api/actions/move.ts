@@ -2,6 +2,8 @@
 import type { Context } from "hono";
 import { z } from "zod";
 import type { Flavor } from "../../compute/flavor.ts";
+import { leaseIsOverAt } from "../../compute/lease.ts";
+import { config } from "../../config.ts";
 import { actionFault } from "../action-fault.ts";
 import type { AppEnv } from "../app-env.ts";
 import { badRequest, conflict, instanceNotFound, notFound } from "../fault.ts";
@@ -163,9 +165,16 @@ async function checkHostIsUp(c: Context<AppEnv>): Promise<void> {
 
 /** nova: ComputeServiceInUse. Two guests of one server on one disk would destroy it. */
 async function checkHostIsDown(c: Context<AppEnv>): Promise<void> {
-  const { id, stub } = serverOf(c);
-  const record = await stub.show(c.var.actor);
-  if (record === null) throw instanceNotFound(id);
-  const state = record.host === null ? null : await c.env.HOST.getByName(record.host).state();
-  if (state?.up) throw badRequest(`Compute service of ${record.host} is still in use.`);
+  const { host } = await serverRecord(c);
+  if (host === null) return;
+  const stub = c.env.HOST.getByName(host);
+  if ((await stub.state())?.up) throw badRequest(`Compute service of ${host} is still in use.`);
+  const { FENCING_LEASE } = config(c.env);
+  if (FENCING_LEASE === 0) return;
+  const { connected, seen_at } = await stub.reach();
+  const over = leaseIsOverAt(seen_at, FENCING_LEASE, Date.now());
+  if (connected || over > Date.now()) {
+    const when = connected ? "after its agent is gone" : `at ${new Date(over).toISOString()}`;
+    throw conflict(`Guests of ${host} may still run: its lease is over ${when}.`);
+  }
 }
