@@ -10,6 +10,7 @@ import { Consoles } from "./console/consoles.ts";
 import { vncAccess } from "./console/vnc-access.ts";
 import { DeletedGuests } from "./deleted-guests.ts";
 import type { Driver, DriverContext } from "./drivers/driver.ts";
+import { Fencing } from "./fencing.ts";
 import type { Identity } from "./identity.ts";
 import { ImageCache } from "./images.ts";
 import { Journal } from "./journal.ts";
@@ -147,7 +148,11 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
     inbound: listener && { address: config.migration_inbound_addr, port: listener.port },
     send,
   });
-  const resume = new Resume({ driver, journal, calls, log, enabled: config.resume_guests_state_on_host_boot });
+  const fencing = new Fencing({ stateDir: options.stateDir, driver, calls, boot: await driver.bootId(), log });
+  // Before anything else: what the edge may have built anew elsewhere must not run here.
+  await fencing.start();
+  const mayResume = config.resume_guests_state_on_host_boot && !fencing.isOver;
+  const resume = new Resume({ driver, journal, calls, log, enabled: mayResume });
   const deleted = new DeletedGuests({ driver, journal, calls, log, config });
   const reconcile = new Reconcile({
     driver,
@@ -168,7 +173,9 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
     onAck: (call) => calls.ack(call),
     onDeleted: (guests) => deleted.told(guests),
     onConsoleNoted: (leg) => closedConsoles.noted(leg),
-    onWelcome: () => {
+    onHeard: (at) => fencing.heard(at),
+    onWelcome: (lease, at) => {
+      fencing.welcomed(lease, at);
       reconcile.linked();
       closedConsoles.linked();
     },
@@ -183,6 +190,7 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
 
   const stop = async () => {
     stopTasks();
+    fencing.stop();
     resume.stop();
     images.close();
     // While the edge can still be told how they ended.

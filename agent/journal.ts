@@ -39,14 +39,23 @@ export type Guest = { generation: number; destroyed: boolean };
 /** The part of a call that the journal keeps. */
 export type CallKey = Pick<CallFrame, "id" | "server" | "generation" | "method">;
 
+/** Methods that make a guest here, or have one come: whatever was destroyed before is another incarnation. */
+const MAKES: ReadonlySet<Method> = new Set([
+  "spawn",
+  "rebuild",
+  "receive_disks",
+  "finish_migration",
+  "pre_live_migration",
+] as const);
+
 /**
  * Whether a call may run, given what is known of its guest, and what is known afterwards.
- * Only spawn, rebuild and destroy make a record: another call for an unknown guest is the driver's to refuse.
+ * Only MAKES and destroy make a record: another call for an unknown guest is the driver's to refuse.
  */
 export function admit(guest: Guest | null, call: { method: Method; generation: number }): Guest | null | "stale" {
   if (guest !== null && call.generation < guest.generation) return "stale";
   if (call.method === "destroy") return { generation: call.generation, destroyed: true };
-  if (call.method === "spawn" || call.method === "rebuild") {
+  if (MAKES.has(call.method)) {
     if (guest?.destroyed === true && call.generation === guest.generation) return "stale";
     return { generation: call.generation, destroyed: false };
   }

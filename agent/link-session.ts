@@ -1,4 +1,5 @@
 /** One dial of the control link, from the upgrade to the close. The flow is drawn in functions/protocol/frames.ts. */
+import { uptime } from "node:os";
 import { WebSocket } from "ws";
 import {
   type CallFrame,
@@ -38,6 +39,7 @@ const LASTING: ReadonlyMap<number, string> = new Map([
 /** `lasting`: the same will happen at the next dial, unless somebody changes something. */
 export type SessionEnd = { welcomed: boolean; lasting: boolean; why: string };
 export type ConsoleNoted = Extract<ToAgent, { t: "console_noted" }>;
+type Welcome = Extract<ToAgent, { t: "welcome" }>;
 export type SessionOptions = {
   url: string;
   assertion: string;
@@ -47,7 +49,10 @@ export type SessionOptions = {
   onDeleted(guests: readonly DeletedGuest[]): void;
   /** The edge has stored that this connection of a console is closed. */
   onConsoleNoted(leg: ConsoleNoted): void;
-  onWelcome(): void;
+  /** `lease`: how long guests may run without word of the edge, seconds; `at`: when the hello was sent. */
+  onWelcome(lease: number | undefined, at: number): void;
+  /** The edge answered what was sent at `at`, seconds since the host's boot. */
+  onHeard(at: number): void;
   log: Log;
 };
 
@@ -57,6 +62,9 @@ export class LinkSession {
   readonly #ws: WebSocket;
   #welcomed = false;
   #silentIntervals = 0;
+  #helloAt = 0;
+  /** When the pings were sent that have no answer yet, the first first. */
+  readonly #pinged: number[] = [];
   #timer: NodeJS.Timeout | undefined;
   #why: string | undefined;
   #lasting = false;
@@ -99,6 +107,7 @@ export class LinkSession {
   }
 
   #open(): void {
+    this.#helloAt = uptime();
     this.#ws.send(encode(this.#options.hello));
     this.#timer = setTimeout(() => this.drop("the edge did not answer the hello"), WELCOME_TIMEOUT_MS);
   }
@@ -106,6 +115,8 @@ export class LinkSession {
   #message(text: string): void {
     if (text === PONG) {
       this.#silentIntervals = 0;
+      const at = this.#pinged.shift();
+      if (at !== undefined) this.#options.onHeard(at);
       return;
     }
     const decoded = decodeToAgent(text);
@@ -118,7 +129,7 @@ export class LinkSession {
   #frame(frame: ToAgent): void {
     switch (frame.t) {
       case "welcome":
-        this.#welcome(frame.version, frame.report_interval);
+        this.#welcome(frame);
         break;
       case "call":
         void this.#answer(frame);
@@ -137,7 +148,7 @@ export class LinkSession {
     }
   }
 
-  #welcome(version: number, reportIntervalS: number): void {
+  #welcome({ version, report_interval: reportIntervalS, lease }: Welcome): void {
     if (this.#welcomed) return;
     if (version < VERSIONS.min || version > VERSIONS.max) {
       this.#because(`the edge chose protocol version ${version}, which this agent does not speak`, true);
@@ -147,14 +158,19 @@ export class LinkSession {
     this.#welcomed = true;
     clearTimeout(this.#timer);
     this.#timer = setInterval(() => this.#beat(), reportIntervalS * 1000);
-    this.#ws.send(PING);
-    this.#options.onWelcome();
+    this.#ping();
+    this.#options.onWelcome(lease, this.#helloAt);
   }
 
   #beat(): void {
     this.#silentIntervals += 1;
     if (this.#silentIntervals > MAX_SILENT_INTERVALS) this.drop("the edge has stopped answering");
-    else this.#ws.send(PING);
+    else this.#ping();
+  }
+
+  #ping(): void {
+    this.#pinged.push(uptime());
+    this.#ws.send(PING);
   }
 
   /**

@@ -32,7 +32,9 @@ export type LinkOptions = {
   onDeleted(guests: readonly DeletedGuest[]): void;
   onConsoleNoted(leg: ConsoleNoted): void;
   /** The link is up: from now on `send` sends. */
-  onWelcome(): void;
+  onWelcome(lease: number | undefined, at: number): void;
+  /** As a session's. */
+  onHeard?(at: number): void;
   log: Log;
   retry?: BackoffOptions;
 };
@@ -96,9 +98,10 @@ export class Link {
         onAck: (call) => this.#options.onAck(call),
         onDeleted: (guests) => this.#options.onDeleted(guests),
         onConsoleNoted: (leg) => this.#options.onConsoleNoted(leg),
-        onWelcome: () => {
+        onHeard: (at) => this.#options.onHeard?.(at),
+        onWelcome: (lease, at) => {
           log("link.up", { message: `connected to ${identity.edge} as ${identity.host}` });
-          this.#options.onWelcome();
+          this.#options.onWelcome(lease, at);
         },
         log,
       });

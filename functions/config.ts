@@ -1,6 +1,7 @@
 /** The options in wrangler.toml's [vars]: Nova's names in upper case, each with its unit and its bounds. */
 import { z } from "zod";
 import { serviceDownTime } from "./compute/liveness.ts";
+import { LIVE_MIGRATION_OPTIONS } from "./move/options.ts";
 import { SCHEDULER_OPTIONS } from "./scheduler/options.ts";
 
 const count = (min: number, max = 2 ** 31 - 1) => z.coerce.number().int().min(min).max(max);
@@ -98,6 +99,20 @@ const options = z.object({
   INSTANCE_BUILD_TIMEOUT: seconds(0),
   /** Seconds that a guest may take to shut down by itself before it is switched off. */
   SHUTDOWN_TIMEOUT: count(0, 3600),
+  /** Seconds after which a resize that nobody confirmed or reverted is confirmed; 0: never. */
+  RESIZE_CONFIRM_WINDOW: seconds(0),
+  /**
+   * Seconds without word of the edge after which an agent switches its guests off, so that they may be evacuated; 0: it
+   * never does, and as in Nova who evacuates has to know that the host is off.
+   */
+  FENCING_LEASE: seconds(0).refine((lease) => lease === 0 || lease >= 1, "It is 0, or at least a second."),
+  /** Servers that a drain moves off one host at a time. */
+  DRAIN_CONCURRENCY: count(1, 100),
+  /** Live migrations that may leave one host at a time; 0: any number. */
+  MAX_CONCURRENT_LIVE_MIGRATIONS: count(0),
+  /** Hosts that a live migration tries after the first that would not have it; -1: all there are. */
+  MIGRATE_MAX_RETRIES: count(-1),
+  ...LIVE_MIGRATION_OPTIONS,
   /** Seconds that a soft reboot may take before it becomes a hard one; 0: as long as it takes. */
   REBOOT_TIMEOUT: seconds(0),
   /** Seconds after which a rescued server is unrescued; 0: when somebody asks for it. */

@@ -1,11 +1,10 @@
 /** /servers/{id}/migrations (nova/api/openstack/compute/server_migrations.py): live migrations that are under way. */
 import type { Context } from "hono";
 import { z } from "zod";
-import { NO_WAY } from "../conductor/move.ts";
 import type { Migration } from "../project/migration.ts";
 import { actionFault } from "./action-fault.ts";
 import type { AppEnv } from "./app-env.ts";
-import { badRequest, Fault, notFound } from "./fault.ts";
+import { badRequest, type Fault, notFound } from "./fault.ts";
 import { isLive, mayAbort } from "./migration-status.ts";
 import { serverMigrationView } from "./migration-view.ts";
 import { operation, type Paths } from "./operation.ts";
@@ -23,7 +22,7 @@ export const serverMigrations: Paths = {
       status: 200,
       answers: "migrations",
       run: async (c) => {
-        const live = (await movesOf(c)).filter(isLive);
+        const live = await Promise.all((await movesOf(c)).filter(isLive).map((move) => withProgress(c, move)));
         return c.json({ migrations: live.map((move) => serverMigrationView(c, move)) });
       },
     }),
@@ -36,7 +35,7 @@ export const serverMigrations: Paths = {
       on: "migration.of-server",
       status: 200,
       answers: "migration",
-      run: async (c) => c.json({ migration: serverMigrationView(c, await liveOf(c)) }),
+      run: async (c) => c.json({ migration: serverMigrationView(c, await withProgress(c, await liveOf(c))) }),
     }),
     DELETE: operation({
       summary: "Call a live migration off",
@@ -45,9 +44,10 @@ export const serverMigrations: Paths = {
       on: "migration.abort",
       status: 202,
       async run(c) {
-        const { status } = await migrating(c, "abort live migration", notFound);
-        if (mayAbort(status, c.var.minor)) throw noneCan();
-        throw wrongState(c, status, "be aborted");
+        const move = await migrating(c, "abort live migration", notFound);
+        if (!mayAbort(move.status, c.var.minor)) throw wrongState(c, move.status, "be aborted");
+        await steer(c, move, "abort");
+        return c.body(null, 202);
       },
     }),
   },
@@ -60,16 +60,38 @@ export const serverMigrations: Paths = {
       body: z.strictObject({ force_complete: z.null() }),
       status: 202,
       async run(c) {
-        const { status } = await migrating(c, "force_complete", badRequest);
-        if (status === "running") throw noneCan();
-        throw wrongState(c, status, "force complete");
+        const move = await migrating(c, "force_complete", badRequest);
+        if (move.status !== "running") throw wrongState(c, move.status, "force complete");
+        await steer(c, move, "force_complete");
+        return c.body(null, 202);
       },
     }),
   },
 };
 
-/** A host here sends no guest to another one, so that nothing under way can be steered either. */
-const noneCan = () => new Fault(501, NO_WAY.message);
+async function steer(c: Context<AppEnv>, move: Migration, how: "abort" | "force_complete"): Promise<void> {
+  const { id, stub } = serverOf(c);
+  const steered = await stub.steerMigration(c.var.actor, move.uuid, how);
+  if (steered.ok) return;
+  if (steered.error.kind !== "late") throw actionFault(id, steered.error);
+  throw wrongState(c, move.status, how === "abort" ? "be aborted" : "force complete");
+}
+
+/** As far as the source says that it has come. */
+async function withProgress(c: Context<AppEnv>, move: Migration): Promise<Migration> {
+  if (move.status !== "running" || move.source_compute === null) return move;
+  const told = await c.env.HOST.getByName(move.source_compute).progress(move.instance_uuid);
+  if (told?.memory_total === undefined && told?.disk_total === undefined) return move;
+  const progress = {
+    memory_total: told.memory_total ?? 0,
+    memory_processed: told.memory_processed ?? 0,
+    memory_remaining: told.memory_remaining ?? 0,
+    disk_total: told.disk_total ?? 0,
+    disk_processed: told.disk_processed ?? 0,
+    disk_remaining: told.disk_remaining ?? 0,
+  };
+  return { ...move, progress };
+}
 
 /** nova: InvalidMigrationState. */
 function wrongState(c: Context<AppEnv>, status: string, method: string): Fault {

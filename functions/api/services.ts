@@ -81,6 +81,7 @@ async function update(
   if (status === undefined && forced_down === undefined) {
     throw badRequest("No updates were requested. Fields 'status' or 'forced_down' should be specified.");
   }
+  if (forced_down === false) await checkNoneIsLeft(c, host.host);
   const turned = status === undefined ? {} : turn(status === "enabled", disabled_reason);
   const changed = await change(c, host.host, { ...turned, ...(forced_down === undefined ? {} : { forced_down }) });
   return c.json({ service: view(c, { ...host, ...changed }) });
@@ -106,11 +107,21 @@ async function act(c: Context<AppEnv>, body: Record<string, unknown>): Promise<R
     case "force-down": {
       if (!has(c.var.minor, "service.forced-down")) break;
       const { host, binary, forced_down } = parse(SERVICE_ACTIONS[action], body, c.var.legacy);
+      if (!forced_down) await checkNoneIsLeft(c, host);
       await changeNamed(c, { host, binary }, { forced_down });
       return c.json({ service: { host, binary, forced_down } });
     }
   }
   throw notFound("Unknown action");
+}
+
+/** Guests that were evacuated may still be there, and would come up beside their new selves. */
+async function checkNoneIsLeft(c: Context<AppEnv>, host: string): Promise<void> {
+  if ((await c.env.HOST.getByName(host).evacuations()).length === 0) return;
+  throw badRequest(
+    `Unable to force up host ${host} as \`done\` evacuation migration records remain associated with the host. ` +
+      "Ensure the compute service has been restarted, allowing these records to move to `completed` before retrying this request.",
+  );
 }
 
 async function changeNamed(c: Context<AppEnv>, of: { host: string; binary: string }, to: Partial<ServiceStatus>) {

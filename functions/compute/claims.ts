@@ -17,6 +17,8 @@ export type AllocationRatios = { cpu: number; ram: number; disk: number };
 export type ClaimRequest = Resources & {
   server: string;
   generation: number;
+  /** The incarnation that its screen is of, where it comes with the one that it has. */
+  screen_since?: number;
   image_properties?: Record<string, string>;
 };
 /**

@@ -20,6 +20,9 @@ export const MIGRATIONS = [
   `ALTER TABLE allocation ADD COLUMN built INTEGER NOT NULL DEFAULT 1;
    ALTER TABLE allocation ADD COLUMN image_properties TEXT NOT NULL DEFAULT '{}';`,
   "ALTER TABLE allocation ADD COLUMN interfaces TEXT NOT NULL DEFAULT '[]';",
+  `ALTER TABLE allocation ADD COLUMN screen_since INTEGER;
+   CREATE TABLE evacuated (server TEXT PRIMARY KEY) WITHOUT ROWID;
+   CREATE TABLE live_migration (seq INTEGER PRIMARY KEY, server TEXT NOT NULL UNIQUE);`,
 ] as const;
 
 /** How long a dismissed server is remembered, against a claim that was still under way: far longer than any RPC. */
@@ -32,6 +35,8 @@ export type Allocation = Resources & {
   power_state: PowerState;
   /** What its server was told last of the guest's interfaces, as JSON. */
   interfaces: string;
+  /** The incarnation that its guest's screen began with, where that came from another host; null: this one. */
+  screen_since: number | null;
 };
 
 /** Nova's own of an image. */
@@ -83,7 +88,7 @@ export class HostStore {
       .exec<{ count: number }>(
         `SELECT (SELECT count(*) FROM allocation WHERE built = 0 AND leaving = 0) +
                 (SELECT count(*) FROM call WHERE outcome IS NULL
-                 AND method IN ('rebuild', 'snapshot', 'upload_snapshot')) AS count`,
+                 AND method IN ('rebuild', 'snapshot', 'upload_snapshot', 'send_disks', 'live_migration')) AS count`,
       )
       .one().count;
   }
@@ -96,22 +101,28 @@ export class HostStore {
     return Object.fromEntries([...rows].map(({ property, count }) => [property, count]));
   }
 
-  allocate(server: string, generation: number, claimed: Resources & { image_properties?: Properties }): void {
+  allocate(
+    server: string,
+    generation: number,
+    claimed: Resources & { image_properties?: Properties; screen_since?: number },
+  ): void {
     this.#sql.exec(
-      `INSERT INTO allocation (server, generation, vcpus, memory_mb, disk_gb, built, image_properties)
-       VALUES (?, ?, ?, ?, ?, 0, ?)`,
+      `INSERT INTO allocation (server, generation, vcpus, memory_mb, disk_gb, built, image_properties, screen_since)
+       VALUES (?, ?, ?, ?, ?, 0, ?, ?)`,
       server,
       generation,
       claimed.vcpus,
       claimed.memory_mb,
       claimed.disk_gb,
       JSON.stringify(claimed.image_properties ?? {}),
+      claimed.screen_since ?? null,
     );
   }
 
   setPower(server: string, generation: number, powerState: PowerState): void {
     this.#sql.exec(
-      "UPDATE allocation SET power_state = ?, generation = ?, built = 1 WHERE server = ?",
+      `UPDATE allocation SET power_state = ?1, built = 1,
+         screen_since = CASE WHEN generation = ?2 THEN screen_since END, generation = ?2 WHERE server = ?3`,
       powerState,
       generation,
       server,
@@ -179,6 +190,34 @@ export class HostStore {
   dismiss(server: string, generation: number, now: number): void {
     this.#sql.exec("DELETE FROM dismissed WHERE at < ?", now - DISMISSED_KEEP_MS);
     this.#sql.exec("INSERT OR REPLACE INTO dismissed VALUES (?, ?, ?)", server, generation, now);
+  }
+
+  /** Queues the server's live migration, once. */
+  queue(server: string): void {
+    this.#sql.exec("INSERT OR IGNORE INTO live_migration (server) VALUES (?)", server);
+  }
+
+  unqueue(server: string): void {
+    this.#sql.exec("DELETE FROM live_migration WHERE server = ?", server);
+  }
+
+  /** The servers whose live migrations are queued, the longest first. */
+  queued(): string[] {
+    const rows = this.#sql.exec<{ server: string }>("SELECT server FROM live_migration ORDER BY seq");
+    return [...rows].map(({ server }) => server);
+  }
+
+  /** A server was evacuated: it has to be told when its guest is gone from here. */
+  setEvacuated(server: string): void {
+    this.#sql.exec("INSERT OR IGNORE INTO evacuated VALUES (?)", server);
+  }
+
+  forgetEvacuated(server: string): void {
+    this.#sql.exec("DELETE FROM evacuated WHERE server = ?", server);
+  }
+
+  evacuated(): string[] {
+    return [...this.#sql.exec<{ server: string }>("SELECT server FROM evacuated")].map(({ server }) => server);
   }
 
   /** Whether this or a later incarnation of the server was sent away. */

@@ -39,7 +39,14 @@ type Hello = Extract<FromAgent, { t: "hello" }>;
 export type Left = { state: "gone" } | { state: "leaving"; connected: boolean } | { state: "failed"; error: CallError };
 
 /** What keeps a host's disks busy while it lasts (nova: HostState.num_io_ops). */
-const BUSY: ReadonlySet<Method> = new Set(["spawn", "rebuild", "snapshot", "upload_snapshot"] as const);
+const BUSY: ReadonlySet<Method> = new Set([
+  "spawn",
+  "rebuild",
+  "snapshot",
+  "upload_snapshot",
+  "send_disks",
+  "live_migration",
+] as const);
 
 export class Host extends DurableObject<Env> {
   readonly #store: HostStore;
@@ -115,6 +122,7 @@ export class Host extends DurableObject<Env> {
   async dismiss({ server, generation }: { server: string; generation: number }): Promise<Left> {
     if (!migrateExisting(this.ctx.storage, MIGRATIONS)) return { state: "gone" };
     this.#store.dismiss(server, generation, Date.now());
+    this.giveTurn(server);
     this.#calls.giveUp(server);
     if (this.#store.allocation(server) === null) return { state: "gone" };
     this.#store.setLeaving(server);
@@ -124,6 +132,40 @@ export class Host extends DurableObject<Env> {
     const { error } = reply.outcome;
     // A hypervisor that is away comes back, as an agent does.
     return error.code === "HypervisorUnavailable" ? { state: "leaving", connected: true } : { state: "failed", error };
+  }
+
+  /** Sends a server away that was evacuated, and tells it when its guest is gone from here. */
+  evacuated(guest: { server: string; generation: number }): Promise<Left> {
+    migrate(this.ctx.storage, MIGRATIONS);
+    this.#store.setEvacuated(guest.server);
+    return this.dismiss(guest);
+  }
+
+  /** Servers that were evacuated, and whose guests may be here still. */
+  evacuations(): string[] {
+    return this.#service.get() === null ? [] : this.#store.evacuated();
+  }
+
+  /** Whether a server may begin to leave alive now (nova: max_concurrent_live_migrations); it has its turn until it ends. */
+  takeTurn(server: string): boolean {
+    this.#store.queue(server);
+    return this.#leaving().includes(server);
+  }
+
+  /** The server's live migration is over: the next one is told. */
+  giveTurn(server: string): void {
+    if (!migrateExisting(this.ctx.storage, MIGRATIONS)) return;
+    const before = this.#leaving();
+    this.#store.unqueue(server);
+    for (const next of this.#leaving()) {
+      if (!before.includes(next)) this.#later(this.env.SERVER.getByName(next).settled());
+    }
+  }
+
+  /** The servers that may leave alive now. */
+  #leaving(): string[] {
+    const most = config(this.env).MAX_CONCURRENT_LIVE_MIGRATIONS;
+    return this.#store.queued().slice(0, most === 0 ? undefined : most);
   }
 
   /** Has the agent do a call, once however often it is asked; waits for its outcome for RPC_RESPONSE_TIMEOUT. */
@@ -148,12 +190,12 @@ export class Host extends DurableObject<Env> {
 
   /** Asks the agent for what needs no memory: its answer now, or why there is none. */
   ask<M extends Method>(method: M, server: string, generation: number, params: Params<M>): Promise<Outcome> {
-    return this.#calls.ask(method, server, generation, params);
+    return this.#calls.ask(method, server, this.#incarnation(server, generation), params);
   }
 
   /** Where the guest's VNC server listens on the host, or why there is none, as a sentence. */
   async vncConsole(server: string, generation: number): Promise<Result<VncAddress, string>> {
-    const outcome = await this.#calls.ask("get_vnc_console", server, generation, {});
+    const outcome = await this.ask("get_vnc_console", server, generation, {});
     if (!outcome.ok) return err(outcome.error.message);
     const address = vncAddress.safeParse(outcome.value);
     return address.success ? ok(address.data) : err("the host named no screen");
@@ -161,7 +203,7 @@ export class Host extends DurableObject<Env> {
 
   /** Has the agent connect the guest's screen and dial in for one console session. */
   openConsole(server: string, generation: number, params: Params<"open_console">): Promise<Outcome> {
-    return this.#calls.ask("open_console", server, generation, params);
+    return this.ask("open_console", server, generation, params);
   }
 
   /** Whether its agent can be asked now, and when it was last there (ms since the epoch; null: never). */
@@ -293,12 +335,14 @@ export class Host extends DurableObject<Env> {
     this.#link.makeReady(ws, frame.capabilities);
     this.#watch.linked();
     this.#link.keepMetrics(ws, frame.inventory.metrics);
-    send(ws, { t: "welcome", version, report_interval: config(this.env).REPORT_INTERVAL });
+    const { REPORT_INTERVAL: report_interval, FENCING_LEASE: lease } = config(this.env);
+    send(ws, { t: "welcome", version, report_interval, ...(lease > 0 ? { lease } : {}) });
     log("host.linked", { host: frame.host, agent: frame.agent, version, guests: frame.guests.length });
     this.#calls.resume(ws);
     this.#later(this.#heard ? this.#publishNews() : this.#publish());
     this.#guests.compare(frame.guests);
     this.#guests.findMissing(frame.guests, frame.resuming ?? []);
+    for (const server of this.#store.evacuated()) this.#later(this.#tellGone(server));
   }
 
   /** Has the server's console write down how a session of it ended; the agent says it again until that is noted. */
@@ -313,6 +357,7 @@ export class Host extends DurableObject<Env> {
     if (outcome.ok && call.method === "destroy") {
       this.#store.free(call.server, call.generation);
       this.#later(this.#publish());
+      this.#later(this.#tellGone(call.server));
     } else if (outcome.ok) {
       const power = powerState.safeParse(outcome.value.power_state);
       if (power.success) this.#store.setPower(call.server, call.generation, power.data);
@@ -320,6 +365,20 @@ export class Host extends DurableObject<Env> {
     if (call.method === "spawn") this.#service.countBuild(outcome.ok);
     if (BUSY.has(call.method)) this.#later(this.#publish());
     if (!waited) this.#later(this.env.SERVER.getByName(call.server).settled());
+  }
+
+  /** Tells a server that was evacuated that nothing of it is here any more, if that is so. */
+  async #tellGone(server: string): Promise<void> {
+    if (this.#store.allocation(server) !== null || !this.#store.evacuated().includes(server)) return;
+    await this.env.SERVER.getByName(server).goneFrom(this.#name());
+    this.#store.forgetEvacuated(server);
+  }
+
+  /** The incarnation that a screen of `generation` is of by now: of a guest that came with it, a later one. */
+  #incarnation(server: string, generation: number): number {
+    const held = this.#service.get() === null ? null : this.#store.allocation(server);
+    const since = held?.screen_since ?? null;
+    return held !== null && since !== null && generation >= since ? Math.max(generation, held.generation) : generation;
   }
 
   /** Work that a frame begins and does not wait for. What fails is begun anew by the next report. */

@@ -4,9 +4,11 @@ import type { CallReply, CallRequest } from "../compute/call.ts";
 import type { Host } from "../compute/host.ts";
 import type { Config } from "../config.ts";
 import type { Images } from "../image/images.ts";
+import type { MoveEnds, MovePeers } from "../move/peers.ts";
 import type { Project } from "../project/project.ts";
 import type { Outcome } from "../protocol/frames.ts";
 import type { CallErrorCode, ImageRef, Method, Params, SnapshotFile } from "../protocol/methods.ts";
+import type { LiveMigrateData } from "../protocol/move.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { Decision } from "../scheduler/decision.ts";
 import type { Scheduler } from "../scheduler/scheduler.ts";
@@ -34,6 +36,24 @@ export type Memo = {
   image?: ImageRef;
   /** A snapshot under way, or one that this flow has cut off and takes back. */
   snapshot?: SnapshotMemo;
+  move?: MoveMemo;
+  /** The migration that this flow has cut off. */
+  cut_off?: string;
+};
+/** A move to another host. */
+export type MoveMemo = {
+  /** The one host that may be tried, and whether filters are asked about it. */
+  target?: { host: string; forced: boolean };
+  /** The server's incarnation at the destination. */
+  generation?: number;
+  /** Whether disks are copied, too, in a live migration; null: as the hosts are. */
+  block_migration?: boolean | null;
+  /** What the source said of the guest. */
+  data?: LiveMigrateData;
+  /** The migration's status if the flow fails now; "error" unless told. */
+  ends?: "failed" | "cancelled";
+  /** Whether an evacuated guest is to be off. */
+  off?: boolean;
 };
 export type SnapshotMemo = {
   /** The queued image that it is to be; null when there is to be none (a backup of which none are kept). */
@@ -67,6 +87,8 @@ export interface Context {
   /** Where another server is; null when it is nowhere. */
   hostOf(server: string): Promise<string | null>;
   host(name: string): DurableObjectStub<Host>;
+  /** What the two ends of a move are told of each other, and the way between them. */
+  peers(move: MoveEnds): Promise<Result<MovePeers, Failure>>;
   scheduler(): DurableObjectStub<Scheduler>;
   project(): DurableObjectStub<Project>;
   images(): DurableObjectStub<Images>;
@@ -80,23 +102,50 @@ export function enter(context: Context, task_state: TaskState): void {
   if (context.record().task_state !== task_state) context.patch({ task_state });
 }
 
+/** The protocol's limit (frames.ts: callId). */
+const MAX_CALL_ID = 128;
+
+export type Called = Result<Outcome & { ok: true }, CallFailure>;
+
+/** How long an agent that is not connected is waited for: so many ms since the flow began, or until its host is down. */
+export type Patience = number | "while_up";
+
 /**
  * Has the server's host do `method` and returns the value's power state. Waits (by throwing `Wait`) while the agent
- * works or is away; after `patienceMs` without a connected agent the call is withdrawn and fails.
+ * works or is away; after `patience` without a connected agent the call is withdrawn and fails.
  */
 export async function callHost<M extends Method>(
   context: Context,
   method: M,
   params: Params<M>,
-  patienceMs: number,
-): Promise<Result<Outcome & { ok: true }, CallFailure>> {
-  const { uuid, generation, host } = context.record();
+  patience: Patience,
+): Promise<Called> {
+  const { generation, host } = context.record();
   if (host === null) return err({ code: 500, message: "The server has no host." });
-  const request: CallRequest = { id: `${context.saga}:${method}`, server: uuid, generation, method, params };
+  const called = await callOn(context, { host, generation }, method, params, patience);
+  if (called === "waiting") throw new Wait(`${method} on ${host}`);
+  return called;
+}
+
+/** A host and the incarnation that the call is for; `to`: the other end, where one flow may call for several. */
+export type CallAt = { host: string; generation: number; to?: string };
+
+/** As `callHost`, on any host, and with a word for waiting: for two calls at once. */
+export async function callOn<M extends Method>(
+  context: Context,
+  { host, generation, to }: CallAt,
+  method: M,
+  params: Params<M>,
+  patience: Patience,
+): Promise<Called | "waiting"> {
+  const { uuid } = context.record();
+  const id = [context.saga, method, ...(to === undefined ? [] : [to])].join(":").slice(0, MAX_CALL_ID);
+  const request: CallRequest = { id, server: uuid, generation, method, params };
   const stub = context.host(host);
   const reply: CallReply = await stub.call(request);
   if (reply.kind === "waiting") {
-    if (reply.connected || Date.now() - context.startedAt < patienceMs) throw new Wait(`${method} on ${host}`);
+    const isPatient = patience === "while_up" ? (await stub.state())?.up : Date.now() - context.startedAt < patience;
+    if (reply.connected || isPatient) return "waiting";
     await stub.withdraw(request.id);
     return err({ code: 500, message: "The server's host is not connected.", details: `It is ${host}.` });
   }

@@ -2,7 +2,7 @@
 import { ok } from "../result.ts";
 import { callHost, type ServerFlow } from "./context.ts";
 import { guestFlow } from "./power.ts";
-import { faultOf } from "./record.ts";
+import { faultOf, lastGeneration } from "./record.ts";
 import { Wait } from "./saga.ts";
 import { dropImage } from "./snapshot.ts";
 
@@ -13,7 +13,12 @@ export const remove: ServerFlow = {
     {
       name: "dismiss",
       async run(context, memo) {
-        const { uuid, generation, shelved } = context.record();
+        const record = context.record();
+        const { uuid, shelved, resized } = record;
+        const generation = lastGeneration(record);
+        // The record of a move that this cut off, or that nobody confirmed, is closed.
+        if (memo.cut_off) await context.project().changeMigration(memo.cut_off, { status: "error" });
+        if (resized) await context.project().changeMigration(resized.migration, { status: "confirmed" });
         await dropImage(context, memo.snapshot);
         // As in Nova, the image of a shelved server goes with it.
         if (shelved !== null) await context.images().remove(shelved.image);

@@ -1,6 +1,6 @@
 /**
  * What a server is to do by itself, and when. Nova polls for it (compute/manager.py: _reclaim_queued_deletes,
- * _poll_shelved_instances, _poll_rescued_instances, _poll_rebooting_instances); here each server's alarm is set for the
+ * _poll_shelved_instances, _poll_rescued_instances, _poll_rebooting_instances, _poll_unconfirmed_resizes); here each server's alarm is set for the
  * moment, so shelved_poll_interval means nothing. Pure.
  */
 import type { Config } from "../config.ts";
@@ -19,10 +19,11 @@ const REBOOTING_SOFT: ReadonlySet<TaskState | null> = new Set([
 
 /** What comes next of itself; null: nothing does. */
 export function dueOf(record: ServerRecord, config: Config): Due | null {
-  const { vm_state, task_state, updated_at, launched_at, deleted_at, shelved } = record;
+  const { vm_state, task_state, updated_at, launched_at, deleted_at, shelved, resized = null } = record;
   if (REBOOTING_SOFT.has(task_state)) return after(updated_at, config.REBOOT_TIMEOUT, "reboot_hard");
   // Whatever is under way decides what comes after it.
   if (task_state !== null) return null;
+  if (vm_state === "resized") return after(resized?.at ?? null, config.RESIZE_CONFIRM_WINDOW, "confirm_resize");
   if (vm_state === "rescued") return after(launched_at, config.RESCUE_TIMEOUT, "unrescue");
   if (vm_state === "soft-delete") return after(deleted_at, config.RECLAIM_INSTANCE_INTERVAL, "delete");
   const stay = config.SHELVED_OFFLOAD_TIME;

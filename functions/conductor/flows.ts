@@ -1,9 +1,12 @@
 /** Every flow by the name that a saga's journal has it under. */
 import { build } from "./build.ts";
+import { migrate, resize } from "./cold-migrate.ts";
 import type { ServerFlow } from "./context.ts";
 import { remove, restore, softDelete } from "./delete.ts";
+import { confirmResize, revertResize } from "./end-resize.ts";
+import { evacuate } from "./evacuate.ts";
 import { pause, rescue, resume, suspend, unpause, unrescue } from "./guest-flows.ts";
-import { evacuate, liveMigrate, migrate, resize } from "./move.ts";
+import { liveMigrate } from "./live-migrate.ts";
 import { changePassword } from "./password.ts";
 import { reboot, start, stop } from "./power.ts";
 import { rebuild } from "./rebuild.ts";
@@ -32,6 +35,8 @@ export const FLOWS: Record<string, ServerFlow> = {
   change_password: changePassword,
   resize,
   migrate,
+  confirm_resize: confirmResize,
+  revert_resize: revertResize,
   live_migrate: liveMigrate,
   evacuate,
   shelve,
@@ -59,4 +64,11 @@ export function flowOf(action: Action, vm_state: VmState): string {
 }
 
 /** The flows that try hosts for a server: each of those tried may hold a claim. */
-export const PLACES: ReadonlySet<string> = new Set(["build", "unshelve_offloaded"]);
+export const PLACES: ReadonlySet<string> = new Set([
+  "build",
+  "unshelve_offloaded",
+  "resize",
+  "migrate",
+  "live_migrate",
+  "evacuate",
+]);

@@ -15,10 +15,10 @@ export type GuestParts = {
   defaultZone: string;
 };
 
-/** The guest of the server that a flow works on. */
-export function guestSpecOf(context: Context): GuestSpec {
+/** The guest of the server that a flow works on, as it is but for `change`. */
+export function guestSpecOf(context: Context, change: Partial<ServerRecord> = {}): GuestSpec {
   return guestSpec({
-    record: context.record(),
+    record: { ...context.record(), ...change },
     given: context.given(),
     secrets: context.secrets(),
     defaultZone: context.config.DEFAULT_AVAILABILITY_ZONE,

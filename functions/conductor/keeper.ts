@@ -5,6 +5,7 @@
 import { config } from "../config.ts";
 import type { Actor } from "../identity/actor.ts";
 import { causeOf, log } from "../log.ts";
+import { movePeers } from "../move/peers.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate, migrateExisting } from "../store/migrate.ts";
 import { ActionLog } from "./action-log.ts";
@@ -64,10 +65,10 @@ export class Keeper {
   }
 
   /** The hosts that may have a claim or a guest of this server. */
-  touched({ host }: ServerRecord): string[] {
+  touched({ host, resized, evacuated_from = [] }: ServerRecord): string[] {
     const running = this.store.saga();
-    const hosts = running && PLACES.has(running.flow) ? running.memo.hosts.slice(0, running.memo.at + 1) : [];
-    return host === null || hosts.includes(host) ? hosts : [...hosts, host];
+    const tried = running && PLACES.has(running.flow) ? running.memo.hosts.slice(0, running.memo.at + 1) : [];
+    return [...new Set([...tried, ...evacuated_from, ...[resized?.host, host].filter((one) => one != null)])];
   }
 
   /** The record before and after `action` begins, or why it may not. */
@@ -124,6 +125,7 @@ export class Keeper {
     if (changed.vm_state !== record.vm_state && !hasScreen(changed)) {
       changed.screens_ended = (record.screens_ended ?? 0) + 1;
     }
+    if (changed.generation !== record.generation && !("screen_since" in change)) delete changed.screen_since;
     this.store.saveRecord(changed);
     return changed;
   }
@@ -163,6 +165,7 @@ export class Keeper {
       },
       hostOf: (server) => this.#env.SERVER.getByName(server).placedOn(),
       host: (name) => this.#env.HOST.getByName(name),
+      peers: (move) => movePeers(this.#env, move),
       scheduler: () => this.#env.SCHEDULER.getByName("default"),
       images: () => this.#env.IMAGES.getByName("default"),
       project: () => this.#env.PROJECT.getByName(record().project_id),

@@ -1,85 +1,107 @@
-/**
- * The flows that take a server to another host (nova: conductor/tasks/migrate.py, live_migrate.py). They pass every
- * gate and leave Nova's record of a move, and end where bytes would have to leave the host: no agent can send them yet.
- */
+/** What every flow has in common that takes a server to another host (nova: conductor/tasks/base.py, objects/migration.py). */
+import type { Flavor } from "../compute/flavor.ts";
 import type { NewMigration } from "../project/migration.ts";
-import { err, ok } from "../result.ts";
-import type { Context, ServerFlow } from "./context.ts";
-import { faultOf } from "./record.ts";
+import { err, ok, type Result } from "../result.ts";
+import type { RequestSpec } from "../scheduler/host-state.ts";
+import type { Context, Memo, MoveMemo } from "./context.ts";
+import { choose, noValidHost, placed, specOf } from "./placement.ts";
+import { lastGeneration, nextGeneration } from "./record.ts";
+import type { Failure, Step } from "./saga.ts";
 
-/** What every flow of these ends with, and what is told of one that is to be steered. */
-export const NO_WAY = { code: 501, message: "Servers cannot be moved between hosts in this version." };
+/** Where the server is moved from: it was there when the flow began. */
+export const sourceOf = (memo: Memo): string => memo.hosts[0] ?? "";
 
-type Move = {
-  name: string;
-  event: string;
-  type: NewMigration["migration_type"];
-  /** The record's status while hosts are prepared. */
-  begins: string;
-};
+/** The host that it is being moved to. */
+export const destinationOf = (memo: Memo): string => memo.hosts[memo.at] ?? "";
 
-function move({ name, event, type, begins }: Move): ServerFlow {
-  const record = (context: Context, status: string) =>
-    context.project().saveMigration(migration(context, type, status));
+/** The server's incarnation at the destination. */
+export const generationThere = (memo: Memo): number => memo.move?.generation ?? 0;
+
+/** Whether the server is at its destination already: nothing brings it back from there but another move. */
+export const hasSwitched = (context: Context, memo: Memo): boolean => context.record().host !== sourceOf(memo);
+
+/** Writes a later word on the move down. */
+export function tell(context: Context, change: Partial<NewMigration>): Promise<void> {
+  return context.project().changeMigration(context.saga, change);
+}
+
+/** Leaves Nova's record of the move; a repeated step writes the same one. */
+export function recorded(type: NewMigration["migration_type"], status: string): Step<Context, Memo> {
   return {
-    name,
-    event,
-    steps: [
-      {
-        name: "record",
-        async run(context, memo) {
-          await record(context, begins);
-          return ok(memo);
-        },
-        undo: (context) => record(context, "error"),
-      },
-      {
-        name: "move",
-        run: async () => err(NO_WAY),
-        // No undo: nothing was moved.
-      },
-    ],
-    failed(context, failure) {
-      context.patch({ task_state: null, new_flavor: null, fault: faultOf(failure) });
+    name: "record",
+    async run(context, memo) {
+      const record = context.record();
+      const { uuid, host, node, flavor, new_flavor, user_id, project_id } = record;
+      const at = new Date(context.startedAt).toISOString();
+      await context.project().saveMigration({
+        uuid: context.saga,
+        instance_uuid: uuid,
+        migration_type: type,
+        status,
+        source_compute: host,
+        source_node: node,
+        dest_compute: null,
+        dest_node: null,
+        dest_host: null,
+        old_instance_type_id: flavor.flavorid,
+        new_instance_type_id: (new_flavor ?? flavor).flavorid,
+        created_at: at,
+        updated_at: at,
+        user_id,
+        project_id,
+        hidden: false,
+      });
+      const generation = memo.move?.generation ?? nextGeneration(record);
+      context.patch({ tried_generation: Math.max(generation, lastGeneration(record)) });
+      return ok({ ...memo, hosts: [host ?? ""], at: 0, move: { ...memo.move, generation } });
     },
+    undo: (context, memo) => tell(context, { status: memo.move?.ends ?? "error" }),
   };
 }
 
-/** Nova's record of the move that a flow is; a repeated step writes the same one. */
-function migration(context: Context, type: NewMigration["migration_type"], status: string): NewMigration {
-  const { uuid, host, node, flavor, new_flavor, user_id, project_id } = context.record();
-  return {
-    uuid: context.saga,
-    instance_uuid: uuid,
-    migration_type: type,
-    status,
-    source_compute: host,
-    source_node: node,
-    dest_compute: null,
-    dest_node: null,
-    dest_host: null,
-    old_instance_type_id: flavor.flavorid,
-    new_instance_type_id: (new_flavor ?? flavor).flavorid,
-    created_at: new Date(context.startedAt).toISOString(),
-    updated_at: new Date().toISOString(),
-    user_id,
-    project_id,
-    hidden: false,
-  };
+/** What the scheduler is asked: a host that is none of those that were tried, for a server of `flavor`. */
+async function moveSpec(context: Context, memo: Memo, flavor: Flavor): Promise<RequestSpec> {
+  const { target } = memo.move ?? {};
+  const spec = await specOf(context, memo.hosts, {
+    flavor,
+    // Where it was once created at is no matter any more.
+    requested_host: target?.forced ? target.host : null,
+    requested_destination: target && !target.forced ? target.host : null,
+  });
+  return { ...spec, ignored_hosts: memo.hosts };
 }
 
-const COLD = { event: "conductor_migrate_server", begins: "pre-migrating" };
-export const resize = move({ ...COLD, name: "resize", type: "resize" });
-export const migrate = move({ ...COLD, name: "migrate", type: "migration" });
-export const liveMigrate = move({
-  name: "live_migrate",
-  event: "conductor_live_migrate_instance",
-  type: "live-migration",
-  begins: "accepted",
-});
-export const evacuate = move({
-  name: "evacuate",
-  event: "conductor_rebuild_server",
-  type: "evacuation",
-  begins: "accepted",
-});
+/** More hosts to try, after all that are in the memo. */
+export async function chooseDestination(context: Context, memo: Memo, flavor: Flavor): Promise<Result<Memo, Failure>> {
+  const zones = memo.zones ?? memo.hosts.map(() => context.record().zone ?? "");
+  const chosen = await choose(context, { ...memo, zones }, await moveSpec(context, memo, flavor));
+  if (!chosen.ok) return chosen;
+  context.note(chosen.value);
+  return chosen;
+}
+
+/** Why no guest of the source can be at the destination; null when it can (nova: InvalidHypervisorType). */
+export async function mismatch(context: Context, source: string, destination: string): Promise<Failure | null> {
+  const [from, to] = await Promise.all([context.host(source).state(), context.host(destination).state()]);
+  if (from === null || to === null) return noValidHost(`${from === null ? source : destination} is not known.`);
+  if (from.inventory.hypervisor_type === to.inventory.hypervisor_type) return null;
+  const message = "The supplied hypervisor type of is invalid.";
+  return { code: 400, message, details: `${destination} has ${to.inventory.hypervisor_type}.` };
+}
+
+/** Gives up all hosts but the source: what is there of the guest goes, and their claims with it. */
+export async function giveUpDestinations(context: Context, memo: Memo): Promise<void> {
+  if (hasSwitched(context, memo)) return;
+  for (const host of memo.hosts.slice(1, memo.at + 1)) await giveUp(context, memo, host);
+  await placed(context, sourceOf(memo));
+}
+
+export async function giveUp(context: Context, memo: Memo, host: string): Promise<void> {
+  await context.host(host).dismiss({ server: context.record().uuid, generation: generationThere(memo) });
+}
+
+/** The memo of a move that ends as `status` says, kept where the undo of it reads it. */
+export function ending(context: Context, memo: Memo, ends: NonNullable<MoveMemo["ends"]>, why: Failure) {
+  context.note({ ...memo, move: { ...memo.move, ends } });
+  return err(why);
+}

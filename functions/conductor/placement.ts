@@ -1,5 +1,6 @@
 /** Finding a host for a server and claiming it: the scheduler proposes, the host and the server's group dispose. */
-import { resourcesOf } from "../compute/claims.ts";
+import { type ClaimRequest, resourcesOf } from "../compute/claims.ts";
+import type { Flavor } from "../compute/flavor.ts";
 import type { CallErrorCode } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import { explain } from "../scheduler/decision.ts";
@@ -28,8 +29,8 @@ export async function specOf(
 }
 
 /** Hosts to try, the best first, appended to those that were tried; `at` is the first of them. */
-export async function choose(context: Context, memo: Memo): Promise<Result<Memo, Failure>> {
-  const { chosen, decision } = await context.scheduler().select(await specOf(context, memo.hosts));
+export async function choose(context: Context, memo: Memo, spec?: RequestSpec): Promise<Result<Memo, Failure>> {
+  const { chosen, decision } = await context.scheduler().select(spec ?? (await specOf(context, memo.hosts)));
   context.decided(decision);
   if (chosen.length === 0) return err(noValidHost(explain(decision)));
   const hosts = [...memo.hosts, ...chosen.map(({ host }) => host)];
@@ -45,9 +46,17 @@ export type Claimed = { memo: Memo; node: string };
  */
 export type Refused = { stale: boolean; away: boolean; refused: string[] };
 
+/** What is claimed for a server that is not to be at the host as it is. */
+export type ClaimAs = Pick<ClaimRequest, "generation" | "screen_since"> & { flavor: Flavor };
+
 /** Claims the first host that takes the server, from `memo.at` on. */
-export async function claimFirst(context: Context, memo: Memo): Promise<Result<Claimed, Refused>> {
-  const { uuid, generation, flavor, image_properties = {} } = context.record();
+export async function claimFirst(
+  context: Context,
+  memo: Memo,
+  as: ClaimAs = context.record(),
+): Promise<Result<Claimed, Refused>> {
+  const { uuid, image_properties = {} } = context.record();
+  const { flavor, generation, screen_since } = as;
   let stale = false;
   let away = false;
   const refused: string[] = [];
@@ -55,7 +64,8 @@ export async function claimFirst(context: Context, memo: Memo): Promise<Result<C
     const host = memo.hosts[at] as string;
     // Written down before it is asked: a claim that this object never hears of must still be undone.
     if (at !== memo.at) context.note({ ...memo, at });
-    const wanted = { server: uuid, generation, ...resourcesOf(flavor), image_properties };
+    const since = screen_since === undefined ? {} : { screen_since };
+    const wanted = { server: uuid, generation, ...since, ...resourcesOf(flavor), image_properties };
     const claimed = await context.host(host).claim(wanted);
     if (claimed.ok && (await placed(context, host))) return ok({ memo: { ...memo, at }, node: claimed.value.node });
     if (claimed.ok) await context.host(host).dismiss({ server: uuid, generation });

@@ -7,6 +7,8 @@ import type { TaskState } from "./state.ts";
 /** The tasks whose calls take long enough to be told of. */
 const TOLD: ReadonlySet<TaskState | null> = new Set([
   "spawning",
+  "resize_migrating",
+  "migrating",
   "rebuild_spawning",
   "rescuing",
   "image_uploading",
@@ -24,6 +26,8 @@ const STAGES: Readonly<Record<string, string>> = {
   image: "The host downloads the image",
   guest: "The host makes the guest",
   upload: "The host uploads the image",
+  disk: "The host copies the disks",
+  memory: "The guest's memory is copied",
 };
 
 /** The events with how far the one is that is open. */

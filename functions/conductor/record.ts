@@ -2,7 +2,7 @@
 import type { Flavor } from "../compute/flavor.ts";
 import type { GuestInterface, GuestReport } from "../protocol/guest.ts";
 import type { Ephemeral, ImageRef } from "../protocol/methods.ts";
-import type { InstanceState } from "./state.ts";
+import type { InstanceState, VmState } from "./state.ts";
 
 /** nova: InstanceFault. `message` is fit for the owner; nothing of the host's insides is in it. */
 export type Fault = {
@@ -78,7 +78,37 @@ export type ServerRecord = CreateSpec &
     interfaces?: GuestInterface[];
     /** How often it has come to have no screen: a console's token is good until the next time. None if absent. */
     screens_ended?: number;
+    /** The incarnation that its present screen began with, where it has moved since with that screen. */
+    screen_since?: number;
+    /** The latest incarnation that a host was asked to take, which may never have come to be. */
+    tried_generation?: number;
+    /** What a resize that is not confirmed may go back to; null or absent: there is none. */
+    resized?: Resized | null;
+    /** Hosts that it was evacuated from, and that may still have its guest. None if absent. */
+    evacuated_from?: string[];
+    /** The migration that its user called off before it copied anything. */
+    abort_requested?: string | null;
   };
+
+/** nova: MigrationContext, and old_vm_state of its system_metadata. `migration` is the move's uuid. */
+export type Resized = {
+  migration: string;
+  /** When it came to rest at the destination (ISO 8601). */
+  at: string;
+  host: string;
+  node: string | null;
+  zone: string | null;
+  flavor: Flavor;
+  was: VmState;
+};
+
+/** An incarnation that is later than all that any host was ever told of. */
+export function nextGeneration({ generation, tried_generation = 0 }: ServerRecord): number {
+  return Math.max(generation, tried_generation) + 1;
+}
+
+/** The latest incarnation that any host was told of: who ends it ends all of them. */
+export const lastGeneration = (record: ServerRecord): number => nextGeneration(record) - 1;
 
 /** SQL that gives a column `record` of before these fields their values. */
 export const WITH_CONFIG_DRIVE = `json_insert(

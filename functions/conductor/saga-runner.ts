@@ -52,8 +52,12 @@ export class SagaRunner {
       flow,
       phase: "forward",
       next: 0,
-      // The image of a snapshot that is cut off is this flow's to remove.
-      memo: { ...(cutOff?.memo.snapshot && { snapshot: cutOff.memo.snapshot }), ...memo },
+      // The image of a snapshot that is cut off is this flow's to remove, and the record of a move to close.
+      memo: {
+        ...(cutOff?.memo.snapshot && { snapshot: cutOff.memo.snapshot }),
+        ...(cutOff?.memo.move && { cut_off: cutOff.id }),
+        ...memo,
+      },
       failure: null,
       started_at: Date.now(),
       attempts: 0,

@@ -113,7 +113,8 @@ async function advance<C, M>(
       if (!step) return { ...row, phase: "finishing" };
       const result = await step.run(context, row.memo);
       if (result.ok) return { ...row, next: row.next + 1, memo: result.value, attempts: 0 };
-      return { ...row, phase: "backward", failure: result.error, attempts: 0 };
+      // What the step noted holds for its undo.
+      return { ...(store.load() ?? row), phase: "backward", failure: result.error, attempts: 0 };
     }
     case "backward": {
       if (step) {

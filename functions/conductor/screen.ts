@@ -16,8 +16,9 @@ export type Screen = { name: string; status: string } & (
 
 const GONE: ReadonlySet<VmState> = new Set(["soft-delete", "deleted"]);
 
-export const bindingOf = ({ generation, screens_ended = 0 }: ServerRecord): ScreenBinding => ({
-  generation,
+/** A guest that moved while it ran has the screen that it had. */
+export const bindingOf = ({ generation, screen_since, screens_ended = 0 }: ServerRecord): ScreenBinding => ({
+  generation: screen_since ?? generation,
   screens_ended,
 });
 

@@ -131,7 +131,8 @@ export const ACTIONS = {
   rebuild: { verb: "rebuild", from: ["active", "stopped", "error"], task: "rebuilding", renews: true },
   resize: { verb: "resize", from: ["active", "stopped"], task: "resize_prep" },
   migrate: { verb: "migrate", from: ["active", "stopped"], task: "resize_prep" },
-  confirm_resize: { verb: "confirmResize", from: ["resized"], task: null },
+  // Nova's task stays null when a user asks; a revert that came then would find no disks at the source any more.
+  confirm_resize: { verb: "confirmResize", from: ["resized"], task: "resize_confirming" },
   revert_resize: { verb: "revertResize", from: ["resized"], task: "resize_reverting" },
   shelve: { verb: "shelve", from: SNAPSHOT_FROM, task: "shelving" },
   shelve_offload: { verb: "shelveOffload", from: ["shelved"], task: "shelving_offloading" },

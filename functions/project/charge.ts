@@ -6,12 +6,12 @@ import type { Usage } from "./quota.ts";
 const NOTHING: Usage = { instances: 0, cores: 0, ram: 0 };
 
 /** A soft-deleted server is free until it is being restored; one that is resized pays the greater of both sizes. */
-export function charge({ vm_state, task_state, flavor, new_flavor }: ServerRecord): Usage {
+export function charge({ vm_state, task_state, flavor, new_flavor, resized }: ServerRecord): Usage {
   if (vm_state === "soft-delete" && task_state !== "restoring") return NOTHING;
   return {
     instances: 1,
-    cores: Math.max(flavor.vcpus, new_flavor?.vcpus ?? 0),
-    ram: Math.max(flavor.ram, new_flavor?.ram ?? 0),
+    cores: Math.max(flavor.vcpus, new_flavor?.vcpus ?? 0, resized?.flavor.vcpus ?? 0),
+    ram: Math.max(flavor.ram, new_flavor?.ram ?? 0, resized?.flavor.ram ?? 0),
   };
 }
 
@@ -24,6 +24,6 @@ export function growth(record: ServerRecord, to: Flavor | null): Usage | null {
 }
 
 /** Whether the record itself says so: then nothing need be kept aside for what it asked for. */
-export function hasGrown({ task_state, new_flavor }: ServerRecord): boolean {
-  return new_flavor !== null || task_state === "restoring";
+export function hasGrown({ task_state, new_flavor, resized }: ServerRecord): boolean {
+  return new_flavor !== null || resized != null || task_state === "restoring";
 }

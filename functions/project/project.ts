@@ -247,6 +247,14 @@ export class Project extends DurableObject<Env> {
     saveMigration(this.ctx.storage.sql, move, Date.now());
   }
 
+  /** A later word on such a move; nothing if it is none. */
+  changeMigration(uuid: string, change: Partial<NewMigration>): void {
+    const [known] = readMigrations(this.ctx.storage.sql, { uuid });
+    if (known === undefined) return;
+    const { id: _, ...move } = known;
+    this.saveMigration({ ...move, ...change, updated_at: new Date().toISOString() });
+  }
+
   /** The moves of the project's servers that match, newest first. */
   migrations(filter: MigrationFilter): Migration[] {
     return readMigrations(this.ctx.storage.sql, filter);

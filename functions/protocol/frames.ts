@@ -4,7 +4,8 @@
  *   agent                                     edge
  *     | -- GET /agent/v1/link, signed ---------> |   101
  *     | -- hello: versions, inventory, guests -> |
- *     | <- welcome: version, report_interval --- |
+ *     | <- welcome: version, report_interval,    |
+ *     |             lease --------------------- |
  *     | <- call: id, server, method, params ---- |   any number, any time; the same id may come again
  *     | -- result: id, outcome ----------------> |   as often as the call comes
  *     | <- ack: id ----------------------------- |   the outcome is stored: the agent may forget it
@@ -120,7 +121,13 @@ export type DeletedGuest = z.infer<typeof deletedGuest>;
 
 const methodNames = Object.keys(METHODS) as [Method, ...Method[]];
 const toAgent = z.discriminatedUnion("t", [
-  z.object({ t: z.literal("welcome"), version, report_interval: z.number().min(0.1).max(3600) }),
+  z.object({
+    t: z.literal("welcome"),
+    version,
+    report_interval: z.number().min(0.1).max(3600),
+    /** Seconds without word of the edge after which the agent switches its guests off; absent: never. */
+    lease: z.number().min(1).max(31_536_000).optional(),
+  }),
   z.object({
     t: z.literal("call"),
     id: callId,

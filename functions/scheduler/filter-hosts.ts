@@ -22,9 +22,15 @@ export async function filterHosts(
 ): Promise<Filtered> {
   const steps: FilterStep[] = [];
   let passed = hosts;
+  const { ignored_hosts = [] } = spec;
+  if (ignored_hosts.length > 0) {
+    passed = hosts.filter(({ host }) => !ignored_hosts.includes(host));
+    const reasons = ignored_hosts.slice(0, MAX_REASONS).map((host) => ({ host, reason: "it is not to be chosen" }));
+    steps.push({ name: "ignored hosts", in: hosts.length, out: passed.length, reasons });
+  }
   const wanted = spec.requested_host ?? spec.requested_destination;
   if (wanted !== null) {
-    passed = hosts.filter(({ host }) => host === wanted);
+    passed = passed.filter(({ host }) => host === wanted);
     const reasons = passed.length > 0 ? [] : [{ host: wanted, reason: "it is not known" }];
     steps.push({ name: wantedAs(spec), in: hosts.length, out: passed.length, reasons });
   }

@@ -75,6 +75,8 @@ export type RequestSpec = Resources & {
   hints: Record<string, string[]>;
   /** The hosts of the servers that the hints name, by the servers' ids; null where there is none. */
   hinted_hosts: Record<string, string | null>;
+  /** Hosts that are not to be chosen, as it is there or was refused there (nova: RequestSpec.ignore_hosts). */
+  ignored_hosts?: string[];
   /** Hosts that were tried for this request before (nova: RequestSpec.retry). */
   tried: string[];
   /** Whether an aggregate, with or without hosts, names the project as its own; the scheduler itself says so. */

@@ -179,21 +179,76 @@ describe("a guest", () => {
 });
 
 describe("moving", () => {
+  const rested = (id: string) =>
+    until(async () => {
+      const server = await show(id);
+      return server?.["OS-EXT-STS:task_state"] === null && server;
+    }, "it rests");
+  const moves = async (id: string) =>
+    (await ask("GET", `${V}/os-migrations?instance_uuid=${id}`, { minor: 59 })).body.migrations;
+
   it.each([
     ["migrate", { migrate: null }, 1],
-    ["migrate to a host", { migrate: { host: "two" } }, 56],
-    ["os-migrateLive", { "os-migrateLive": { host: null, block_migration: false, disk_over_commit: false } }, 24],
-    ["os-migrateLive", { "os-migrateLive": { host: null, block_migration: "auto" } }, 25],
-  ])("%s passes every gate, is recorded, and is a 501", async (_, body, minor) => {
+    ["resize", { resize: { flavorRef: "2" } }, 1],
+    ["os-migrateLive", { "os-migrateLive": { host: null, block_migration: "auto" } }, 34],
+  ])("%s is accepted, and with one host a fault that changes nothing else", async (_, body, minor) => {
     const id = await boot();
-    const told = await act(id, body, { minor });
-    expect(told.status).toBe(501);
-    expect(told.body.notImplemented.message).toMatch(/cannot be moved between hosts/);
-    expect((await show(id)).status).toBe("ACTIVE");
-    const { migrations } = (await ask("GET", `${V}/os-migrations?instance_uuid=${id}`, { minor: 59 })).body;
-    expect(migrations).toMatchObject([{ instance_uuid: id, status: "error", source_compute: "one" }]);
+    expect((await act(id, body, { minor })).status).toBe(202);
+    expect(await rested(id)).toMatchObject({ status: "ACTIVE", "OS-EXT-SRV-ATTR:host": "one" });
+    expect(await moves(id)).toMatchObject([{ instance_uuid: id, status: "error", source_compute: "one" }]);
     const { instanceActions } = (await ask("GET", `${V}/servers/${id}/os-instance-actions`)).body;
     expect(instanceActions[0].message).toBe("Error");
+  });
+
+  it.each([
+    ["os-migrateLive", { "os-migrateLive": { host: null, block_migration: false, disk_over_commit: false } }, 24],
+    ["os-migrateLive", { "os-migrateLive": { host: null, block_migration: "auto" } }, 33],
+  ])("%s told at once, up to 2.33, that it cannot be: %j at 2.%i", async (_, body, minor) => {
+    const id = await boot();
+    expect((await act(id, body, { minor })).status).toBe(400);
+    expect(await rested(id)).toMatchObject({ status: "ACTIVE" });
+    expect(await moves(id)).toMatchObject([{ status: "error" }]);
+  });
+
+  it("to a host that is not there, or is the server's own, is refused, and nothing changes", async () => {
+    const id = await boot();
+    const live = (host: string) => ({ "os-migrateLive": { host, block_migration: "auto" } });
+    for (const [body, minor, message] of [
+      [{ migrate: { host: "two" } }, 56, "Compute host two could not be found."],
+      [{ migrate: { host: "one" } }, 56, "Cannot migrate to the host where the server exists."],
+      [live("two"), 34, "Compute host two could not be found."],
+      [live("one"), 30, `Unable to migrate instance (${id}) to current host (one).`],
+    ] as const) {
+      const { status, body: told } = await act(id, body, { minor });
+      expect([status, told.badRequest.message]).toEqual([400, message]);
+    }
+    expect((await act(id, { evacuate: { host: "two" } }, { minor: 14 })).status).toBe(404);
+    expect((await act(id, { evacuate: { host: "one" } }, { minor: 14 })).status).toBe(400);
+    expect(await rested(id)).toMatchObject({ status: "ACTIVE", "OS-EXT-SRV-ATTR:host": "one" });
+  });
+
+  it("from a host that is down is refused, and a second one during a first", async () => {
+    const down = await edge.agent("down", { vcpus: 2, memory_mb: 4096 });
+    const server = { name: "s", imageRef: image, flavorRef: "1", networks: "none", availability_zone: "nova:down" };
+    const { id } = (await ask("POST", `${V}/servers`, { body: { server } })).body.server;
+    await edge.cloud.built(id, 20_000);
+    const services = (await ask("GET", `${V}/os-services?host=down`, { minor: 60 })).body.services;
+    const force = (forced_down: boolean) =>
+      ask("PUT", `${V}/os-services/${services[0].id}`, { minor: 60, body: { forced_down } });
+    expect((await force(true)).status).toBe(200);
+    for (const body of [{ migrate: null }, { resize: { flavorRef: "2" } }]) {
+      const { status, body: told } = await act(id, body);
+      expect([status, told.conflictingRequest.message]).toEqual([409, "Service is unavailable at this time."]);
+    }
+    await down.agent.stop();
+    expect((await act(id, { evacuate: {} }, { minor: 14 })).status).toBe(200);
+    expect(await rested(id)).toMatchObject({ status: "ACTIVE", "OS-EXT-SRV-ATTR:host": "one" });
+    expect(await moves(id)).toMatchObject([{ migration_type: "evacuation", status: "done", source_compute: "down" }]);
+    const up = await force(false);
+    expect([up.status, up.body.badRequest.message]).toEqual([
+      400,
+      expect.stringContaining("`done` evacuation migration records remain associated with the host"),
+    ]);
   });
 
   it.each([
@@ -223,7 +278,8 @@ describe("moving", () => {
     const message = async (flavorRef: string) => (await act(id, { resize: { flavorRef } })).body.badRequest?.message;
     expect(await message("1")).toBe("When resizing, instances must change flavor!");
     expect(await message("none")).toBe("Flavor none could not be found.");
-    expect((await act(id, { resize: { flavorRef: "2" } })).status).toBe(501);
+    expect((await act(id, { resize: { flavorRef: "2" } })).status).toBe(202);
+    await rested(id);
     expect((await act(id, { confirmResize: null })).body.conflictingRequest.message).toBe(
       `Cannot 'confirmResize' instance ${id} while it is in vm_state active`,
     );
@@ -234,7 +290,7 @@ describe("moving", () => {
     const id = await boot();
     const [member, manager] = await Promise.all([tokenOf(), tokenOf({ roles: ["manager"] })]);
     expect((await act(id, { migrate: null }, { token: member })).status).toBe(403);
-    expect((await act(id, { migrate: null }, { token: manager })).status).toBe(501);
+    expect((await act(id, { migrate: null }, { token: manager })).status).toBe(202);
     expect((await act(id, { migrate: { host: "two" } }, { token: manager, minor: 56 })).status).toBe(403);
   });
 });

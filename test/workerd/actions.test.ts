@@ -246,16 +246,21 @@ describe("a password", () => {
   });
 });
 
+/** A host that there is not. */
+const NOWHERE: Order = { memo: { move: { target: { host: "nowhere", forced: false } } }, wait: true };
+
 describe.each(["resize", "migrate", "live_migrate", "evacuate"] as const)("%s", (action) => {
-  it("passes the gate, is recorded, and says that it cannot be done; the server is as before", async () => {
+  it("that finds no host is recorded, and says so; but for an evacuation the server is as before", async () => {
     const uuid = await create();
-    const told = await server(uuid).act(actor("req-move"), action, { wait: true });
-    expect(told).toMatchObject({ ok: false, error: { kind: "failed", code: 501 } });
+    const told = await server(uuid).act(actor("req-move"), action, NOWHERE);
+    const message = "No valid host was found. There are not enough hosts available.";
+    expect(told).toMatchObject({ ok: false, error: { kind: "failed", code: 500, message } });
     expect(await show(uuid)).toMatchObject({
-      vm_state: "active",
+      vm_state: action === "evacuate" ? "error" : "active",
       task_state: null,
       host: agent.host,
       new_flavor: null,
+      fault: { message },
     });
     expect((await server(uuid).action(actor(), "req-move"))?.events).toMatchObject([{ result: "Error" }]);
     expect(await usage()).toEqual({ instances: 1, cores: 1, ram: 1024 });
@@ -274,7 +279,7 @@ describe("a resize", () => {
       error: { kind: "over_quota", over: [{ resource: "cores", requested: 20 }] },
     });
     expect(await show(uuid)).toMatchObject({ task_state: null });
-    await server(uuid).act(actor(), "resize", { ...bigger(20), wait: true });
+    await server(uuid).act(actor(), "resize", { ...NOWHERE, ...bigger(20) });
     await until(async () => (await usage()).cores === 1, "what was kept aside is given back");
   });
 
@@ -323,7 +328,7 @@ it("a lock keeps its reason, and opening it forgets it", async () => {
   await server(uuid).lock(owner, "do not touch");
   expect(await show(uuid)).toMatchObject({ locked_by: "owner", locked_reason: "do not touch" });
   expect(await server(uuid).act(owner, "pause")).toEqual({ ok: false, error: { kind: "locked" } });
-  expect(await server(uuid).act({ ...owner, request_id: "req-x" }, "evacuate", { wait: true })).toMatchObject({
+  expect(await server(uuid).act({ ...owner, request_id: "req-x" }, "evacuate", NOWHERE)).toMatchObject({
     error: { kind: "failed" },
   });
   await server(uuid).unlock(owner);

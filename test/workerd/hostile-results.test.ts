@@ -1,11 +1,13 @@
 /** Rubbish for an answer to every method: it is a failure of that call, and of nothing else. */
 import { env, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { guestSpec } from "../../functions/conductor/guest-spec.ts";
 import type { Order } from "../../functions/conductor/order.ts";
 import type { Action, VmState } from "../../functions/conductor/state.ts";
 import { snapshotImage } from "../../functions/image/snapshot-image.ts";
 import type { Outcome } from "../../functions/protocol/frames.ts";
 import { METHODS, type Method } from "../../functions/protocol/methods.ts";
+import { MovingWorld } from "./moving.ts";
 import { ScriptedAgent, until } from "./scripted-agent.ts";
 import { takesSnapshots } from "./snapshot-agent.ts";
 import { ADMIN, specOf } from "./specs.ts";
@@ -47,6 +49,15 @@ const WAYS: Partial<Record<Method, { before?: Begun[]; act: Begun; ends: VmState
   upload_snapshot: { act: "create_image", ends: "active" },
   set_admin_password: { act: "change_password", ends: "active" },
 };
+/** Those of moves: which host is asked, and where the server is after they failed. */
+const MOVES: Partial<Record<Method, { act: Begun; of: "source" | "destination"; ends: VmState }>> = {
+  send_disks: { act: "migrate", of: "source", ends: "active" },
+  receive_disks: { act: "migrate", of: "destination", ends: "active" },
+  finish_migration: { act: "migrate", of: "destination", ends: "error" },
+  pre_live_migration: { act: "live_migrate", of: "destination", ends: "active" },
+  live_migration: { act: "live_migrate", of: "source", ends: "active" },
+  post_live_migration_at_destination: { act: "live_migrate", of: "destination", ends: "error" },
+};
 /** Asked by a build, a delete, or a request that waits. */
 const OTHERS: readonly Method[] = ["spawn", "destroy"];
 const ASKED = [
@@ -60,9 +71,22 @@ const ASKED = [
   "close_consoles",
   "share_console",
   "list_consoles",
+  "check_can_live_migrate_source",
+  "check_can_live_migrate_destination",
+  "abort_live_migration",
+  "force_complete_live_migration",
 ] as const satisfies readonly Method[];
 /** Of these the values say nothing. */
-const SILENT: ReadonlySet<Method> = new Set(["inject_nmi", "open_console", "close_consoles", "share_console"]);
+const SILENT: ReadonlySet<Method> = new Set([
+  "inject_nmi",
+  "open_console",
+  "close_consoles",
+  "share_console",
+  "check_can_live_migrate_destination",
+  "pre_live_migration",
+  "abort_live_migration",
+  "force_complete_live_migration",
+]);
 /** Where values say nothing, one that can be read at all is as good as another. */
 const NOTHING: ReadonlySet<string> = new Set([
   "an empty value",
@@ -139,7 +163,7 @@ afterEach(async () => {
 });
 
 it("is tried with every method", () => {
-  const tried = new Set<string>([...Object.keys(WAYS), ...OTHERS, ...ASKED]);
+  const tried = new Set<string>([...Object.keys(WAYS), ...Object.keys(MOVES), ...OTHERS, ...ASKED]);
   expect(Object.keys(METHODS).filter((method) => !tried.has(method))).toEqual([]);
 });
 
@@ -162,6 +186,24 @@ describe.each(Object.entries(WAYS) as [Method, NonNullable<(typeof WAYS)[Method]
       await server().reset(actor(), "active");
       await rested();
     }
+  });
+});
+
+describe.each(Object.entries(MOVES) as [Method, NonNullable<(typeof MOVES)[Method]>][])("%s", (method, way) => {
+  const samples = SAMPLES.filter((what) => !(NOTHING.has(what) && SILENT.has(method)));
+
+  it.each(samples)("fails its move, and leaves the server where a failure leaves it, after %s", async (what) => {
+    const world = await MovingWorld.of(2);
+    const at = way.of === "source" ? 0 : 1;
+    world.answer(at, method, ({ id }) => {
+      world.agent(at).raw(JSON.stringify({ t: "result", call: id, outcome: RUBBISH[what] }));
+      return null;
+    });
+    const record = await world.done(way.act);
+    expect(record).toMatchObject({ vm_state: way.ends, host: world.agent(way.ends === "error" ? 1 : 0).host });
+    expect(["error", "failed"]).toContain((await world.migrations())[0]?.status);
+    expect([world.agent(0).closed, world.agent(1).closed]).toEqual([null, null]);
+    await world.close();
   });
 });
 
@@ -188,6 +230,11 @@ it.each(SAMPLES)("destroy: it is asked for again until it is done, after %s", as
 it("what is asked at once is a failure that can be told, and not a throw", { timeout: 60_000 }, async () => {
   await create();
   await rested();
+  const record = await show();
+  if (!record) throw new Error("no server");
+  const given = { user_data: null, keypair: null };
+  const spec = guestSpec({ record, given, secrets: null, defaultZone: "nova" });
+  const data = { cpu: "", machine: "", hypervisor_version: 1, disks: [] };
   const ask: Record<(typeof ASKED)[number], () => Promise<Outcome>> = {
     get_vnc_console: () => host().ask("get_vnc_console", uuid, 1, {}),
     get_console_output: () => host().ask("get_console_output", uuid, 1, { length: null }),
@@ -199,6 +246,11 @@ it("what is asked at once is a failure that can be told, and not a throw", { tim
     close_consoles: () => host().ask("close_consoles", uuid, 1, { code: 4411 }),
     share_console: () => host().ask("share_console", uuid, 1, { sharing: "one" }),
     list_consoles: () => host().ask("list_consoles", uuid, 1, {}),
+    check_can_live_migrate_source: () => host().ask("check_can_live_migrate_source", uuid, 1, {}),
+    check_can_live_migrate_destination: () =>
+      host().ask("check_can_live_migrate_destination", uuid, 1, { spec, data, block_migration: true }),
+    abort_live_migration: () => host().ask("abort_live_migration", uuid, 1, {}),
+    force_complete_live_migration: () => host().ask("force_complete_live_migration", uuid, 1, {}),
   };
   for (const method of ASKED) {
     for (const [what, outcome] of Object.entries(RUBBISH)) {

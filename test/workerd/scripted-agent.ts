@@ -10,9 +10,10 @@ import {
   type ToAgent,
 } from "../../functions/protocol/frames.ts";
 import type { GuestReport, Inventory, PowerState } from "../../functions/protocol/guest.ts";
-import { METHODS, type Method } from "../../functions/protocol/methods.ts";
+import { METHODS, type Method, type Params } from "../../functions/protocol/methods.ts";
 
 export type Call = Extract<ToAgent, { t: "call" }>;
+type Value = Extract<Outcome, { ok: true }>["value"];
 
 export const INVENTORY: Inventory = {
   hypervisor_hostname: "node",
@@ -99,12 +100,40 @@ export class ScriptedAgent {
     if (outcome) this.send({ t: "result", call: frame.id, outcome });
   }
 
-  #act({ server, generation, method }: Call): Outcome {
+  /** What a method of a move answers, and makes of the guest; null for any other method. */
+  #move(server: string, generation: number, method: Method, params: unknown): Value | null {
+    const is = (power_state: PowerState) => {
+      this.guests.set(server, { server, generation, power_state });
+      return { power_state };
+    };
+    switch (method) {
+      case "send_disks":
+      case "receive_disks":
+        return { bytes: 1024 };
+      case "finish_migration":
+        return is((params as Params<"finish_migration">).start ? 1 : 4);
+      case "check_can_live_migrate_source":
+        return { cpu: "", machine: "fake", hypervisor_version: 1, disks: [] };
+      case "pre_live_migration":
+        return {};
+      case "live_migration":
+        this.guests.delete(server);
+        return { aborted: false };
+      case "post_live_migration_at_destination":
+        return is(1);
+      default:
+        return null;
+    }
+  }
+
+  #act({ server, generation, method, params }: Call): Outcome {
     const power_state = POWER_AFTER[method] ?? 1;
     if (method === "destroy") {
       this.guests.delete(server);
       return { ok: true, value: {} };
     }
+    const moved = this.#move(server, generation, method, params);
+    if (moved !== null) return { ok: true, value: moved };
     if (method === "get_vnc_console") return { ok: true, value: { transport: "unix", path: "/vnc.sock" } };
     if (!METHODS[method].durable) return { ok: true, value: {} };
     this.guests.set(server, { server, generation, power_state });

@@ -51,7 +51,7 @@ const GATES: Record<Action, { from: VmState[]; over?: TaskState[] | "any"; becom
   rebuild: { from: ["active", "stopped", "error"], becomes: "rebuilding" },
   resize: { from: ["active", "stopped"], becomes: "resize_prep" },
   migrate: { from: ["active", "stopped"], becomes: "resize_prep" },
-  confirm_resize: { from: ["resized"], becomes: null },
+  confirm_resize: { from: ["resized"], becomes: "resize_confirming" },
   revert_resize: { from: ["resized"], becomes: "resize_reverting" },
   shelve: { from: snapshots, becomes: "shelving" },
   shelve_offload: { from: ["shelved"], becomes: "shelving_offloading" },

@@ -2,13 +2,16 @@
 import type { Context } from "hono";
 import { z } from "zod";
 import type { Flavor } from "../../compute/flavor.ts";
+import { leaseIsOverAt } from "../../compute/lease.ts";
+import { config } from "../../config.ts";
+import { actionFault } from "../action-fault.ts";
 import type { AppEnv } from "../app-env.ts";
-import { badRequest, instanceNotFound } from "../fault.ts";
+import { badRequest, conflict, instanceNotFound, notFound } from "../fault.ts";
 import { has } from "../history.ts";
 import { requireAdmin } from "../policy.ts";
 import { boolean } from "../schema/fields.ts";
 import { versioned } from "../schema/versioned.ts";
-import { serverOf } from "../servers.ts";
+import { serverOf, serverRecord } from "../servers.ts";
 import { action, begin, plain, type ServerActions } from "./action.ts";
 
 const host = z
@@ -53,7 +56,8 @@ export const move: ServerActions = {
     status: 202,
     async run(c, { flavorRef }) {
       const flavor = await targetFlavor(c, flavorRef.split("/").at(-1) ?? flavorRef);
-      await begin(c, "resize", { change: { new_flavor: flavor }, wait: true });
+      await checkHostIsUp(c);
+      await begin(c, "resize", { change: { new_flavor: flavor } });
       return c.body(null, 202);
     },
   }),
@@ -70,8 +74,17 @@ export const move: ServerActions = {
     value: migrate,
     status: 202,
     async run(c, target) {
-      if (target?.host) requireAdmin(c, "os_compute_api:os-migrate-server:migrate:host");
-      await begin(c, "migrate", { wait: true });
+      const host = target?.host ?? null;
+      if (host !== null) {
+        requireAdmin(c, "os_compute_api:os-migrate-server:migrate:host");
+        const known = await isKnown(c, host);
+        if (!known) throw badRequest(`Compute host ${host} could not be found.`);
+        if ((await serverRecord(c)).host === host) {
+          throw badRequest("Cannot migrate to the host where the server exists.");
+        }
+      }
+      await checkHostIsUp(c);
+      await begin(c, "migrate", { memo: { move: host === null ? {} : { target: { host, forced: false } } } });
       return c.body(null, 202);
     },
   }),
@@ -81,9 +94,22 @@ export const move: ServerActions = {
     role: "manager",
     value: migrateLive,
     status: 202,
-    async run(c, target) {
-      if (target.host) requireAdmin(c, "os_compute_api:os-migrate-server:migrate_live:host");
-      await begin(c, "live_migrate", { wait: true });
+    async run(c, { host, block_migration, force = false }) {
+      if (host !== null) {
+        requireAdmin(c, "os_compute_api:os-migrate-server:migrate_live:host");
+        if (!(await isKnown(c, host))) throw badRequest(`Compute host ${host} could not be found.`);
+      }
+      await checkHostIsUp(c);
+      const forced = force || !has(c.var.minor, "do.migrate-live-scheduled");
+      const move = {
+        ...(host === null ? {} : { target: { host, forced } }),
+        block_migration: block_migration === "auto" ? null : block_migration,
+      };
+      const { id, stub } = serverOf(c);
+      const wait = has(c.var.minor, "do.migrate-live-async") ? {} : { wait: true as const };
+      const begun = await stub.act(c.var.actor, "live_migrate", { memo: { move }, ...wait });
+      if (!begun.ok && begun.error.kind === "failed") throw badRequest(begun.error.message);
+      if (!begun.ok) throw actionFault(id, begun.error);
       return c.body(null, 202);
     },
   }),
@@ -93,9 +119,17 @@ export const move: ServerActions = {
     role: "admin",
     value: evacuate,
     status: 200,
-    async run(c) {
+    async run(c, { host, force = false }) {
+      const record = await serverRecord(c);
+      if (host !== undefined && !(await isKnown(c, host))) throw notFound(`Compute host ${host} not found.`);
+      if (host !== undefined && record.host === host) throw badRequest("The target host can't be the same one.");
       await checkHostIsDown(c);
-      await begin(c, "evacuate", { wait: true });
+      const forced = force || !has(c.var.minor, "do.evacuate-scheduled");
+      const move = {
+        ...(host === undefined ? {} : { target: { host, forced } }),
+        off: has(c.var.minor, "do.evacuate-stopped"),
+      };
+      await begin(c, "evacuate", { memo: { move } });
       return c.body(null, 200);
     },
   }),
@@ -114,14 +148,33 @@ async function targetFlavor(c: Context<AppEnv>, ref: string): Promise<Flavor> {
   if (flavor.disk === 0 && record.flavor.disk !== 0) {
     throw badRequest("Resize to flavor with zero disk is not allowed for a server that boots from an image.");
   }
+  // Nova's libvirt driver finds it out later, by a fault (ResizeError); it is known now.
+  if (flavor.disk < record.flavor.disk) throw badRequest("Resize error: Unable to resize disk down.");
   return flavor;
+}
+
+const isKnown = async (c: Context<AppEnv>, host: string) =>
+  (await c.env.SCHEDULER.getByName("default").named({ host })) !== null;
+
+/** nova: check_instance_host(check_is_up=True). */
+async function checkHostIsUp(c: Context<AppEnv>): Promise<void> {
+  const { host } = await serverRecord(c);
+  const state = host === null ? null : await c.env.HOST.getByName(host).state();
+  if (state !== null && !state.up) throw conflict("Service is unavailable at this time.");
 }
 
 /** nova: ComputeServiceInUse. Two guests of one server on one disk would destroy it. */
 async function checkHostIsDown(c: Context<AppEnv>): Promise<void> {
-  const { id, stub } = serverOf(c);
-  const record = await stub.show(c.var.actor);
-  if (record === null) throw instanceNotFound(id);
-  const state = record.host === null ? null : await c.env.HOST.getByName(record.host).state();
-  if (state?.up) throw badRequest(`Compute service of ${record.host} is still in use.`);
+  const { host } = await serverRecord(c);
+  if (host === null) return;
+  const stub = c.env.HOST.getByName(host);
+  if ((await stub.state())?.up) throw badRequest(`Compute service of ${host} is still in use.`);
+  const { FENCING_LEASE } = config(c.env);
+  if (FENCING_LEASE === 0) return;
+  const { connected, seen_at } = await stub.reach();
+  const over = leaseIsOverAt(seen_at, FENCING_LEASE, Date.now());
+  if (connected || over > Date.now()) {
+    const when = connected ? "after its agent is gone" : `at ${new Date(over).toISOString()}`;
+    throw conflict(`Guests of ${host} may still run: its lease is over ${when}.`);
+  }
 }

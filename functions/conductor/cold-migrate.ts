@@ -1,0 +1,255 @@
+/**
+ * Resizing, and moving a server that is off (nova: conductor/tasks/migrate.py, compute prep_resize, resize_instance,
+ * finish_resize). Its disks stay at the source until the move is confirmed or reverted.
+ *
+ *   source                                          destination
+ *   schedule, claim ------------------------------> the claim of the new flavor
+ *   power_off                       resize_migrating
+ *   send_disks --------------------------------------> receive_disks
+ *   ---- resize_migrated: from here on the server is at the destination ----
+ *                                   resize_finish    finish_migration --> resized
+ */
+import { err, ok } from "../result.ts";
+import { type CallFailure, type Context, callHost, callOn, enter, type Memo, type ServerFlow } from "./context.ts";
+import { guestSpecOf } from "./guest-spec.ts";
+import {
+  chooseDestination,
+  destinationOf,
+  generationThere,
+  giveUp,
+  giveUpDestinations,
+  hasSwitched,
+  mismatch,
+  recorded,
+  sourceOf,
+  tell,
+} from "./move.ts";
+import { claimFirst, noValidHost } from "./placement.ts";
+import { powered, powerOff } from "./power.ts";
+import { faultOf, type ServerRecord } from "./record.ts";
+import { type Failure, type Step, Wait } from "./saga.ts";
+
+/** The flavor that it is to have. */
+const flavorOf = ({ flavor, new_flavor }: ServerRecord) => new_flavor ?? flavor;
+
+/** Claims the first of the hosts that takes it, and asks for more of them where that may help. */
+const MAX_ROUNDS = 10;
+
+const schedule: Step<Context, Memo> = {
+  name: "schedule",
+  run: (context, memo) => chooseDestination(context, { ...memo, at: 0 }, flavorOf(context.record())),
+  // No undo: a choice holds nothing.
+};
+
+const claim: Step<Context, Memo> = {
+  name: "claim",
+  event: "compute_prep_resize",
+  async run(context, memo) {
+    const claimed = await claimDestination(context, memo);
+    if (claimed.ok) await tellDestination(context, claimed.value);
+    return claimed;
+  },
+  undo: giveUpDestinations,
+};
+
+/** From `memo.at` on. A host that was named is the only one that is tried. */
+async function claimDestination(context: Context, memo: Memo) {
+  const as = { generation: generationThere(memo), flavor: flavorOf(context.record()) };
+  let trying = memo;
+  let refused: string[] = [];
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const claimed = await claimFitting(context, trying, as);
+    if (claimed.ok) return claimed;
+    refused = [...refused, ...claimed.error.refused];
+    if (claimed.error.away && !claimed.error.stale) {
+      context.note(trying);
+      throw new Wait("a host's agent");
+    }
+    if (!claimed.error.stale || memo.move?.target) break;
+    const more = await chooseDestination(context, trying, as.flavor);
+    if (!more.ok) break;
+    trying = more.value;
+  }
+  return err(noValidHost(`The hosts that were chosen refused: ${refused.join("; ")}.`));
+}
+
+type Fitting = { generation: number; flavor: ServerRecord["flavor"] };
+
+async function claimFitting(context: Context, memo: Memo, as: Fitting) {
+  const refused: string[] = [];
+  let [stale, away] = [false, false];
+  for (let at = memo.at; at < memo.hosts.length; at++) {
+    const trying = { ...memo, at };
+    const destination = destinationOf(trying);
+    context.note(trying);
+    const wrong = await mismatch(context, sourceOf(memo), destination);
+    if (wrong !== null) {
+      stale = true;
+      refused.push(`${destination}: ${wrong.details ?? wrong.message}`);
+      continue;
+    }
+    const claimed = await claimFirst(context, { ...trying, hosts: memo.hosts.slice(0, at + 1) }, as);
+    if (claimed.ok) return ok(trying);
+    stale ||= claimed.error.stale;
+    away ||= claimed.error.away;
+    refused.push(...claimed.error.refused);
+  }
+  return err({ stale, away, refused });
+}
+
+async function tellDestination(context: Context, memo: Memo): Promise<void> {
+  const destination = await context.host(destinationOf(memo)).state();
+  await tell(context, {
+    dest_compute: destinationOf(memo),
+    dest_node: destination?.inventory.hypervisor_hostname ?? null,
+    dest_host: destination?.inventory.host_ip ?? null,
+  });
+}
+
+/** As every other switching off, but a move that fails starts the guest again: its disks are as they were. */
+const rest: Step<Context, Memo> = {
+  name: "power_off",
+  event: "compute_resize_instance",
+  async run(context, memo) {
+    enter(context, "resize_migrating");
+    await tell(context, { status: "migrating" });
+    return powerOff.run(context, memo);
+  },
+  async undo(context, memo) {
+    if (hasSwitched(context, memo) || memo.was === "stopped") return;
+    const done = await callHost(context, "power_on", {}, "while_up");
+    context.patch(done.ok ? powered(context, done.value) : { vm_state: "stopped" });
+  },
+};
+
+/** Where another host would answer the same: the trouble is the way, or the source. */
+const ON_THE_WAY: ReadonlySet<CallFailure["of"]> = new Set(["MigrationError"] as const);
+
+const copy: Step<Context, Memo> = {
+  name: "copy",
+  async run(context, memo) {
+    let trying = memo;
+    for (;;) {
+      const copied = await copyTo(context, trying);
+      if (copied.ok) break;
+      const next = await rescheduled(context, trying, copied.error);
+      if (!next.ok) return next;
+      trying = next.value;
+    }
+    await tell(context, { status: "post-migrating" });
+    return ok(trying);
+  },
+  // No undo: what came is dropped with the claim, and the source has its disks.
+};
+
+type CopyFailure = CallFailure & { there: boolean };
+
+/** Has both hosts at it, and waits for both: none is left at work behind the back of what comes next. */
+async function copyTo(context: Context, memo: Memo): Promise<{ ok: true } | { ok: false; error: CopyFailure }> {
+  const { host: source, generation } = context.record();
+  if (source === null) throw new Error("a move of a server that is nowhere");
+  const destination = destinationOf(memo);
+  const peers = await context.peers({ migration: context.saga, source, destination });
+  if (!peers.ok) return err({ ...peers.error, there: false });
+  const { new_flavor, flavor } = context.record();
+  const spec = guestSpecOf(context, { flavor: new_flavor ?? flavor });
+  const [received, sent] = await Promise.all([
+    callOn(context, there(memo), "receive_disks", { peer: peers.value.destination, spec }, "while_up"),
+    callOn(
+      context,
+      { host: source, generation, to: destination },
+      "send_disks",
+      { peer: peers.value.source },
+      "while_up",
+    ),
+  ]);
+  if (received === "waiting" || sent === "waiting") throw new Wait(`disks from ${source} to ${destination}`);
+  if (!received.ok) return err({ ...received.error, there: true });
+  return sent.ok ? { ok: true } : err({ ...sent.error, there: false });
+}
+
+const there = (memo: Memo) => ({ host: destinationOf(memo), generation: generationThere(memo) });
+
+/** The next of the hosts, claimed, when it was the destination that could not; else the failure itself. */
+async function rescheduled(context: Context, memo: Memo, failure: CopyFailure) {
+  if (!failure.there || failure.of === undefined || ON_THE_WAY.has(failure.of) || memo.move?.target)
+    return err(failure);
+  const failed = destinationOf(memo);
+  await giveUp(context, memo, failed);
+  const next = { ...memo, at: memo.at + 1 };
+  const claimed = await claimDestination(context, next);
+  if (!claimed.ok) return err(failure);
+  context.note(claimed.value);
+  await tellDestination(context, claimed.value);
+  context.triedAgain(failed, failure.message);
+  return claimed;
+}
+
+/** The server is at the destination from here on; what it had may come back with a revert. */
+const arrive: Step<Context, Memo> = {
+  name: "arrive",
+  event: "compute_finish_resize",
+  async run(context, memo) {
+    const record = context.record();
+    const { host, node, zone, flavor } = record;
+    if (host === null || hasSwitched(context, memo)) return ok(memo);
+    const destination = await context.host(destinationOf(memo)).state();
+    context.patch({
+      host: destinationOf(memo),
+      node: destination?.inventory.hypervisor_hostname ?? null,
+      zone: memo.zones?.[memo.at] ?? null,
+      flavor: flavorOf(record),
+      new_flavor: null,
+      generation: generationThere(memo),
+      task_state: "resize_migrated",
+      resized: {
+        migration: context.saga,
+        at: new Date().toISOString(),
+        host,
+        node,
+        zone,
+        flavor,
+        was: memo.was ?? "active",
+      },
+    });
+    return ok(memo);
+  },
+  // No undo: as in Nova, a server whose guest cannot be made at the destination is an operator's to mend.
+};
+
+const finish: Step<Context, Memo> = {
+  name: "finish",
+  async run(context, memo) {
+    enter(context, "resize_finish");
+    const order = { spec: guestSpecOf(context), start: memo.was !== "stopped" };
+    const done = await callHost(context, "finish_migration", order, Number.POSITIVE_INFINITY);
+    if (!done.ok) return done;
+    const { resized } = context.record();
+    context.patch({
+      ...powered(context, done.value),
+      ...(resized ? { resized: { ...resized, at: new Date().toISOString() } } : {}),
+      vm_state: "resized",
+      task_state: null,
+      fault: null,
+    });
+    await tell(context, { status: "finished" });
+    return ok(memo);
+  },
+  // No undo: dismissing the claim ends what there is of the guest.
+};
+
+function failed(context: Context, failure: Failure): void {
+  const { resized } = context.record();
+  const broken = resized?.migration === context.saga ? { vm_state: "error" as const } : {};
+  context.patch({ ...broken, task_state: null, new_flavor: null, fault: faultOf(failure) });
+}
+
+const cold = (name: string, type: "resize" | "migration"): ServerFlow => ({
+  name,
+  event: "conductor_migrate_server",
+  steps: [recorded(type, "pre-migrating"), schedule, claim, rest, copy, arrive, finish],
+  failed,
+});
+
+export const resize = cold("resize", "resize");
+export const migrate = cold("migrate", "migration");

@@ -1,0 +1,154 @@
+/**
+ * Building a server anew that a host which is down had (nova: conductor rebuild_instance, compute rebuild_instance with
+ * `recreate`). Its disks are at that host, so that the guest begins from its image; what is left of it there goes when
+ * the host returns, and the move's record is `completed` then.
+ */
+import { POWER_STATE } from "../protocol/guest.ts";
+import { ok } from "../result.ts";
+import { type Context, callHost, enter, type Memo, type ServerFlow } from "./context.ts";
+import { guestSpecOf } from "./guest-spec.ts";
+import {
+  chooseDestination,
+  destinationOf,
+  ending,
+  generationThere,
+  giveUpDestinations,
+  hasSwitched,
+  mismatch,
+  recorded,
+  sourceOf,
+  tell,
+} from "./move.ts";
+import { claimFirst, noValidHost } from "./placement.ts";
+import { powered, powerOff } from "./power.ts";
+import { faultOf, lastGeneration } from "./record.ts";
+import type { Step } from "./saga.ts";
+
+/** Hosts that a flow which this one cut off was trying may have a guest on the way: of those there is none to keep. */
+const release: Step<Context, Memo> = {
+  name: "release",
+  async run(context, memo) {
+    const record = context.record();
+    if (memo.cut_off) await context.project().changeMigration(memo.cut_off, { status: "error" });
+    for (const host of memo.hosts) {
+      if (host !== record.host) {
+        await context.host(host).dismiss({ server: record.uuid, generation: lastGeneration(record) });
+      }
+    }
+    return ok(memo);
+  },
+  // No undo: nothing was there that anybody had.
+};
+
+const schedule: Step<Context, Memo> = {
+  name: "schedule",
+  async run(context, memo) {
+    const chosen = await chooseDestination(context, { ...memo, at: 0 }, context.record().flavor);
+    if (!chosen.ok) {
+      // As in Nova, a server whose host is down and that has nowhere to go is in ERROR.
+      context.patch({ vm_state: "error" });
+      return chosen;
+    }
+    await tell(context, { status: "pre-migrating" });
+    return chosen;
+  },
+  // No undo: a choice holds nothing.
+};
+
+const claim: Step<Context, Memo> = {
+  name: "claim",
+  event: "compute_rebuild_instance",
+  async run(context, memo) {
+    const destination = destinationOf(memo);
+    const wrong = await mismatch(context, sourceOf(memo), destination);
+    if (wrong !== null) return ending(context, memo, "failed", wrong);
+    // As in Nova, no other host is tried.
+    const one = { ...memo, hosts: memo.hosts.slice(0, memo.at + 1) };
+    const as = { generation: generationThere(memo), flavor: context.record().flavor };
+    const claimed = await claimFirst(context, one, as);
+    if (!claimed.ok) {
+      const why = noValidHost(`The host that was chosen refused: ${claimed.error.refused.join("; ")}.`);
+      return ending(context, one, "failed", why);
+    }
+    const there = await context.host(destination).state();
+    await tell(context, {
+      dest_compute: destination,
+      dest_node: claimed.value.node,
+      dest_host: there?.inventory.host_ip ?? null,
+    });
+    return ok(one);
+  },
+  undo: giveUpDestinations,
+};
+
+/** The server is at the destination from here on, and what comes of its guest shows there. */
+const arrive: Step<Context, Memo> = {
+  name: "arrive",
+  async run(context, memo) {
+    if (hasSwitched(context, memo)) return ok(memo);
+    const there = await context.host(destinationOf(memo)).state();
+    const { evacuated_from = [] } = context.record();
+    context.patch({
+      host: destinationOf(memo),
+      node: there?.inventory.hypervisor_hostname ?? null,
+      zone: memo.zones?.[memo.at] ?? null,
+      generation: generationThere(memo),
+      evacuated_from: [...new Set([...evacuated_from, sourceOf(memo)])],
+      task_state: "rebuild_spawning",
+    });
+    return ok(memo);
+  },
+  // No undo: as in Nova, a server that cannot be built there is there, in ERROR.
+};
+
+const spawn: Step<Context, Memo> = {
+  name: "spawn",
+  async run(context, memo) {
+    enter(context, "rebuild_spawning");
+    const done = await callHost(context, "spawn", guestSpecOf(context), Number.POSITIVE_INFINITY);
+    if (!done.ok) {
+      context.patch({ vm_state: "error" });
+      return ending(context, memo, "failed", done.error);
+    }
+    context.patch(powered(context, done.value));
+    return ok(memo);
+  },
+  // No undo: the claim, and the guest with it, stay for the server to be deleted or rebuilt.
+};
+
+/** What was off is off; from 2.95 on everything is, until its user starts it. */
+const stop: Step<Context, Memo> = {
+  name: "power_off",
+  async run(context, memo) {
+    if (memo.was !== "stopped" && !memo.move?.off) return ok(memo);
+    const done = await powerOff.run(context, memo);
+    if (!done.ok) {
+      context.patch({ vm_state: "error" });
+      return ending(context, memo, "failed", done.error);
+    }
+    return done;
+  },
+  // No undo: a guest that is off can be started.
+};
+
+const leave: Step<Context, Memo> = {
+  name: "leave",
+  async run(context, memo) {
+    const { uuid, power_state } = context.record();
+    await tell(context, { status: "done" });
+    await context.host(sourceOf(memo)).evacuated({ server: uuid, generation: generationThere(memo) });
+    const vm_state = power_state === POWER_STATE.SHUTDOWN ? "stopped" : "active";
+    context.patch({ vm_state, task_state: null, fault: null, progress: 100, launched_at: new Date().toISOString() });
+    return ok(memo);
+  },
+  // No undo: it is the last step.
+};
+
+export const evacuate: ServerFlow = {
+  name: "evacuate",
+  event: "conductor_rebuild_server",
+  steps: [release, recorded("evacuation", "accepted"), schedule, claim, arrive, spawn, stop, leave],
+  failed(context, failure) {
+    context.patch({ task_state: null, fault: faultOf(failure) });
+  },
+};

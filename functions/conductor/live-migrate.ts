@@ -1,0 +1,261 @@
+/**
+ * Moving a guest while it runs (nova: conductor/tasks/live_migrate.py, compute live_migration). Whatever fails before
+ * the guest runs at the destination leaves it where it is, as it is.
+ *
+ *   accepted   check_can_live_migrate_source, then hosts one after the other: check_can_live_migrate_destination, claim
+ *   queued     until the source has its turn for it (max_concurrent_live_migrations)
+ *   preparing  pre_live_migration at the destination
+ *   running    live_migration at the source
+ *   ---- from here on the server is at the destination; its screen, and so the links to it, are what they were ----
+ *   post-migrating  post_live_migration_at_destination, and the source's claim is freed
+ *   completed
+ */
+import { liveMigrationOptions } from "../move/options.ts";
+import { METHODS } from "../protocol/methods.ts";
+import { err, ok } from "../result.ts";
+import { type Context, callHost, callOn, type Memo, type ServerFlow } from "./context.ts";
+import { guestSpecOf } from "./guest-spec.ts";
+import {
+  chooseDestination,
+  destinationOf,
+  ending,
+  generationThere,
+  giveUp,
+  giveUpDestinations,
+  hasSwitched,
+  mismatch,
+  recorded,
+  sourceOf,
+  tell,
+} from "./move.ts";
+import { claimFirst } from "./placement.ts";
+import { powered } from "./power.ts";
+import { faultOf } from "./record.ts";
+import { type Failure, type SagaRow, type Step, Wait } from "./saga.ts";
+import { bindingOf } from "./screen.ts";
+
+const CALLED_OFF = { code: 409, message: "The live migration was called off." };
+/** nova: MigrationPreCheckError. */
+const refusedBy = (host: string, why: string): Failure => ({
+  code: 400,
+  message: `Migration pre-check error: ${why}`,
+  details: `It is ${host} that refused.`,
+});
+
+/** Whether its user has called it off. */
+const isCalledOff = (context: Context) => context.record().abort_requested === context.saga;
+
+const checkSource: Step<Context, Memo> = {
+  name: "check_source",
+  async run(context, memo) {
+    const { uuid, generation } = context.record();
+    const source = sourceOf(memo);
+    if (memo.move?.target?.host === source) {
+      return err({ code: 400, message: `Unable to migrate instance (${uuid}) to current host (${source}).` });
+    }
+    const asked = await context.host(source).ask("check_can_live_migrate_source", uuid, generation, {});
+    if (!asked.ok) return err(refusedBy(source, asked.error.message));
+    const data = METHODS.check_can_live_migrate_source.value.parse(asked.value);
+    return ok({ ...memo, move: { ...memo.move, data } });
+  },
+  // No undo: nothing was changed.
+};
+
+const schedule: Step<Context, Memo> = {
+  name: "schedule",
+  run: (context, memo) => chooseDestination(context, memo, context.record().flavor),
+  // No undo: a choice holds nothing.
+};
+
+/** Finds a host that can take the guest and has room for it, and claims it there. */
+const findDestination: Step<Context, Memo> = {
+  name: "find_destination",
+  event: "compute_check_can_live_migrate_destination",
+  async run(context, memo) {
+    const { MIGRATE_MAX_RETRIES } = context.config;
+    const { uuid, flavor } = context.record();
+    let trying = memo;
+    for (let tries = 0; ; tries++) {
+      context.note(trying);
+      const why = await refusal(context, trying);
+      if (why === null) return found(context, trying);
+      if (tries === MIGRATE_MAX_RETRIES) {
+        const message = `Exceeded max scheduling retries ${MIGRATE_MAX_RETRIES} for instance ${uuid} during live migration`;
+        return err({ code: 500, message, details: why.message });
+      }
+      trying = { ...trying, at: trying.at + 1 };
+      if (trying.at < trying.hosts.length) continue;
+      const more = await chooseDestination(context, trying, flavor);
+      // Of a host that was named, and of one that was the last, it is told why it could not be.
+      if (!more.ok) return err(why);
+      trying = more.value;
+    }
+  },
+  undo: giveUpDestinations,
+};
+
+async function found(context: Context, memo: Memo) {
+  const destination = await context.host(destinationOf(memo)).state();
+  await tell(context, {
+    dest_compute: destinationOf(memo),
+    dest_node: destination?.inventory.hypervisor_hostname ?? null,
+    dest_host: destination?.inventory.host_ip ?? null,
+  });
+  return ok(memo);
+}
+
+/** Why the host cannot take the guest; null when it can, and has claimed it. */
+async function refusal(context: Context, memo: Memo): Promise<Failure | null> {
+  const record = context.record();
+  const destination = destinationOf(memo);
+  const wrong = await mismatch(context, sourceOf(memo), destination);
+  if (wrong !== null) return wrong;
+  const order = await preparing(context, memo);
+  const stub = context.host(destination);
+  const checked = await stub.ask("check_can_live_migrate_destination", record.uuid, generationThere(memo), order);
+  if (!checked.ok) return refusedBy(destination, checked.error.message);
+  const as = { generation: generationThere(memo), flavor: record.flavor, screen_since: bindingOf(record).generation };
+  const claimed = await claimFirst(context, { ...memo, hosts: memo.hosts.slice(0, memo.at + 1) }, as);
+  if (claimed.ok) return null;
+  await giveUp(context, memo, destination);
+  return {
+    code: 500,
+    message: "No valid host was found. There are not enough hosts available.",
+    details: claimed.error.refused.join("; "),
+  };
+}
+
+/** What a destination is told of the guest. Disks are copied unless it was asked for that they are not. */
+async function preparing(context: Context, { move }: Memo) {
+  const { data } = move ?? {};
+  if (data === undefined) throw new Error("a live migration of what its source said nothing of");
+  return { spec: guestSpecOf(context), data, block_migration: isBlock(move) };
+}
+
+/** Null, "auto": hosts here share no storage. */
+const isBlock = (move: Memo["move"]) => move?.block_migration ?? true;
+
+const queue: Step<Context, Memo> = {
+  name: "queue",
+  async run(context, memo) {
+    if (isCalledOff(context)) return ending(context, memo, "cancelled", CALLED_OFF);
+    if (await context.host(sourceOf(memo)).takeTurn(context.record().uuid)) return ok(memo);
+    await tell(context, { status: "queued" });
+    throw new Wait(`its turn at ${sourceOf(memo)}`);
+  },
+  undo: (context, memo) => context.host(sourceOf(memo)).giveTurn(context.record().uuid),
+};
+
+const prepare: Step<Context, Memo> = {
+  name: "prepare",
+  event: "compute_pre_live_migration",
+  async run(context, memo) {
+    if (isCalledOff(context)) return ending(context, memo, "cancelled", CALLED_OFF);
+    await tell(context, { status: "preparing" });
+    const peers = await peersOf(context, memo);
+    if (!peers.ok) return peers;
+    const order = { ...(await preparing(context, memo)), peer: peers.value.destination };
+    const at = { host: destinationOf(memo), generation: generationThere(memo) };
+    const done = await callOn(context, at, "pre_live_migration", order, "while_up");
+    if (done === "waiting") throw new Wait(`pre_live_migration on ${at.host}`);
+    if (!done.ok) return done;
+    return isCalledOff(context) ? ending(context, memo, "cancelled", CALLED_OFF) : ok(memo);
+  },
+  // No undo: dismissing the claim takes it back.
+};
+
+const peersOf = (context: Context, memo: Memo) =>
+  context.peers({ migration: context.saga, source: sourceOf(memo), destination: destinationOf(memo) });
+
+const run: Step<Context, Memo> = {
+  name: "migrate",
+  event: "compute_live_migration",
+  async run(context, memo) {
+    const { generation } = context.record();
+    await tell(context, { status: "running" });
+    const peers = await peersOf(context, memo);
+    if (!peers.ok) return peers;
+    const options = liveMigrationOptions(context.config);
+    const order = { peer: peers.value.source, options, block_migration: isBlock(memo.move) };
+    const at = { host: sourceOf(memo), generation };
+    // Only the source can tell where the guest is by now.
+    const done = await callOn(context, at, "live_migration", order, Number.POSITIVE_INFINITY);
+    if (done === "waiting") throw new Wait(`live_migration on ${at.host}`);
+    if (!done.ok) return ending(context, memo, "failed", done.error);
+    return done.value.value.aborted === true ? ending(context, memo, "cancelled", CALLED_OFF) : ok(memo);
+  },
+  // No undo: a guest that has not gone is at the source.
+};
+
+const arrive: Step<Context, Memo> = {
+  name: "arrive",
+  event: "compute_post_live_migration_at_destination",
+  async run(context, memo) {
+    const record = context.record();
+    if (!hasSwitched(context, memo)) {
+      const destination = await context.host(destinationOf(memo)).state();
+      context.patch({
+        host: destinationOf(memo),
+        node: destination?.inventory.hypervisor_hostname ?? null,
+        zone: memo.zones?.[memo.at] ?? null,
+        generation: generationThere(memo),
+        seen_generation: generationThere(memo),
+        screen_since: bindingOf(record).generation,
+      });
+    }
+    await tell(context, { status: "post-migrating" });
+    const done = await callHost(context, "post_live_migration_at_destination", {}, Number.POSITIVE_INFINITY);
+    if (!done.ok) {
+      context.patch({ vm_state: "error" });
+      await leaveSource(context, memo);
+      return done;
+    }
+    context.patch(powered(context, done.value));
+    return ok(memo);
+  },
+  // No undo: the guest runs at the destination, and nowhere else.
+};
+
+/** Its guest is gone from there: this frees the claim, and whatever was left. One that is away does so when it returns. */
+async function leaveSource(context: Context, memo: Memo): Promise<void> {
+  const { uuid } = context.record();
+  const left = await context.host(sourceOf(memo)).dismiss({ server: uuid, generation: generationThere(memo) });
+  if (left.state === "leaving" && left.connected) throw new Wait(`destroy on ${sourceOf(memo)}`);
+}
+
+const leave: Step<Context, Memo> = {
+  name: "leave",
+  async run(context, memo) {
+    await leaveSource(context, memo);
+    await tell(context, { status: "completed" });
+    context.patch({ task_state: null, fault: null, abort_requested: null });
+    return ok(memo);
+  },
+  // No undo: it is the last step.
+};
+
+export const liveMigrate: ServerFlow = {
+  name: "live_migrate",
+  event: "conductor_live_migrate_instance",
+  steps: [
+    recorded("live-migration", "accepted"),
+    checkSource,
+    schedule,
+    findDestination,
+    queue,
+    prepare,
+    run,
+    arrive,
+    leave,
+  ],
+  failed(context, failure) {
+    const fault = failure.message === CALLED_OFF.message ? {} : { fault: faultOf(failure) };
+    context.patch({ task_state: null, abort_requested: null, ...fault });
+  },
+};
+
+/** How far a live migration has come: before it copies anything, while it does, and once its guest has gone. */
+export function stageOf({ next }: Pick<SagaRow<Memo>, "next">): "before" | "running" | "arrived" {
+  const running = liveMigrate.steps.indexOf(run);
+  return next < running ? "before" : next === running ? "running" : "arrived";
+}
