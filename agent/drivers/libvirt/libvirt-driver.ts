@@ -159,6 +159,7 @@ export class LibvirtDriver implements Driver {
   }
 
   destroy(uuid: string): Promise<void> {
+    this.moving.giveUp(uuid);
     return this.#inTurn("destroy", uuid, async (libvirt) => {
       const domain = await find(libvirt, uuid);
       if (domain) {

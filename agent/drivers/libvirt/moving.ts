@@ -54,6 +54,11 @@ export class LibvirtMoving implements Moving {
     return this.#coming.has(uuid);
   }
 
+  /** Whoever waits for the guest's turn, to end it, need not wait for its migration. */
+  giveUp(uuid: string): void {
+    this.#leaving.get(uuid)?.abort();
+  }
+
   /** The guest is gone from here, or does not come. To be called in its turn. */
   async forget(uuid: string): Promise<void> {
     this.#coming.delete(uuid);
