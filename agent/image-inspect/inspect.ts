@@ -31,6 +31,17 @@ export async function inspectBytes(bytes: ImageBytes, claim: Pick<Claim, "disk_f
   if (qcow2) await checkQcow2Tables(bytes, qcow2);
 }
 
+/**
+ * The size of a guest's own disk, a qcow2 file that another host made, in bytes. `overlay`: it leans on another file, and
+ * which it names is not looked at. Rejects with `Refused` when it is no qcow2 file, or is more than one.
+ */
+export function ownDiskSizeOf(path: string, { overlay }: { overlay: boolean }): Promise<number> {
+  return withBytes(path, async (bytes) => {
+    if (diskFormatOf(await bytes.read(0, HEAD_BYTES)) !== "qcow2") throw new Refused("is not a qcow2 disk");
+    return (await readQcow2Header(bytes, { overlay })).virtual_size;
+  });
+}
+
 type Headers = { virtual_size: number; qcow2?: Qcow2Header };
 
 async function readHeaders(bytes: ImageBytes, { disk_format }: Pick<Claim, "disk_format">): Promise<Headers> {

@@ -31,14 +31,17 @@ export type Qcow2Header = {
   l2_entry: number;
 };
 
-/** The header of `bytes`, which have the signature. Rejects with `Refused`. */
-export async function readQcow2Header(bytes: ImageBytes): Promise<Qcow2Header> {
+/**
+ * The header of `bytes`, which have the signature. Rejects with `Refused`. `overlay`: a backing file is let pass, which
+ * whoever uses the disk must not open.
+ */
+export async function readQcow2Header(bytes: ImageBytes, { overlay = false } = {}): Promise<Qcow2Header> {
   const head = await bytes.read(0, MAX_HEADER_BYTES);
   if (head.length < V2_BYTES) throw new Refused("is truncated: a qcow2 header has more bytes");
   const version = head.readUInt32BE(4);
   if (version !== 2 && version !== 3) throw new Refused(`is QCOW of version ${version}, not qcow2`);
   if (version === 3 && head.length < V3_BYTES) throw new Refused("is truncated: a qcow2 header has more bytes");
-  if (head.readBigUInt64BE(8) !== 0n || head.readUInt32BE(16) !== 0) {
+  if (!overlay && (head.readBigUInt64BE(8) !== 0n || head.readUInt32BE(16) !== 0)) {
     throw new Refused("has a backing file: it must stand on its own (qemu-img convert makes it so)");
   }
   const features = version === 3 ? head.readBigUInt64BE(72) : 0n;

@@ -23,15 +23,31 @@ const CODE = [
   "0a00 4e4d490a00", //                       newline; text
 ].join("");
 
+/**
+ * As above, without the power button: it writes over half a megabyte of memory without end, so that a live migration of
+ * little bandwidth never catches up with it.
+ */
+const BUSY = [
+  "31c0 8ed8 8ed0 bc007c", //         start:  xor ax, ax; ds = ss = ax; mov sp, 0x7c00
+  "c7060800317c a30a00", //                   the vector of NMI: 0000:nmi
+  "beb07d e82200", //                         mov si, name; call print
+  "40 bb0010", //                     again:  inc ax; mov bx, 0x1000
+  "8ec3 31ff b90080 f3ab", //         next:   es = bx; xor di, di; mov cx, 0x8000; rep stosw
+  "81c30010 81fb0090 75ed ebe7", //           add bx, 0x1000; cmp bx, 0x9000; jne next; jmp again
+  "60 be467c e80200 61 cf", //        nmi:    mov si, text; call print; iret
+  "baf803 ac 84c0 7403 ee ebf8 c3", // print: until a zero: out 0x3f8, [si++]
+  "4e4d490a00", //                            text
+].join("");
+
 const NAME_AT = 0x1b0;
 const SIGNATURE_AT = 0x1fe;
 /** Of one sector alone, SeaBIOS reads none. */
 const DISK_BYTES = 1 << 20;
 
 /** A raw disk that boots, called `name`: at most 15 characters of ASCII. */
-export function bootDisk(name: string): Buffer {
+export function bootDisk(name: string, { busy = false } = {}): Buffer {
   const disk = Buffer.alloc(DISK_BYTES);
-  disk.set(Buffer.from(CODE.replaceAll(" ", ""), "hex"));
+  disk.set(Buffer.from((busy ? BUSY : CODE).replaceAll(" ", ""), "hex"));
   disk.write(name, NAME_AT, "latin1");
   disk.writeUInt16LE(0xaa55, SIGNATURE_AT);
   return disk;

@@ -7,6 +7,7 @@
  * so one that already runs is used, and left running.
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -116,6 +117,8 @@ async function session(root: string): Promise<PrivateLibvirtd> {
   for (const name of ["run", "config/libvirt", "cache", "data"]) await mkdir(folder(name), { recursive: true });
   // With virtlogd, libvirt would start one more daemon that outlives the test.
   await writeFile(folder("config/libvirt/qemu.conf"), 'stdio_handler = "file"\n');
+  // libvirt knows hosts by the machine's uuid, and there are several on this machine.
+  await writeFile(folder("config/libvirt/libvirtd.conf"), `host_uuid = "${randomUUID()}"\n`);
   const asUser = process.geteuid?.() === 0 ? ["unshare", "--user", "--map-user=1000", "--map-group=1000"] : [];
   const socket = folder("run/libvirt/libvirt-sock");
   const uri = `qemu:///session?socket=${socket}`;

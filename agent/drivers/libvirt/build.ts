@@ -66,7 +66,7 @@ export async function rebuild(
   if (start) await libvirt.start(domain).catch(buildFailed);
 }
 
-async function lookupOurs(libvirt: Libvirt, { uuid }: Place): Promise<Domain | null> {
+export async function lookupOurs(libvirt: Libvirt, { uuid }: Place): Promise<Domain | null> {
   const found = await lookup(libvirt, uuid);
   if (found?.ours === false) {
     throw new DriverError("BuildAbortException", "the host has a domain of this uuid that edgenova did not make");
@@ -87,7 +87,17 @@ async function define(
   const emptyDisks = await makeEmptyDisks(emptyDisksOf(spec), { uuid, folder, log }, signal);
   const configDrive = await makeConfigDrive(join(folder, CONFIG_DRIVE), { uuid, spec }, signal);
   signal.throwIfAborted();
-  return libvirt.define(domainXml({ ...planOf(place, spec), disks, emptyDisks, configDrive })).catch(buildFailed);
+  return describe(libvirt, place, spec, { disks, emptyDisks, configDrive });
+}
+
+/** Defines the guest's domain, of disks that are there. */
+export function describe(
+  libvirt: Libvirt,
+  place: Place,
+  spec: GuestSpec,
+  disks: Pick<DomainPlan, "disks" | "emptyDisks" | "configDrive">,
+): Promise<Domain> {
+  return libvirt.define(domainXml({ ...planOf(place, spec), ...disks })).catch(buildFailed);
 }
 
 /** The guest as far as it is known before anything of it is made. */
@@ -97,13 +107,13 @@ function planOf({ uuid, folder, virtType, relabels, host }: Place, spec: GuestSp
 }
 
 /** Rejects what cannot be had here before anything is made, or lost. */
-function checkHardware(place: Place, spec: GuestSpec): void {
+export function checkHardware(place: Place, spec: GuestSpec): void {
   domainXml(planOf(place, spec));
   if (cpuTune(spec.hardware?.limits) === "" || place.limitsCpus) return;
   throw new DriverError("NotSupported", "quota:cpu_* needs a host whose libvirt runs as root (qemu:///system)");
 }
 
-function buildFailed(error: unknown): never {
+export function buildFailed(error: unknown): never {
   const told = toDriverError(error);
   if (told.code !== "Unexpected") throw told;
   throw new DriverError("BuildAbortException", "the hypervisor could not build the guest", { cause: error });

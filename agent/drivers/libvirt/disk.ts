@@ -16,6 +16,7 @@ const LIMITS = ["--cpu=30", `--as=${1 << 30}`];
 const TIMEOUT_MS = 60_000;
 const OUTPUT_MAX_BYTES = 1 << 20;
 const GIB = 2 ** 30;
+const NEVER = new AbortController().signal;
 
 type Limits = { prlimit: string[]; timeout: number };
 const QUICK: Limits = { prlimit: LIMITS, timeout: TIMEOUT_MS };
@@ -106,4 +107,24 @@ type Overlay = { path: string; basePath: string; format: "raw" | "qcow2"; size: 
 async function overlay({ path, basePath, format, size }: Overlay, signal: AbortSignal): Promise<GuestDisk> {
   await qemuImg(["create", "-q", "-f", "qcow2", "-F", format, "-b", basePath, path, String(size)], signal);
   return { kind: "disk", path, base: { path: basePath, format } };
+}
+
+/** Puts an overlay that another host made on this host's copy of its image. Nothing of the disk is read or written but its header. */
+export async function rebase(path: string, base: { path: string; format: "raw" | "qcow2" }): Promise<void> {
+  await qemuImg(["rebase", "-u", "-f", "qcow2", "-F", base.format, "-b", base.path, path], NEVER);
+}
+
+/** Makes the disk as large as `size`, bytes. */
+export async function grow(path: string, size: number): Promise<void> {
+  await qemuImg(["resize", "-q", "-f", "qcow2", path, String(size)], NEVER);
+}
+
+/** An empty disk to which another host's is to be brought, on this host's copy of its image if it has one. */
+export async function makeTarget(
+  path: string,
+  { base, size }: { base: { path: string; format: "raw" | "qcow2" } | null; size: number },
+  signal: AbortSignal,
+): Promise<void> {
+  if (base) await overlay({ path, basePath: base.path, format: base.format, size }, signal);
+  else await qemuImg(["create", "-q", "-f", "qcow2", path, String(size)], signal);
 }

@@ -1,4 +1,5 @@
 /** The names in a guest's folder, most of them Nova's (nova/virt/libvirt/driver.py). */
+export const DISK = "disk";
 export const CONSOLE_LOG = "console.log";
 export const CONFIG_DRIVE = "disk.config";
 export const SWAP = "disk.swap";
@@ -12,3 +13,10 @@ export const UNRESCUE_XML = "unrescue.xml";
 export const NVRAM = "nvram.fd";
 /** There while the guest's file systems are frozen for a snapshot. */
 export const FROZEN = "frozen";
+
+const OWN_FILE = /^(disk|disk\.config|disk\.swap|disk\.eph\d{1,2}|nvram\.fd)$/;
+
+/** Whether a file of that name goes with the guest to another host. */
+export const movesAlong = (name: string) => OWN_FILE.test(name);
+/** There while the guest is on its way to another host, alive: without a domain, it has arrived there. */
+export const LEAVING = "leaving";

@@ -29,6 +29,7 @@ import { placeOf } from "./host.ts";
 import { networksOf } from "./interfaces.ts";
 import { inventoryOf } from "./inventory.ts";
 import { Link } from "./link.ts";
+import { LibvirtMoving } from "./moving.ts";
 import { setAdminPassword } from "./password.ts";
 import { PowerWatch } from "./power-watch.ts";
 import { DOMAIN_STATE, type Domain, type Libvirt } from "./procedures.ts";
@@ -52,15 +53,29 @@ export class LibvirtDriver implements Driver {
   readonly #watch = new PowerWatch(
     (uuid, look) => this.#turns.run(uuid, look),
     async (uuid) => powerOf(await this.#libvirt(), uuid),
+    (uuid) => this.moving.awaits(uuid),
   );
   readonly #closing = new AbortController();
   #link: Link | undefined;
   #host: HostCapabilities = { kvm: false, qemuUser: null };
+  readonly moving: LibvirtMoving;
 
   constructor(ctx: DriverContext, options: LibvirtOptions) {
     this.#ctx = ctx;
     this.#options = options;
     this.#endpoint = parseConnectionUri(options.connection_uri);
+    this.moving = new LibvirtMoving({
+      endpoint: this.#endpoint,
+      closing: this.#closing.signal,
+      qemuUser: () => this.#host.qemuUser,
+      folder: (uuid) => this.#folder(uuid),
+      build: (...args) => this.#build(...args),
+      inTurn: (...args) => this.#inTurn(...args),
+      look: (...args) => this.#look(...args),
+      ask: (...args) => this.#ask(...args),
+      place: (uuid) => this.#place(uuid, this.#closing.signal),
+      log: (event, fields) => ctx.log(event, fields),
+    });
   }
 
   async init(): Promise<void> {
@@ -144,6 +159,7 @@ export class LibvirtDriver implements Driver {
   }
 
   destroy(uuid: string): Promise<void> {
+    this.moving.giveUp(uuid);
     return this.#inTurn("destroy", uuid, async (libvirt) => {
       const domain = await find(libvirt, uuid);
       if (domain) {
@@ -152,6 +168,7 @@ export class LibvirtDriver implements Driver {
         await libvirt.undefine(domain).catch(unless(VIR_ERR.NO_DOMAIN));
       }
       await rm(this.#folder(uuid), { recursive: true, force: true });
+      await this.moving.forget(uuid);
     });
   }
 
@@ -260,21 +277,25 @@ export class LibvirtDriver implements Driver {
   }
 
   /** Work that needs an image; an abort of it is told as one, whatever it broke. */
-  #build(
+  #build<T>(
     name: string,
     uuid: string,
     signal: AbortSignal,
-    work: (libvirt: Libvirt, place: Place) => Promise<void>,
-  ): Promise<void> {
+    work: (libvirt: Libvirt, place: Place) => Promise<T>,
+  ): Promise<T> {
     return this.#inTurn(name, uuid, async (libvirt) => {
-      const guest = { uuid, folder: this.#folder(uuid) };
-      const here = { ctx: this.#ctx, endpoint: this.#endpoint, options: this.#options, capabilities: this.#host };
-      const place = await placeOf(here, guest, signal);
-      await work(libvirt, place).catch((error) => {
+      const place = await this.#place(uuid, signal);
+      return work(libvirt, place).catch((error) => {
         if (!signal.aborted) throw error;
         throw new DriverError("BuildAbortException", "the build was given up", { cause: error });
       });
     });
+  }
+
+  #place(uuid: string, signal: AbortSignal): Promise<Place> {
+    const guest = { uuid, folder: this.#folder(uuid) };
+    const here = { ctx: this.#ctx, endpoint: this.#endpoint, options: this.#options, capabilities: this.#host };
+    return placeOf(here, guest, signal);
   }
 
   /** Work on a guest that is there, in its turn. */
@@ -296,17 +317,18 @@ export class LibvirtDriver implements Driver {
   }
 
   /** Work of our own on a guest, in its turn. What it leaves is known, and not news; unless it failed. */
-  async #inTurn(name: string, uuid: string, work: (libvirt: Libvirt) => Promise<void>): Promise<void> {
+  async #inTurn<T>(name: string, uuid: string, work: (libvirt: Libvirt) => Promise<T>): Promise<T> {
     // It names a folder that is removed with all in it.
     if (!UUID.test(uuid)) throw new DriverError("InvalidCall", "a guest is named by a uuid in small letters");
-    await this.#turns.run(uuid, async () => {
+    return this.#turns.run(uuid, async () => {
       try {
-        await work(await this.#libvirt());
+        const value = await work(await this.#libvirt());
+        await this.#watch.look(uuid, "asked").catch(() => {});
+        return value;
       } catch (error) {
         await this.#watch.look(uuid, "news").catch(() => {});
         throw this.#failure(name, error, uuid);
       }
-      await this.#watch.look(uuid, "asked").catch(() => {});
     });
   }
 

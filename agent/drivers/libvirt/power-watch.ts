@@ -17,11 +17,16 @@ export class PowerWatch {
   readonly #due = new Set<string>();
   readonly #inTurn: InTurn;
   readonly #read: ReadState;
+  readonly #coming: (uuid: string) => boolean;
 
-  /** `read` gives a guest's state, null when it is gone; `inTurn` runs work when no other has the guest. */
-  constructor(inTurn: InTurn, read: ReadState) {
+  /**
+   * `read` gives a guest's state, null when it is gone; `inTurn` runs work when no other has the guest. Nothing is told
+   * of a guest that is `coming` from another host: it is that host's until it has come.
+   */
+  constructor(inTurn: InTurn, read: ReadState, coming: (uuid: string) => boolean = () => false) {
     this.#inTurn = inTurn;
     this.#read = read;
+    this.#coming = coming;
   }
 
   get guests(): string[] {
@@ -53,7 +58,7 @@ export class PowerWatch {
     const before = this.#known.get(uuid) ?? null;
     if (state === null) this.#known.delete(uuid);
     else this.#known.set(uuid, state);
-    if (why === "asked" || before === state) return;
+    if (why === "asked" || before === state || this.#coming(uuid)) return;
     for (const listener of this.#listeners) listener({ uuid, power_state: state ?? POWER_STATE.NOSTATE });
   }
 }

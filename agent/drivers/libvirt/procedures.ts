@@ -2,10 +2,14 @@
  * The procedures of libvirt's remote program that this driver calls, with their argument and answer structs.
  * Layouts: libvirt src/remote/remote_protocol.x. They never change; libvirt only adds.
  */
+import { type Domain, domainArgs, readDomain, uuidBytes } from "./domain.ts";
 import { isLibvirtError, VIR_ERR } from "./errors.ts";
+import { MigrationProcedures } from "./migration-procedures.ts";
 import { PROC } from "./procedure-numbers.ts";
 import { MEMORY_CALL_TIMEOUT_MS, type RpcConnection } from "./rpc.ts";
 import { type XdrReader, XdrWriter } from "./xdr.ts";
+
+export type { Domain } from "./domain.ts";
 
 /** remote_protocol.x: remote_auth_type. */
 export const AUTH_NONE = 0;
@@ -46,12 +50,9 @@ const VCPUS_MAX = 16_384;
 /** More domains than a host can hold; libvirt's own limit (REMOTE_DOMAIN_LIST_MAX). */
 const DOMAINS_MAX = 16_384;
 const AUTH_TYPES_MAX = 20;
-const UUID_BYTES = 16;
 /** remote_node_get_info_ret: `char model[32]`, and XDR gives every char a word. */
 const NODE_MODEL_BYTES = 32 * 4;
 
-/** remote_nonnull_domain. `id` is -1 when the domain does not run. */
-export type Domain = { name: string; uuid: string; id: number };
 /** Memory in KiB. */
 export type NodeInfo = { memoryKib: number; cpus: number };
 
@@ -77,18 +78,6 @@ function readInterface(reader: XdrReader): InterfaceAddresses {
   return { mac, addresses };
 }
 
-function readDomain(reader: XdrReader): Domain {
-  const name = reader.string();
-  const uuid = reader
-    .fixed(UUID_BYTES)
-    .toString("hex")
-    .replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
-  return { name, uuid, id: reader.int() };
-}
-
-const uuidBytes = (uuid: string) => Buffer.from(uuid.replaceAll("-", ""), "hex");
-const domainArgs = (domain: Domain) => new XdrWriter().string(domain.name).fixed(uuidBytes(domain.uuid)).int(domain.id);
-
 /** The domain a lifecycle event is about, or null when the message is no lifecycle event. */
 export function readLifecycleEvent(procedure: number, payload: XdrReader): Domain | null {
   if (procedure !== PROC.DOMAIN_EVENT_CALLBACK_LIFECYCLE) return null;
@@ -98,10 +87,12 @@ export function readLifecycleEvent(procedure: number, payload: XdrReader): Domai
 
 /** libvirt's API over one connection. Every method rejects with LibvirtError or HypervisorUnavailable. */
 export class Libvirt {
+  readonly migration: MigrationProcedures;
   readonly #rpc: RpcConnection;
 
   constructor(rpc: RpcConnection) {
     this.#rpc = rpc;
+    this.migration = new MigrationProcedures(rpc);
   }
 
   close(): void {

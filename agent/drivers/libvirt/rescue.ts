@@ -53,7 +53,7 @@ export async function endRescue(libvirt: Libvirt, domain: Domain, folder: string
   return true;
 }
 
-function isRescued(folder: string): boolean {
+export function isRescued(folder: string): boolean {
   return existsSync(join(folder, UNRESCUE_XML));
 }
 

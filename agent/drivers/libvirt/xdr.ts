@@ -32,6 +32,14 @@ export class XdrWriter {
     return this;
   }
 
+  /** An unsigned hyper. */
+  hyper(value: number): this {
+    const part = Buffer.alloc(8);
+    part.writeBigUInt64BE(BigInt(value));
+    this.#parts.push(part);
+    return this;
+  }
+
   /** Opaque data of a fixed length that both sides know. */
   fixed(bytes: Uint8Array): this {
     this.#parts.push(Buffer.from(bytes), Buffer.alloc(padding(bytes.length)));

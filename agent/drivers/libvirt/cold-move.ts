@@ -1,0 +1,140 @@
+/**
+ * A guest that is off goes to another host in its files (nova/virt/libvirt/driver.py: migrate_disk_and_power_off,
+ * finish_migration). Its disk leans on its image alone, of which each host has its own verified copy; so the overlay
+ * travels, and is put on the copy that is here.
+ *
+ * What comes was another host's: no disk of it may name a file of this one, and no format is guessed.
+ */
+import { existsSync } from "node:fs";
+import { chmod, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { POWER_STATE } from "../../../functions/protocol/guest.ts";
+import type { GuestSpec } from "../../../functions/protocol/methods.ts";
+import { makeConfigDrive } from "../../config-drive-image.ts";
+import { Refused } from "../../image-inspect/image-bytes.ts";
+import { ownDiskSizeOf } from "../../image-inspect/inspect.ts";
+import { DriverError, type GuestDisk, type RebuildOrder } from "../driver.ts";
+import { buildFailed, checkHardware, describe, lookupOurs, type Place } from "./build.ts";
+import { diskBytes, grow, rebase } from "./disk.ts";
+import type { GuestDisk as DomainDisk } from "./disk-xml.ts";
+import { type EmptyDisk, emptyDisksOf, makeEmptyDisks } from "./empty-disk.ts";
+import { CONFIG_DRIVE, DISK, movesAlong, SWAP } from "./guest-folder.ts";
+import { powerOf, runs } from "./guests.ts";
+import type { Domain, Libvirt } from "./procedures.ts";
+import { PASSABLE, PRIVATE } from "./reach.ts";
+import { endRescue } from "./rescue.ts";
+
+/** The files of a guest that is off. A rescue that was left ends: its disk does not travel. */
+export async function disksOf(libvirt: Libvirt, domain: Domain, folder: string): Promise<GuestDisk[]> {
+  if (runs(domain) || (await powerOf(libvirt, domain.uuid)) === POWER_STATE.SUSPENDED) {
+    throw new DriverError("InstanceInvalidState", "the guest is not off");
+  }
+  await endRescue(libvirt, domain, folder);
+  const names = (await readdir(folder)).filter(movesAlong).toSorted();
+  return names.map((name) => ({ name, path: join(folder, name) }));
+}
+
+/** Where each file of a guest that is to come is to be written. */
+export async function prepareDisks(libvirt: Libvirt, place: Place, spec: GuestSpec): Promise<(name: string) => string> {
+  checkHardware(place, spec);
+  const found = await lookupOurs(libvirt, place);
+  if (found && runs(found)) throw new DriverError("MigrationError", "the guest runs on this host already");
+  const basePath = await place.image(spec.image);
+  await makeFolder(place);
+  await checkRoom(place.folder, [
+    [DISK, await diskBytes({ spec, basePath })],
+    ...emptyDisksOf(spec).map(({ name, bytes }): [string, number] => [name, bytes]),
+  ]);
+  return (name) => {
+    if (!movesAlong(name)) throw new DriverError("InvalidCall", "a guest has no file of that name");
+    return join(place.folder, name);
+  };
+}
+
+/** Makes the guest's folder, and keeps what is in it. */
+export async function makeFolder({ folder, relabels }: Place): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  await chmod(folder, relabels ? PASSABLE : PRIVATE);
+}
+
+/** Whether files of these sizes have room, with what of them is there already (nova: _assert_dest_node_has_enough_disk). */
+async function checkRoom(folder: string, files: readonly (readonly [name: string, bytes: number])[]): Promise<void> {
+  let missing = 0;
+  for (const [name, bytes] of files) {
+    const there = await stat(join(folder, name)).catch(() => null);
+    missing += Math.max(0, bytes - (there?.blocks ?? 0) * 512);
+  }
+  await needRoom(folder, missing);
+}
+
+/** Rejects with InsufficientFreeDisk unless `folder` has room for so many bytes. */
+export async function needRoom(folder: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize >= bytes) return;
+  throw new DriverError("InsufficientFreeDisk", "the host has no room for the guest's disks");
+}
+
+/** Makes a guest of the files that have come. May be cut off and done again at any point. */
+export async function finishMigration(
+  libvirt: Libvirt,
+  place: Place,
+  { spec, start }: RebuildOrder,
+  signal: AbortSignal,
+): Promise<void> {
+  checkHardware(place, spec);
+  const found = await lookupOurs(libvirt, place);
+  if (found && runs(found)) return;
+  const basePath = await place.image(spec.image);
+  const disks = await ownDisks(place, spec, basePath);
+  const emptyDisks = await emptyDisksFor(place, spec, signal);
+  const configDrive = await configDriveFor(place, spec, signal);
+  signal.throwIfAborted();
+  const domain = await describe(libvirt, place, spec, { disks, emptyDisks, configDrive });
+  if (start) await libvirt.start(domain).catch(buildFailed);
+}
+
+async function ownDisks({ folder }: Place, spec: GuestSpec, basePath: string): Promise<DomainDisk[]> {
+  const path = join(folder, DISK);
+  const format = spec.image.disk_format;
+  const cdrom: DomainDisk[] = format === "iso" ? [{ kind: "cdrom", path: basePath }] : [];
+  const size = await diskBytes({ spec, basePath });
+  if (format === "iso" && size === 0) return cdrom;
+  const base = format === "iso" ? null : { path: basePath, format };
+  const has = await ownDiskSizeOf(path, { overlay: base !== null }).catch(unusable);
+  if (size < has) throw new DriverError("MigrationError", `the guest's disk of ${has} bytes cannot shrink to ${size}`);
+  if (base) await rebase(path, base);
+  if (size > has) await grow(path, size);
+  return [...cdrom, { kind: "disk", path, base }];
+}
+
+function unusable(error: unknown): never {
+  const why = error instanceof Refused ? `it ${error.message}` : "it has not come";
+  throw new DriverError("MigrationError", `the guest's disk cannot be used: ${why}`, { cause: error });
+}
+
+/** The ephemeral disks that came, grown to their sizes, and new ones in place of those that did not. */
+async function emptyDisksFor(place: Place, spec: GuestSpec, signal: AbortSignal): Promise<string[]> {
+  const wanted = emptyDisksOf(spec);
+  const missing: EmptyDisk[] = [];
+  for (const disk of wanted) {
+    const path = join(place.folder, disk.name);
+    const size = (await stat(path).catch(() => null))?.size;
+    // Nothing on a swap disk is worth keeping.
+    if (disk.name === SWAP && size !== disk.bytes) await rm(path, { force: true });
+    if (!existsSync(path)) missing.push(disk);
+    else if (size !== undefined && size < disk.bytes) await extend(path, disk.bytes);
+  }
+  await makeEmptyDisks(missing, place, signal);
+  return wanted.map(({ name }) => join(place.folder, name));
+}
+
+async function extend(path: string, bytes: number): Promise<void> {
+  const file = await open(path, "r+");
+  await file.truncate(bytes).finally(() => file.close());
+}
+
+/** The drive that came: the guest was told by it who it is. */
+async function configDriveFor(place: Place, spec: GuestSpec, signal: AbortSignal): Promise<string | null> {
+  const path = join(place.folder, CONFIG_DRIVE);
+  return existsSync(path) ? path : makeConfigDrive(path, { uuid: place.uuid, spec }, signal);
+}

@@ -1,0 +1,186 @@
+/**
+ * A running guest's way out (nova/virt/libvirt/driver.py: _live_migration_operation).
+ *
+ *   here --leaving--> on its way --arrived--> gone: no domain, no folder
+ *     ^                  | failed, or aborted
+ *     +------------------+
+ *
+ * libvirt drives it, peer to peer, by our sockets; its own rule is that the guest runs at one end only. The file `leaving`
+ * outlives a crash of the agent: with it, a domain that is not there has arrived.
+ */
+import { existsSync } from "node:fs";
+import { open, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { LiveMigrationOptions } from "../../../functions/protocol/move.ts";
+import type { MoveLink } from "../../move/moves.ts";
+import { DriverError } from "../driver.ts";
+import type { QemuUser } from "./capabilities.ts";
+import { isLibvirtError, LibvirtError, toDriverError, unless, unlessRefused, VIR_ERR } from "./errors.ts";
+import { CONFIG_DRIVE, LEAVING } from "./guest-folder.ts";
+import { find, runs } from "./guests.ts";
+import { joinStreams } from "./joined-streams.ts";
+import { movingDisks, needAlive, writableDisks } from "./live-checks.ts";
+import type { LiveMonitor } from "./live-monitor.ts";
+import { ABOUT, type Arrival, FILE, readArrival, sendFile } from "./live-streams.ts";
+import { MIGRATE, type MigrationOrder } from "./migration-procedures.ts";
+import { listenForLegs, makeMoveFolder, moveFolder, removeMoveFolder } from "./move-sockets.ts";
+import { movedXml, type Whereabouts } from "./moved-xml.ts";
+import { type Domain, JOB, type Libvirt } from "./procedures.ts";
+import type { TypedParam } from "./typed-params.ts";
+import { readElements } from "./xml.ts";
+
+const POLL_MS = 200;
+
+export type Departure = {
+  uuid: string;
+  folder: string;
+  session: boolean;
+  user: QemuUser | null;
+  options: LiveMigrationOptions;
+  link: MoveLink;
+};
+
+/** Brings the guest to the other end; `monitor` takes what is asked of the migration meanwhile. */
+export async function depart(
+  libvirt: Libvirt,
+  departure: Departure,
+  monitor: LiveMonitor,
+): Promise<{ aborted: boolean }> {
+  const { uuid, folder, user } = departure;
+  const sockets = moveFolder(uuid, departure);
+  const domain = await find(libvirt, uuid);
+  if (domain === null) {
+    // A call that is repeated: the crash was after the guest had gone.
+    if (existsSync(folder) && !existsSync(join(folder, LEAVING))) {
+      throw new DriverError("InstanceNotFound", "the hypervisor has no such guest");
+    }
+  } else {
+    await endJob(libvirt, domain);
+    await needAlive(libvirt, domain, folder);
+    const ending = new AbortController();
+    let unlisten = () => {};
+    try {
+      await makeMoveFolder(sockets, user);
+      unlisten = await listenForLegs(sockets, user, (leg, socket) => {
+        socket.on("error", () => undefined);
+        departure.link.open(leg, ending.signal).then(
+          (stream) => {
+            stream.on("error", () => undefined);
+            joinStreams(socket, stream);
+          },
+          () => socket.destroy(),
+        );
+      });
+      const order = await orderOf(libvirt, domain, { ...departure, sockets, signal: ending.signal });
+      const diskBytes = (await movingDisks(libvirt, domain, folder)).reduce((sum, { capacity }) => sum + capacity, 0);
+      await writeFile(join(folder, LEAVING), "", { flush: true });
+      await monitor.follow(libvirt, { domain, diskBytes }, () => libvirt.migration.perform(domain, order));
+    } catch (error) {
+      const aborted = await stayed(libvirt, domain, { error, monitor, folder });
+      await removeMoveFolder(sockets);
+      if (aborted) return { aborted: true };
+      throw failure(error);
+    } finally {
+      ending.abort();
+      unlisten();
+    }
+  }
+  await removeMoveFolder(sockets);
+  await leaveNothing(libvirt, uuid, folder);
+  return { aborted: false };
+}
+
+/** Ends what a call that was cut off has left under way. */
+async function endJob(libvirt: Libvirt, domain: Domain): Promise<void> {
+  while ((await libvirt.job(domain, "now")) !== JOB.NONE) {
+    await libvirt.abortJob(domain).catch(unlessRefused);
+    await sleep(POLL_MS);
+  }
+}
+
+type Way = Departure & { sockets: string; signal: AbortSignal };
+
+async function orderOf(libvirt: Libvirt, domain: Domain, way: Way): Promise<MigrationOrder> {
+  const { folder, sockets, options, link, signal } = way;
+  const arrival = await readArrival(await link.open(ABOUT, signal));
+  if (arrival.sockets !== sockets) {
+    const why = `the hosts keep sockets in different folders: ${sockets} and ${arrival.sockets}; give both the same TMPDIR`;
+    throw new DriverError("MigrationError", why);
+  }
+  const live = await libvirt.migration.xml(domain, "live");
+  const stored = await libvirt.migration.xml(domain, "stored");
+  const from: Whereabouts = { folder, base: baseOf(live, folder) };
+  await sendConfigDrive(way);
+  const params: TypedParam[] = [
+    ["destination_xml", movedXml(live, from, arrival)],
+    ["persistent_xml", movedXml(stored, from, arrival)],
+    ["migrate_uri", `unix://${sockets}/memory`],
+    ["disks_uri", `unix://${sockets}/disks`],
+    ...writableDisks(live, folder).map(({ target }): TypedParam => ["migrate_disks", target]),
+  ];
+  if (options.live_migration_bandwidth > 0) params.push(["bandwidth", options.live_migration_bandwidth]);
+  return { dconnuri: remoteUri(arrival), params, flags: flagsOf(options) };
+}
+
+function remoteUri({ uri, sockets }: Arrival): string {
+  return `${uri.replace("qemu:", "qemu+unix:")}?socket=${encodeURI(`${sockets}/libvirt`)}`;
+}
+
+function flagsOf(options: LiveMigrationOptions): number {
+  const { LIVE, PEER2PEER, PERSIST_DEST, UNDEFINE_SOURCE, NON_SHARED_INC, ABORT_ON_ERROR } = MIGRATE;
+  let flags = LIVE | PEER2PEER | PERSIST_DEST | UNDEFINE_SOURCE | NON_SHARED_INC | ABORT_ON_ERROR;
+  if (options.live_migration_permit_post_copy) flags |= MIGRATE.POSTCOPY;
+  else if (options.live_migration_permit_auto_converge) flags |= MIGRATE.AUTO_CONVERGE;
+  return flags;
+}
+
+/** The one file outside of its folder that a guest leans on or boots from: its image. */
+function baseOf(xml: string, folder: string): string {
+  const disk = readElements(xml).filter(({ path }) => path.startsWith("domain/devices/disk/"));
+  return (
+    disk.map(({ attributes }) => attributes.file ?? "").find((it) => it !== "" && !it.startsWith(`${folder}/`)) ?? ""
+  );
+}
+
+/** A disk that the guest only reads is not brought by a migration. */
+async function sendConfigDrive({ folder, link, signal }: Way): Promise<void> {
+  const path = join(folder, CONFIG_DRIVE);
+  if (!existsSync(path)) return;
+  const file = await open(path, "r");
+  try {
+    await sendFile(await link.open(FILE + CONFIG_DRIVE, signal), file);
+  } finally {
+    await file.close();
+  }
+}
+
+/** After a failure: the guest goes on here. Whether it was aborted. */
+async function stayed(
+  libvirt: Libvirt,
+  domain: Domain,
+  { error, monitor, folder }: { error: unknown; monitor: LiveMonitor; folder: string },
+): Promise<boolean> {
+  // Without libvirt nobody can tell where the guest is; the call is repeated.
+  if (!(error instanceof LibvirtError) && toDriverError(error).code === "HypervisorUnavailable") return false;
+  if (monitor.paused) await libvirt.resume(domain).catch(unlessRefused);
+  await rm(join(folder, LEAVING), { force: true });
+  return monitor.aborting && !isLibvirtError(error, VIR_ERR.NO_DOMAIN);
+}
+
+function failure(error: unknown): DriverError {
+  const told = toDriverError(error);
+  if (["HypervisorUnavailable", "MigrationError"].includes(told.code)) return told;
+  const code = error instanceof LibvirtError ? ` (libvirt error ${error.code})` : "";
+  const why = error instanceof DriverError ? error.message : `the migration failed, and the guest goes on here${code}`;
+  return new DriverError("MigrationError", why, { cause: error });
+}
+
+async function leaveNothing(libvirt: Libvirt, uuid: string, folder: string): Promise<void> {
+  const left = await find(libvirt, uuid);
+  if (left) {
+    if (runs(left)) throw new DriverError("MigrationError", "the guest runs on this host, although it has gone");
+    await libvirt.undefine(left).catch(unless(VIR_ERR.NO_DOMAIN));
+  }
+  await rm(folder, { recursive: true, force: true });
+}

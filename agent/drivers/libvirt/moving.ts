@@ -1,0 +1,158 @@
+/** Moving guests between this host and others: what Moving asks, in the guest's turn and by its parts. */
+import { join } from "node:path";
+import { POWER_STATE } from "../../../functions/protocol/guest.ts";
+import type { GuestSpec } from "../../../functions/protocol/methods.ts";
+import type { LiveMigrateData, LiveMigrationOptions } from "../../../functions/protocol/move.ts";
+import type { MoveLink } from "../../move/moves.ts";
+import { DriverError, type GuestDisk, type LiveProgress, type Moving, type RebuildOrder } from "../driver.ts";
+import type { Place } from "./build.ts";
+import type { QemuUser } from "./capabilities.ts";
+import { disksOf, finishMigration, prepareDisks } from "./cold-move.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { find, powerOf } from "./guests.ts";
+import { awaitGuest } from "./live-arrival.ts";
+import { checkDestination, checkSource } from "./live-checks.ts";
+import { depart } from "./live-departure.ts";
+import { LiveMonitor } from "./live-monitor.ts";
+import { moveFolder, removeMoveFolder } from "./move-sockets.ts";
+import type { Domain, Libvirt } from "./procedures.ts";
+
+/** What the driver does of it: turns, connections, failures. */
+export type MovingHost = {
+  endpoint: Endpoint;
+  closing: AbortSignal;
+  qemuUser(): QemuUser | null;
+  folder(uuid: string): string;
+  place(uuid: string): Promise<Place>;
+  build<T>(
+    name: string,
+    uuid: string,
+    signal: AbortSignal,
+    work: (libvirt: Libvirt, place: Place) => Promise<T>,
+  ): Promise<T>;
+  inTurn<T>(name: string, uuid: string, work: (libvirt: Libvirt) => Promise<T>): Promise<T>;
+  look<T>(name: string, uuid: string, work: (libvirt: Libvirt, domain: Domain) => Promise<T>): Promise<T>;
+  ask<T>(name: string, work: (libvirt: Libvirt) => Promise<T>, uuid?: string): Promise<T>;
+  log(event: string, fields?: Record<string, unknown>): void;
+};
+
+type LiveOrder = { spec: GuestSpec; data: LiveMigrateData; block_migration: boolean };
+
+export class LibvirtMoving implements Moving {
+  readonly #host: MovingHost;
+  /** Guests that are to come, alive. */
+  readonly #coming = new Set<string>();
+  /** Guests that are on their way to another host. */
+  readonly #leaving = new Map<string, LiveMonitor>();
+
+  constructor(host: MovingHost) {
+    this.#host = host;
+  }
+
+  /** Whether the guest, if it is here at all, is another host's still. */
+  awaits(uuid: string): boolean {
+    return this.#coming.has(uuid);
+  }
+
+  /** Whoever waits for the guest's turn, to end it, need not wait for its migration. */
+  giveUp(uuid: string): void {
+    this.#leaving.get(uuid)?.abort();
+  }
+
+  /** The guest is gone from here, or does not come. To be called in its turn. */
+  async forget(uuid: string): Promise<void> {
+    this.#coming.delete(uuid);
+    await removeMoveFolder(moveFolder(uuid, this.#host.endpoint));
+  }
+
+  disksOf(uuid: string): Promise<GuestDisk[]> {
+    return this.#host.inTurn("disks", uuid, async (libvirt) => {
+      return disksOf(libvirt, await needed(libvirt, uuid), this.#host.folder(uuid));
+    });
+  }
+
+  prepareDisks(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<(name: string) => string> {
+    return this.#host.build("prepare_disks", uuid, signal, (libvirt, place) => prepareDisks(libvirt, place, spec));
+  }
+
+  finishMigration(uuid: string, order: RebuildOrder): Promise<void> {
+    const { closing } = this.#host;
+    return this.#host.build("finish_migration", uuid, closing, (libvirt, place) =>
+      finishMigration(libvirt, place, order, closing),
+    );
+  }
+
+  checkSource(uuid: string): Promise<LiveMigrateData> {
+    return this.#host.look("check_source", uuid, (libvirt, domain) =>
+      checkSource(libvirt, domain, this.#host.folder(uuid)),
+    );
+  }
+
+  checkDestination(uuid: string, { data, block_migration }: LiveOrder): Promise<void> {
+    const work = async (libvirt: Libvirt) => {
+      const instances = join(this.#host.folder(uuid), "..");
+      await checkDestination(libvirt, await this.#host.place(uuid), { data, block_migration, instances });
+    };
+    return this.#host.ask("check_destination", work, uuid);
+  }
+
+  preLiveMigration(uuid: string, order: LiveOrder, link: MoveLink, signal: AbortSignal): Promise<void> {
+    const { endpoint } = this.#host;
+    return this.#host.build("pre_live_migration", uuid, signal, async (libvirt, place) => {
+      this.#coming.add(uuid);
+      await awaitGuest(libvirt, place, order, { endpoint, user: this.#host.qemuUser(), link }, signal);
+    });
+  }
+
+  liveMigration(
+    uuid: string,
+    { options }: { options: LiveMigrationOptions },
+    link: MoveLink,
+    tell: (progress: LiveProgress) => void,
+  ): Promise<{ aborted: boolean }> {
+    const { endpoint, folder, qemuUser, log } = this.#host;
+    const { session } = endpoint;
+    return this.#host.inTurn("live_migration", uuid, async (libvirt) => {
+      const monitor = new LiveMonitor({ options, tell, log });
+      this.#leaving.set(uuid, monitor);
+      const departure = { uuid, folder: folder(uuid), session, user: qemuUser(), options, link };
+      try {
+        return await depart(libvirt, departure, monitor);
+      } finally {
+        this.#leaving.delete(uuid);
+      }
+    });
+  }
+
+  async postLiveMigration(uuid: string): Promise<void> {
+    await this.#host.inTurn("post_live_migration", uuid, async (libvirt) => {
+      await needed(libvirt, uuid);
+      const power = await powerOf(libvirt, uuid);
+      if (power !== POWER_STATE.RUNNING && power !== POWER_STATE.PAUSED) {
+        throw new DriverError("InstanceInvalidState", "the guest has come, and does not run");
+      }
+      await this.forget(uuid);
+    });
+  }
+
+  async abortLiveMigration(uuid: string): Promise<void> {
+    this.#underWay(uuid).abort();
+  }
+
+  async forceCompleteLiveMigration(uuid: string): Promise<void> {
+    const monitor = this.#underWay(uuid);
+    await this.#host.ask("force_complete", () => monitor.forceComplete(), uuid);
+  }
+
+  #underWay(uuid: string): LiveMonitor {
+    const monitor = this.#leaving.get(uuid);
+    if (monitor) return monitor;
+    throw new DriverError("InstanceInvalidState", "the guest is not being migrated");
+  }
+}
+
+async function needed(libvirt: Libvirt, uuid: string): Promise<Domain> {
+  const domain = await find(libvirt, uuid);
+  if (domain) return domain;
+  throw new DriverError("InstanceNotFound", "the hypervisor has no such guest");
+}

@@ -1,0 +1,239 @@
+/** Guests that run, moved between two real libvirtds (QEMU, TCG) over streams of ours, and what may go wrong on the way. */
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { POWER_STATE } from "../../functions/protocol/guest.ts";
+import type { GuestSpec } from "../../functions/protocol/methods.ts";
+import type { LiveMigrationOptions } from "../../functions/protocol/move.ts";
+import { FULL_DRIVE } from "../config-drive.ts";
+import { bootDisk } from "./boot-sector.ts";
+import { LIBVIRT_NEEDS } from "./libvirtd.ts";
+import { type Host, MovingHosts } from "./moving-hosts.ts";
+import { needs } from "./requirement.ts";
+
+const { paths, apt } = LIBVIRT_NEEDS;
+const missing = !needs("the libvirt driver's test of live migration", ["/usr/bin/unshare", ...paths], apt);
+const TIMEOUT_MS = 120_000;
+const WAIT = { timeout: 60_000, interval: 200 };
+const run = promisify(execFile);
+const uuid = "6f1c2a3b-0000-4000-8000-000000000012";
+const NAME = "instance-00000012";
+const { RUNNING, PAUSED } = POWER_STATE;
+
+const spec = (over: Partial<GuestSpec> = {}): GuestSpec => ({
+  display_name: "web",
+  instance_name: NAME,
+  project_id: "demo",
+  vcpus: 1,
+  memory_mb: 64,
+  disk_gb: 1,
+  ephemerals: [{ size: 1, format: "ext4" }],
+  swap_mb: 8,
+  image: { id: uuid, disk_format: "raw", size: 1, sha512: "0".repeat(128) },
+  metadata: {},
+  config_drive: FULL_DRIVE,
+  ...over,
+});
+
+/** Without disks that are zeroed at the bandwidth of the migration. */
+const BARE = spec({ ephemerals: [], swap_mb: 0 });
+
+const OPTIONS: LiveMigrationOptions = {
+  live_migration_bandwidth: 0,
+  live_migration_downtime: 500,
+  live_migration_downtime_steps: 10,
+  live_migration_downtime_delay: 75,
+  live_migration_completion_timeout: 800,
+  live_migration_timeout_action: "abort",
+  live_migration_permit_post_copy: false,
+  live_migration_permit_auto_converge: false,
+};
+/** So little that a busy guest is never through. */
+const SLOW: LiveMigrationOptions = { ...OPTIONS, live_migration_bandwidth: 1, live_migration_downtime: 100 };
+
+describe.skipIf(missing)("a live migration between two qemu:///session", () => {
+  let hosts: MovingHosts;
+  let from: Host;
+  let to: Host;
+  let roots: { from: string; to: string };
+  let given: GuestSpec;
+  const folder = (root: string) => join(root, "state/instances", uuid);
+  const printed = async (host: Host): Promise<string> => String(await host.call("getConsoleOutput", uuid));
+  const power = async (host: Host) => (await host.call("getInfo", uuid)) as { power_state: number } | null;
+
+  beforeAll(async () => {
+    hosts = await MovingHosts.open();
+    [from, to] = await Promise.all([hosts.start("from"), hosts.start("to")]);
+    roots = { from: await from.root(), to: await to.root() };
+  }, TIMEOUT_MS);
+  afterEach(async () => {
+    for (const host of [from, to]) {
+      await host.call("destroy", uuid);
+      expect(await host.files("/tmp/en-move")).toEqual([]);
+      expect(await host.files(folder(await host.root()))).toBeNull();
+    }
+  }, TIMEOUT_MS);
+  afterAll(() => hosts?.stop([from, to]), TIMEOUT_MS);
+
+  async function booted({ busy = false } = {}): Promise<void> {
+    for (const host of [from, to]) await host.setBase(bootDisk("own", { busy }).toString("base64"));
+    given = busy ? BARE : spec();
+    await from.call("spawn", uuid, given);
+    await from.call("powerOff", uuid);
+    await run("qemu-io", ["-f", "qcow2", "-c", "write -P 120 1M 64k", join(folder(roots.from), "disk")]);
+    await from.call("powerOn", uuid);
+    await vi.waitFor(async () => expect(await printed(from)).toContain("own"), WAIT);
+    await from.told();
+  }
+
+  async function prepared(cut?: { kind: string; bytes: number }): Promise<void> {
+    const data = await from.checkSource(uuid);
+    const order = { spec: given, data, block_migration: true };
+    await to.checkDestination(uuid, order);
+    await hosts.link(from, to, cut);
+    await to.preLiveMigration(uuid, order);
+  }
+
+  /** It answers, by what is in its memory. */
+  async function expectAlive(host: Host): Promise<void> {
+    const before = (await printed(host)).split("NMI").length;
+    await host.call("injectNmi", uuid);
+    await vi.waitFor(async () => expect((await printed(host)).split("NMI").length).toBe(before + 1), WAIT);
+  }
+
+  /** The guest stayed at the source, and goes on; then the destination is dismissed. */
+  async function expectStayed(): Promise<void> {
+    expect(await power(from)).toEqual({ uuid, power_state: RUNNING });
+    await expectAlive(from);
+    expect(await from.files(folder(roots.from))).not.toContain("leaving");
+    await to.call("destroy", uuid);
+    expect(await to.virsh("list", "--all", "--name")).toBe("\n");
+    expect(await to.told()).toEqual([]);
+    expect(await from.told()).toEqual([]);
+  }
+
+  it("brings a guest that goes on, with its disks, and leaves nothing behind", { timeout: TIMEOUT_MS }, async () => {
+    await booted();
+    const drive = await readFile(join(folder(roots.from), "disk.config"));
+    await prepared();
+    expect(await from.liveMigration(uuid, OPTIONS)).toEqual({ aborted: false });
+    await to.postLiveMigration(uuid);
+
+    expect(await power(to)).toEqual({ uuid, power_state: RUNNING });
+    expect(await power(from)).toBeNull();
+    expect(await from.virsh("list", "--all", "--name")).toBe("\n");
+    expect(await from.files(folder(roots.from))).toBeNull();
+    for (const host of [from, to]) expect(await host.files("/tmp/en-move")).toEqual([]);
+    // It answers without having booted anew: the log of this host's QEMU has no name in it.
+    await expectAlive(to);
+    expect(await printed(to)).not.toContain("own");
+
+    for (const xml of [await to.virsh("dumpxml", NAME), await to.virsh("dumpxml", "--inactive", NAME)]) {
+      expect(xml).toContain(join(folder(roots.to), "disk'"));
+      expect(xml).toContain(join(roots.to, "base"));
+      expect(xml).toContain("https://edgenova.dev/xmlns/libvirt/guest/1");
+      expect(xml).not.toContain(roots.from);
+    }
+    expect(await to.call("getVncConsole", uuid)).toMatchObject({ path: expect.stringContaining(roots.to) });
+    expect((await readFile(join(folder(roots.to), "disk.config"))).equals(drive)).toBe(true);
+    // It went by our streams, the overlay alone.
+    const counts = await from.linkCounts();
+    for (const leg of ["libvirt", "memory", "disks"]) expect(counts[leg]?.bytes).toBeGreaterThan(1000);
+    expect(counts.disks?.bytes).toBeLessThan(8 << 20);
+    expect([await from.told(), await to.told()]).toEqual([[], []]);
+
+    await to.call("powerOff", uuid);
+    const disk = join(folder(roots.to), "disk");
+    await run("qemu-io", ["-f", "qcow2", "-c", "read -P 120 1M 64k", disk]);
+    await run("fsck.ext4", ["-n", join(folder(roots.to), "disk.eph0")]);
+    await to.call("powerOn", uuid);
+    await vi.waitFor(async () => expect(await printed(to)).toContain("own"), WAIT);
+    // A repeated call finds that it was done.
+    expect(await from.liveMigration(uuid, OPTIONS)).toEqual({ aborted: false });
+  });
+
+  it("of a paused guest brings it paused", { timeout: TIMEOUT_MS }, async () => {
+    await booted();
+    await from.call("pause", uuid);
+    await prepared();
+    await from.liveMigration(uuid, OPTIONS);
+    await to.postLiveMigration(uuid);
+    expect(await power(to)).toEqual({ uuid, power_state: PAUSED });
+    await to.call("unpause", uuid);
+    await expectAlive(to);
+  });
+
+  it("is aborted when told, tells how far it is, and can be tried again", { timeout: TIMEOUT_MS }, async () => {
+    await booted({ busy: true });
+    await expect(from.abortLiveMigration(uuid)).rejects.toMatchObject({ code: "InstanceInvalidState" });
+    await prepared();
+    const moving = from.liveMigration(uuid, SLOW);
+    await vi.waitFor(async () => {
+      const last = (await from.progress()).at(-1);
+      expect(last?.memory_processed).toBeGreaterThan(0);
+      expect(last?.memory_total).toBeGreaterThan(64 << 20);
+    }, WAIT);
+    await from.abortLiveMigration(uuid);
+    expect(await moving).toEqual({ aborted: true });
+    await expectStayed();
+    await prepared();
+    await from.liveMigration(uuid, OPTIONS);
+    await to.postLiveMigration(uuid);
+    await expectAlive(to);
+  });
+
+  it("ends when it is forced to", { timeout: TIMEOUT_MS }, async () => {
+    await booted({ busy: true });
+    await prepared();
+    const moving = from.liveMigration(uuid, SLOW);
+    await vi.waitFor(async () => expect((await from.progress()).at(-1)?.memory_processed).toBeGreaterThan(0), WAIT);
+    await from.forceCompleteLiveMigration(uuid);
+    expect(await moving).toEqual({ aborted: false });
+    await to.postLiveMigration(uuid);
+    expect(await power(to)).toEqual({ uuid, power_state: RUNNING });
+    await expectAlive(to);
+  });
+
+  it.each(["memory", "disks", "libvirt"])(
+    "whose %s leg breaks leaves the guest running where it was",
+    {
+      timeout: TIMEOUT_MS,
+    },
+    async (kind) => {
+      await booted({ busy: true });
+      await prepared({ kind, bytes: kind === "memory" ? 100_000 : 20_000 });
+      await expect(from.liveMigration(uuid, SLOW)).rejects.toMatchObject({ code: "MigrationError" });
+      await expectStayed();
+    },
+  );
+
+  it("is refused before anything has changed", { timeout: TIMEOUT_MS }, async () => {
+    await booted();
+    const data = await from.checkSource(uuid);
+    expect(data).toMatchObject({ machine: expect.stringMatching(/^pc-q35-/), cpu: expect.stringMatching(/^<cpu /) });
+    expect(data.disks.map(({ name, format, capacity }) => ({ name, format, capacity }))).toEqual([
+      { name: "disk", format: "qcow2", capacity: 2 ** 30 },
+      { name: "disk.eph0", format: "raw", capacity: 2 ** 30 },
+      { name: "disk.swap", format: "raw", capacity: 8 << 20 },
+    ]);
+    const checked = (over: Partial<typeof data>, block_migration = true) =>
+      to.checkDestination(uuid, { spec: spec(), data: { ...data, ...over }, block_migration });
+    await checked({});
+    const refused = { code: "MigrationError" };
+    const [disk] = data.disks;
+    await expect(checked({}, false)).rejects.toMatchObject(refused);
+    await expect(checked({ machine: "pc-q35-99.0" })).rejects.toMatchObject(refused);
+    await expect(checked({ hypervisor_version: 99_000_000 })).rejects.toMatchObject(refused);
+    const cpu = "<cpu mode='custom' match='exact'><model fallback='forbid'>Icelake-Server</model></cpu>";
+    await expect(checked({ cpu })).rejects.toMatchObject(refused);
+    await expect(checked({ cpu: "<cpu" })).rejects.toMatchObject(refused);
+    await expect(checked({ disks: [{ ...disk, allocation: 2 ** 50 } as never] })).rejects.toMatchObject(refused);
+    await expect(checked({ disks: [{ ...disk, name: ".." } as never] })).rejects.toMatchObject(refused);
+    expect(await to.files(folder(roots.to))).toBeNull();
+    await from.call("powerOff", uuid);
+    await expect(from.checkSource(uuid)).rejects.toMatchObject({ code: "InstanceInvalidState" });
+    await expect(to.postLiveMigration(uuid)).rejects.toMatchObject({ code: "InstanceNotFound" });
+  });
+});

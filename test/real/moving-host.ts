@@ -1,0 +1,98 @@
+/**
+ * One of several hypervisors on this machine, as a process of its own: a session libvirtd and the libvirt driver on it, in
+ * a mount namespace where the temporary folder is theirs alone, as it is on a host of its own. Started by moving-hosts.ts,
+ * which asks it by messages.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Driver, DriverError, type LiveProgress } from "../../agent/drivers/driver.ts";
+import { LibvirtDriver } from "../../agent/drivers/libvirt/libvirt-driver.ts";
+import type { GuestSpec } from "../../functions/protocol/methods.ts";
+import type { LiveMigrateData, LiveMigrationOptions } from "../../functions/protocol/move.ts";
+import { LIBVIRT, startLibvirtd } from "./libvirtd.ts";
+import { type Cut, LocalMoveLink } from "./move-link.ts";
+
+const libvirtd = await startLibvirtd();
+const stateDir = join(libvirtd.root, "state");
+const base = join(libvirtd.root, "base");
+await mkdir(stateDir);
+const logs: unknown[] = [];
+const ctx = {
+  stateDir,
+  image: async () => base,
+  log: (event: string, fields?: Record<string, unknown>) => void logs.push({ event, ...fields }),
+};
+const driver = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri: libvirtd.uri });
+await driver.init();
+const told: unknown[] = [];
+driver.onLifecycle((guest) => told.push(guest));
+
+const goOn = new AbortController().signal;
+let link: LocalMoveLink | undefined;
+const progress: LiveProgress[] = [];
+type LiveOrder = { spec: GuestSpec; data: LiveMigrateData; block_migration: boolean };
+
+const asked = {
+  root: () => libvirtd.root,
+  told: () => told.splice(0),
+  logs: () => logs.splice(0),
+  progress: () => progress,
+  setBase: (base64: string) => writeFile(base, Buffer.from(base64, "base64")),
+  virsh: (...args: string[]) => libvirtd.virsh(...args),
+  libvirtdHalt: () => libvirtd.halt(),
+  files: (path: string) => (existsSync(path) ? readdir(path) : null),
+  call: async (name: keyof Driver, ...args: unknown[]) => {
+    const method = driver[name] as unknown as (...given: unknown[]) => Promise<unknown>;
+    const value = await method.apply(driver, name === "spawn" ? [...args, goOn] : args);
+    return Buffer.isBuffer(value) ? value.toString() : value;
+  },
+  disksOf: (uuid: string) => driver.moving.disksOf(uuid),
+  prepareDisks: async (uuid: string, spec: GuestSpec, names: string[]) => {
+    const pathOf = await driver.moving.prepareDisks(uuid, spec, goOn);
+    return names.map(pathOf);
+  },
+  finishMigration: (uuid: string, spec: GuestSpec, start: boolean) =>
+    driver.moving.finishMigration(uuid, { spec, start }),
+  checkSource: (uuid: string) => driver.moving.checkSource(uuid),
+  checkDestination: (uuid: string, order: LiveOrder) => driver.moving.checkDestination(uuid, order),
+  openLink: async (listen: string, peer: string, cut?: Cut) => {
+    link?.close();
+    link = new LocalMoveLink({ peer, cut });
+    await link.listen(listen);
+  },
+  linkCounts: () => Object.fromEntries(link?.opened ?? []),
+  preLiveMigration: (uuid: string, order: LiveOrder) => driver.moving.preLiveMigration(uuid, order, needLink(), goOn),
+  liveMigration: (uuid: string, options: LiveMigrationOptions) => {
+    progress.length = 0;
+    return driver.moving.liveMigration(uuid, { options }, needLink(), (one) => progress.push(one));
+  },
+  postLiveMigration: (uuid: string) => driver.moving.postLiveMigration(uuid),
+  abortLiveMigration: (uuid: string) => driver.moving.abortLiveMigration(uuid),
+  forceCompleteLiveMigration: (uuid: string) => driver.moving.forceCompleteLiveMigration(uuid),
+  stop: async () => {
+    link?.close();
+    await driver.close();
+    await libvirtd.stop();
+  },
+};
+export type Asked = typeof asked;
+
+function needLink(): LocalMoveLink {
+  if (link === undefined) throw new Error("there is no link");
+  return link;
+}
+
+process.on("message", async ({ id, name, args }: { id: number; name: keyof Asked; args: unknown[] }) => {
+  try {
+    const act: (...given: never[]) => unknown = asked[name];
+    const value = await act(...(args as never[]));
+    process.send?.({ id, value });
+  } catch (error) {
+    const code = error instanceof DriverError ? error.code : "";
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : "";
+    process.send?.({ id, error: { code, cause, message: error instanceof Error ? error.message : String(error) } });
+  }
+  if (name === "stop") process.disconnect?.();
+});
+process.send?.({ id: 0 });

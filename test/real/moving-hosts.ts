@@ -1,0 +1,80 @@
+/** Starts hypervisors that guests can move between: see moving-host.ts. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Asked } from "./moving-host.ts";
+
+const PROGRAM = fileURLToPath(new URL("moving-host.ts", import.meta.url));
+/** The same path on every host, and in each a folder of its own. */
+const TEMPORARY = "/tmp/en-move";
+
+type Answer = { id: number; value?: unknown; error?: { code: string; cause: string; message: string } };
+/** Its functions are those of moving-host.ts; they reject with an Error that has the DriverError's code. */
+export type Host = { [K in keyof Asked]: (...args: Parameters<Asked[K]>) => Promise<Awaited<ReturnType<Asked[K]>>> };
+
+export class MovingHosts {
+  readonly #folder: string;
+  readonly #children: ChildProcess[] = [];
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  static async open(): Promise<MovingHosts> {
+    return new MovingHosts(await mkdtemp("/tmp/en-hosts-"));
+  }
+
+  /** A link between the two, anew; what was open between them ends. */
+  async link(source: Host, destination: Host, cut?: { kind: string; bytes: number }): Promise<void> {
+    const [a, b] = [join(this.#folder, "source"), join(this.#folder, "destination")];
+    await destination.openLink(b, a);
+    await source.openLink(a, b, cut);
+  }
+
+  async start(name: string): Promise<Host> {
+    const own = process.geteuid?.() === 0 ? [] : ["--user", "--map-root-user"];
+    const script = `mkdir -p ${TEMPORARY} && mount -t tmpfs tmpfs ${TEMPORARY} && hostname ${name} && exec "$0" "$@"`;
+    const command = ["--mount", "--uts", "sh", "-c", script, process.execPath, PROGRAM];
+    const child = spawn("unshare", [...own, ...command], {
+      env: { ...process.env, TMPDIR: TEMPORARY },
+      stdio: ["ignore", "inherit", "inherit", "ipc"],
+    });
+    this.#children.push(child);
+    const waiting = new Map<number, (answer: Answer) => void>();
+    child.on("message", (answer: Answer) => waiting.get(answer.id)?.(answer));
+    child.once("exit", () => {
+      const message = `the host ${name} ended`;
+      for (const [id, settle] of waiting) settle({ id, error: { code: "", cause: "", message } });
+    });
+    let last = 0;
+    const ask = (asked: string, args: unknown[]) => {
+      const id = ++last;
+      return new Promise((resolve, reject) => {
+        waiting.set(id, ({ value, error }) => {
+          waiting.delete(id);
+          if (error === undefined) resolve(value);
+          else reject(Object.assign(new Error(`${error.message} (${error.cause})`), { code: error.code }));
+        });
+        child.send({ id, name: asked, args });
+      });
+    };
+    const ready = new Promise<void>((resolve, reject) => {
+      waiting.set(0, ({ error }) => (error ? reject(new Error(error.message)) : resolve()));
+    });
+    await ready;
+    return new Proxy({} as Host, {
+      // A promise would be looked at for `then`.
+      get: (_, name) => (name === "then" ? undefined : (...args: unknown[]) => ask(String(name), args)),
+    });
+  }
+
+  async stop(hosts: readonly Host[]): Promise<void> {
+    for (const host of hosts) await host.stop();
+    for (const child of this.#children) {
+      if (child.exitCode === null) await once(child, "exit");
+    }
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+}
