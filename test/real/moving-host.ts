@@ -6,12 +6,13 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Driver, DriverError, type LiveProgress } from "../../agent/drivers/driver.ts";
+import type { Driver, LiveProgress } from "../../agent/drivers/driver.ts";
 import { LibvirtDriver } from "../../agent/drivers/libvirt/libvirt-driver.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import type { LiveMigrateData, LiveMigrationOptions } from "../../functions/protocol/move.ts";
 import { LIBVIRT, startLibvirtd } from "./libvirtd.ts";
 import { type Cut, LocalMoveLink } from "./move-link.ts";
+import { serve } from "./served-host.ts";
 
 const libvirtd = await startLibvirtd();
 const stateDir = join(libvirtd.root, "state");
@@ -76,23 +77,11 @@ const asked = {
     await libvirtd.stop();
   },
 };
-export type Asked = typeof asked;
+export type MovingHost = typeof asked;
 
 function needLink(): LocalMoveLink {
   if (link === undefined) throw new Error("there is no link");
   return link;
 }
 
-process.on("message", async ({ id, name, args }: { id: number; name: keyof Asked; args: unknown[] }) => {
-  try {
-    const act: (...given: never[]) => unknown = asked[name];
-    const value = await act(...(args as never[]));
-    process.send?.({ id, value });
-  } catch (error) {
-    const code = error instanceof DriverError ? error.code : "";
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : "";
-    process.send?.({ id, error: { code, cause, message: error instanceof Error ? error.message : String(error) } });
-  }
-  if (name === "stop") process.disconnect?.();
-});
-process.send?.({ id: 0 });
+serve(asked);

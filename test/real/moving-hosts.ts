@@ -1,18 +1,22 @@
-/** Starts hypervisors that guests can move between: see moving-host.ts. */
+/** Starts hosts that guests can move between: see moving-host.ts and agent-host.ts. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { Asked } from "./moving-host.ts";
+import type { MovingHost } from "./moving-host.ts";
+import type { Asked } from "./served-host.ts";
 
-const PROGRAM = fileURLToPath(new URL("moving-host.ts", import.meta.url));
+const DRIVER_ONLY = "moving-host.ts";
 /** The same path on every host, and in each a folder of its own. */
 const TEMPORARY = "/tmp/en-move";
 
 type Answer = { id: number; value?: unknown; error?: { code: string; cause: string; message: string } };
-/** Its functions are those of moving-host.ts; they reject with an Error that has the DriverError's code. */
-export type Host = { [K in keyof Asked]: (...args: Parameters<Asked[K]>) => Promise<Awaited<ReturnType<Asked[K]>>> };
+/** Its functions are those of its program; they reject with an Error that has the DriverError's code. */
+export type Served<A extends Asked> = {
+  [K in keyof A]: (...args: Parameters<A[K]>) => Promise<Awaited<ReturnType<A[K]>>>;
+};
+export type Host = Served<MovingHost>;
 
 export class MovingHosts {
   readonly #folder: string;
@@ -33,10 +37,12 @@ export class MovingHosts {
     await source.openLink(a, b, cut);
   }
 
-  async start(name: string): Promise<Host> {
+  /** A host of this name, which runs that program of this folder. */
+  async start<A extends Asked = MovingHost>(name: string, program = DRIVER_ONLY): Promise<Served<A>> {
     const own = process.geteuid?.() === 0 ? [] : ["--user", "--map-root-user"];
     const script = `mkdir -p ${TEMPORARY} && mount -t tmpfs tmpfs ${TEMPORARY} && hostname ${name} && exec "$0" "$@"`;
-    const command = ["--mount", "--uts", "sh", "-c", script, process.execPath, PROGRAM];
+    const command = ["--mount", "--uts", "sh", "-c", script, process.execPath];
+    command.push(fileURLToPath(new URL(program, import.meta.url)));
     const child = spawn("unshare", [...own, ...command], {
       env: { ...process.env, TMPDIR: TEMPORARY },
       stdio: ["ignore", "inherit", "inherit", "ipc"],
@@ -64,13 +70,13 @@ export class MovingHosts {
       waiting.set(0, ({ error }) => (error ? reject(new Error(error.message)) : resolve()));
     });
     await ready;
-    return new Proxy({} as Host, {
+    return new Proxy({} as Served<A>, {
       // A promise would be looked at for `then`.
       get: (_, name) => (name === "then" ? undefined : (...args: unknown[]) => ask(String(name), args)),
     });
   }
 
-  async stop(hosts: readonly Host[]): Promise<void> {
+  async stop(hosts: readonly { stop(): Promise<void> }[]): Promise<void> {
     for (const host of hosts) await host.stop();
     for (const child of this.#children) {
       if (child.exitCode === null) await once(child, "exit");

@@ -1,0 +1,187 @@
+/** Servers on their way between two hosts: the edge, two agents, two libvirtds, QEMU (TCG), and a viewer on the screen. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { demoDisk } from "../../agent/up/demo-disk.ts";
+import type { OpenedSession } from "../../functions/protocol/console-session.ts";
+import { SCREEN_PATH } from "../../functions/protocol/console-session.ts";
+import { ask, startTestEdge, type TestEdge, until } from "../edge.ts";
+import { freePort } from "../free-port.ts";
+import { askSession, dial, type PageScreen } from "../page-session.ts";
+import type { RfbScreen } from "../rfb-screen.ts";
+import type { AgentHost } from "./agent-host.ts";
+import { LIBVIRT_NEEDS } from "./libvirtd.ts";
+import { MovingHosts, type Served } from "./moving-hosts.ts";
+import { needs } from "./requirement.ts";
+
+const { paths, apt } = LIBVIRT_NEEDS;
+const missing = !needs("the test of servers that move", ["/usr/bin/unshare", ...paths], apt);
+const TIMEOUT_MS = 180_000;
+const V21 = "/compute/v2.1";
+const HOSTS = ["hv1", "hv2"] as const;
+type HostName = (typeof HOSTS)[number];
+
+describe.skipIf(missing)("servers between two hosts", () => {
+  let edge: TestEdge;
+  let machines: MovingHosts;
+  const hosts = {} as Record<HostName, Served<AgentHost>>;
+  let server: string;
+
+  beforeAll(async () => {
+    edge = await startTestEdge({ RESERVED_HOST_MEMORY_MB: "0", SHUTDOWN_TIMEOUT: "1" });
+    machines = await MovingHosts.open();
+    for (const name of HOSTS) {
+      hosts[name] = await machines.start<AgentHost>(name, "agent-host.ts");
+      // The second is reached without the edge, the first by the pipe alone.
+      const inbound = `migration_inbound_addr = "127.0.0.1"\nmigration_inbound_port = ${await freePort()}\n`;
+      await hosts[name].join(edge.url, await edge.cloud.joinToken(name), name, name === "hv2" ? inbound : "");
+    }
+    await until(async () => (await upHosts()).length === 2, "both are up", 60_000);
+    const image = await edge.cloud.createImage("demo", "raw", demoDisk());
+    const made = { name: "walker", imageRef: image, flavorRef: "1", networks: "none", availability_zone: "nova:hv1" };
+    server = (await ask(edge, "POST", `${V21}/servers`, { body: { server: made } })).body.server.id;
+    expect(await edge.cloud.built(server, 60_000)).toMatchObject({ status: "ACTIVE" });
+  }, TIMEOUT_MS);
+  afterAll(async () => {
+    await machines?.stop(Object.values(hosts));
+    await edge?.close();
+  }, TIMEOUT_MS);
+
+  const upHosts = async () =>
+    (await ask(edge, "GET", `${V21}/os-services`)).body.services.filter((one: { state: string }) => one.state === "up");
+  const show = async () => (await ask(edge, "GET", `${V21}/servers/${server}`, { minor: 79 })).body.server;
+  const act = async (body: object, minor = 79) =>
+    expect(await ask(edge, "POST", `${V21}/servers/${server}/action`, { body, minor })).toMatchObject({ status: 202 });
+  const becomes = (status: string) =>
+    until(
+      async () => {
+        const now = await show();
+        if (now.status === "ERROR" && status !== "ERROR") throw new Error(JSON.stringify(now.fault));
+        return now.status === status && now["OS-EXT-STS:task_state"] === null && now;
+      },
+      `the server is ${status}`,
+      90_000,
+    );
+  const migrations = async () => (await ask(edge, "GET", `${V21}/os-migrations`, { minor: 80 })).body.migrations;
+
+  /** The guest is on that host, and there is nothing of it on the other. */
+  async function expectOn(host: HostName): Promise<void> {
+    const other = HOSTS.find((name) => name !== host) ?? "hv1";
+    expect((await show())["OS-EXT-SRV-ATTR:host"]).toBe(host);
+    expect(await hosts[host].domains()).toEqual([`instance-${server}`]);
+    await until(async () => (await hosts[other].domains()).length === 0, `${other} has no guest`);
+    await until(async () => (await hosts[other].folders()).length === 0, `${other} has no files`);
+    const { hypervisors } = (await ask(edge, "GET", `${V21}/os-hypervisors/detail`)).body;
+    const used = Object.fromEntries(
+      hypervisors.map((one: { hypervisor_hostname: string; running_vms: number }) => [
+        one.hypervisor_hostname,
+        one.running_vms,
+      ]),
+    );
+    expect(used).toEqual({ [host]: 1, [other]: 0 });
+  }
+
+  async function openScreen(session: OpenedSession): Promise<PageScreen> {
+    const screen = dial(edge, `${SCREEN_PATH}?ticket=${session.ticket}`);
+    await screen.client.ready();
+    screen.client.watch();
+    await screen.client.waitForScreen((picture) => ink(picture) > 100);
+    return screen;
+  }
+
+  it("moves one that runs, and who looks at it sees the same screen go on", { timeout: TIMEOUT_MS }, async () => {
+    const link = await ask(edge, "POST", `${V21}/servers/${server}/console-links`, { body: { console_link: {} } });
+    const token = new URL(link.body.console_link.url).searchParams.get("token");
+    const opened = (await askSession(edge, "", { token })).opened;
+    const before = await openScreen(opened);
+    before.client.type("edgenova");
+    const typed = await settled(before);
+    await act({ "os-migrateLive": { host: null, block_migration: "auto" } });
+    await before.end();
+    const leftAt = Date.now();
+    let key = opened.key;
+    const after = await until(async () => {
+      const again = await askSession(edge, "/resume", { key });
+      if (again.status !== 200) return null;
+      key = again.opened.key;
+      return openScreen(again.opened).catch(() => null);
+    }, "the viewer is back");
+    console.info(`the viewer was away for ${Date.now() - leftAt} ms`);
+    expect(await settled(after)).toEqual(typed);
+    after.client.type("!");
+    await after.client.waitForScreen((picture) => ink(picture) !== ink(before.client.screen));
+    after.ws.close();
+    await becomes("ACTIVE");
+    await expectOn("hv2");
+    expect((await migrations())[0]).toMatchObject({
+      ...{ migration_type: "live-migration", status: "completed", source_compute: "hv1", dest_compute: "hv2" },
+    });
+  });
+
+  it("moves one with its disk, and is confirmed", { timeout: TIMEOUT_MS }, async () => {
+    await act({ migrate: null });
+    await becomes("VERIFY_RESIZE");
+    expect((await show())["OS-EXT-SRV-ATTR:host"]).toBe("hv1");
+    const confirm = { confirmResize: null };
+    expect((await ask(edge, "POST", `${V21}/servers/${server}/action`, { body: confirm })).status).toBe(204);
+    await becomes("ACTIVE");
+    await expectOn("hv1");
+    expect((await migrations())[0]).toMatchObject({ migration_type: "migration", status: "confirmed" });
+  });
+
+  it("resizes one, which is taken back, and then is not", { timeout: TIMEOUT_MS }, async () => {
+    const flavor = async () => (await show()).flavor.original_name;
+    const small = await flavor();
+    await act({ resize: { flavorRef: "2" } });
+    await becomes("VERIFY_RESIZE");
+    expect(await flavor()).not.toBe(small);
+    await act({ revertResize: null });
+    await becomes("ACTIVE");
+    expect(await flavor()).toBe(small);
+    await expectOn("hv1");
+    await act({ resize: { flavorRef: "2" } });
+    await becomes("VERIFY_RESIZE");
+    expect((await ask(edge, "POST", `${V21}/servers/${server}/action`, { body: { confirmResize: null } })).status).toBe(
+      204,
+    );
+    await becomes("ACTIVE");
+    await expectOn("hv2");
+    const info = await hosts.hv2.virsh("domblkinfo", `instance-${server}`, "vda", "--human");
+    expect(info).toMatch(/Capacity: +20.000 GiB/);
+  });
+
+  it("builds one anew whose host is lost, which is clean when it is back", { timeout: TIMEOUT_MS }, async () => {
+    await hosts.hv2.killAgent();
+    const service = (await ask(edge, "GET", `${V21}/os-services?host=hv2`, { minor: 53 })).body.services[0];
+    const force = (forced_down: boolean) =>
+      ask(edge, "PUT", `${V21}/os-services/${service.id}`, { minor: 53, body: { forced_down } });
+    expect((await force(true)).status).toBe(200);
+    const body = { evacuate: {} };
+    expect((await ask(edge, "POST", `${V21}/servers/${server}/action`, { body, minor: 79 })).status).toBe(200);
+    await becomes("ACTIVE");
+    expect((await show())["OS-EXT-SRV-ATTR:host"]).toBe("hv1");
+    expect(await hosts.hv2.domains()).toHaveLength(1);
+    expect((await force(false)).status).toBe(400);
+    await hosts.hv2.startAgent();
+    await until(async () => (await hosts.hv2.domains()).length === 0, "the returned host has no guest", 60_000);
+    await until(async () => (await migrations())[0].status === "completed", "the evacuation is completed");
+    expect((await force(false)).status).toBe(200);
+    await expectOn("hv1");
+  });
+});
+
+/** How many pixels are not black. */
+function ink(picture: RfbScreen): number {
+  let count = 0;
+  for (let at = 0; at < picture.rgba.length; at += 4) if (picture.rgba.readUIntBE(at, 3) > 0) count++;
+  return count;
+}
+
+/** The screen once nothing on it changes for a while, but for the cursor, which is not looked at. */
+async function settled({ client }: PageScreen): Promise<number> {
+  let last = -1;
+  let since = Date.now();
+  return until<number | null>(() => {
+    const now = ink(client.screen);
+    if (Math.abs(now - last) > 40) [last, since] = [now, Date.now()];
+    return Date.now() - since > 1500 ? Math.round(last / 100) : null;
+  }, "the screen is settled");
+}
