@@ -13,6 +13,7 @@ import { type Bench, type Measure, MIB } from "./bench.ts";
 import { startChild, stopChildren } from "./child.ts";
 import { echo } from "./echo.ts";
 import { idleMemory } from "./idle-memory.ts";
+import { move } from "./move.ts";
 import { open } from "./open.ts";
 import { reconnect } from "./reconnect.ts";
 import { scheduler } from "./scheduler.ts";
@@ -34,7 +35,7 @@ import { bundleWorker } from "./worker-bundle.ts";
 /** Memory first: a quick run has one start for all. */
 const BENCHES: readonly Bench[] = [idleMemory, stalled, open, echo, throughput];
 /** Those that have tables of their own. */
-const TABLES = [api, scheduler, reconnect];
+const TABLES = [api, scheduler, reconnect, move];
 const NAMES = [...BENCHES, ...TABLES].map(({ name }) => name);
 const USAGE = `usage: npm run bench -- [--only ${NAMES.join("|")}] [--quick]`;
 
