@@ -48,15 +48,17 @@ export const move = {
     await mkdir(from, { recursive: true });
     await makeDisk(join(from, "disk"));
     const digest = await digestOf(join(from, "disk"));
-    const ways: Way[] = [await moves(ground, "pipe"), await moves(ground, "direct")];
+    const ways: Way[] = [];
     const hints: string[] = [];
-    if (existsSync(RSYNC)) ways.push(await rsync(dir));
-    else hints.push("rsync: apt-get install rsync");
-    if (existsSync(SCP) && existsSync(SSHD)) ways.push(await scp(dir));
-    else hints.push("scp: apt-get install openssh-client openssh-server");
     const head = ["1 GiB disk, 100 MiB used", "s", "processor, s", "through the edge, MiB", "on disk there, MiB"];
-    const all = new Map<Way, Brought[]>(ways.map((way) => [way, []]));
+    const all = new Map<Way, Brought[]>();
     try {
+      ways.push(await moves(ground, "pipe"), await moves(ground, "direct"));
+      if (existsSync(RSYNC)) ways.push(await rsync(dir));
+      else hints.push("rsync: apt-get install rsync");
+      if (existsSync(SCP) && existsSync(SSHD)) ways.push(await scp(dir));
+      else hints.push("scp: apt-get install openssh-client openssh-server");
+      for (const way of ways) all.set(way, []);
       for (let round = 0; round < rounds(quick); round++) {
         for (const [way, brought] of all) {
           await rm(to, { recursive: true, force: true });
