@@ -147,7 +147,7 @@ export class Link implements MoveLink {
     this.#meet(up, { stream, nonce }, this.#closing.signal, () => undefined).then(
       (duplex) => {
         if (this.#take) this.#take(kind, duplex);
-        else this.#untaken.push([kind, duplex]);
+        else this.#untaken = [...this.#untaken.filter(([, { destroyed }]) => !destroyed), [kind, duplex]];
       },
       (error: unknown) => log("move.stream_failed", { migration: peer.migration, message: networkReason(error) }),
     );

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { Measuring } from "../../agent/monitors/measuring.ts";
 import { isNews, ResourceTracker } from "../../agent/resource-tracker.ts";
 import type { FromAgent } from "../../functions/protocol/frames.ts";
+import type { Inventory } from "../../functions/protocol/guest.ts";
 import type { Metrics } from "../../functions/protocol/resources.ts";
 import { recordingLog } from "./agent-support.ts";
 import { TinyDriver } from "./agent-tiny-driver.ts";
@@ -14,9 +15,9 @@ const send = (frame: FromAgent) => {
   if (up) sent.push(frame);
   return up;
 };
-const trackerOf = (config = {}) => {
+const trackerOf = (config = {}, inbound: Inventory["migration_inbound"] | null = null) => {
   const measuring = new Measuring([{ name: "a.monitor", measure: () => measured }], recordingLog().log);
-  return new ResourceTracker({ driver, measuring, config, send });
+  return new ResourceTracker({ driver, measuring, config, inbound, send });
 };
 
 beforeEach(() => {
@@ -44,6 +45,12 @@ it("tells what the host's own options say, and nothing where they say nothing", 
   const said = { cpu_allocation_ratio: 2, reserved_host_memory_mb: 0 };
   expect((await trackerOf({ ...said, max_concurrent_builds: 3 }).inventory()).options).toEqual(said);
   expect(await trackerOf().inventory()).not.toHaveProperty("options");
+});
+
+it("tells where guests may come in, if they may without the edge", async () => {
+  const inbound = { address: "192.0.2.7", port: 16_515 };
+  expect((await trackerOf({}, inbound).inventory()).migration_inbound).toEqual(inbound);
+  expect(await trackerOf().inventory()).not.toHaveProperty("migration_inbound");
 });
 
 it.each([

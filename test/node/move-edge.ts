@@ -40,6 +40,11 @@ export class MoveEdge {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
+  /** How many connections there are. */
+  get open(): number {
+    return this.#all.size;
+  }
+
   /** Ends every connection, as an edge that is killed does. */
   cut(): void {
     for (const ws of this.#all) ws.terminate();

@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { onTestFinished } from "vitest";
 import type { GuestDisk, Moving } from "../../agent/drivers/driver.ts";
-import { signerOf } from "../../agent/identity.ts";
+import { type Signer, signerOf } from "../../agent/identity.ts";
 import { Bandwidth } from "../../agent/move/bandwidth.ts";
 import { DirectListener } from "../../agent/move/direct.ts";
 import { HostMoves } from "../../agent/move/host-moves.ts";
@@ -18,6 +18,7 @@ export type MoveHost = {
   moves: HostMoves;
   logged: ReturnType<typeof recordingLog>;
   moving: Partial<Moving>;
+  signer: Signer;
   /** What the edge tells it of the other. */
   peer: MovePeer;
 };
@@ -86,7 +87,7 @@ export class MoveHosts {
         ticket: await edge.ticket(migration, side),
         inbound,
       };
-      return { dir, moves, logged: logs[side], moving, peer };
+      return { dir, moves, logged: logs[side], moving, signer: signers[side], peer };
     };
     return new MoveHosts(await host("source", "destination"), await host("destination", "source"));
   }
