@@ -9,7 +9,7 @@
  * is repeatable, so that a crash costs one look.
  */
 import { DurableObject } from "cloudflare:workers";
-import { actionFault } from "../api/action-fault.ts";
+import type { ActionError } from "../conductor/order.ts";
 import type { ServerRecord } from "../conductor/record.ts";
 import { config } from "../config.ts";
 import type { Actor } from "../identity/actor.ts";
@@ -118,8 +118,7 @@ export class Drain extends DurableObject<Env> {
     const begun = await this.env.SERVER.getByName(id).act(anew(plan.actor), how);
     if (begun.ok) return this.#set(id, { state: "moving", how });
     const isBusy = begun.error.kind === "invalid_state" && begun.error.attr === "task_state";
-    const reason = actionFault(id, begun.error).message;
-    this.#set(id, { state: isBusy ? "waiting" : "failed", how, reason });
+    this.#set(id, { state: isBusy ? "waiting" : "failed", how, reason: reasonOf(begun.error) });
   }
 
   /** Looks what has become of a move. */
@@ -171,6 +170,18 @@ export class Drain extends DurableObject<Env> {
   #end(plan: Plan, state: "done" | "stopped"): void {
     this.#save({ ...plan, state, ended_at: new Date().toISOString() });
     log("drain.ended", { host: plan.host, state, failed: this.#in("failed").length });
+  }
+}
+
+function reasonOf(error: ActionError): string {
+  switch (error.kind) {
+    case "invalid_state":
+      return `it is ${error.state}`;
+    case "not_ready":
+    case "failed":
+      return error.message;
+    default:
+      return `it is refused: ${error.kind}`;
   }
 }
 
