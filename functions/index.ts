@@ -11,6 +11,7 @@ export { Host } from "./compute/host.ts";
 export { Server } from "./conductor/server.ts";
 export { Console } from "./console/console.ts";
 export { ConsoleAuth } from "./console/console-auth.ts";
+export { Drain } from "./drain/drain.ts";
 export { Identity } from "./identity/identity.ts";
 export { Images } from "./image/images.ts";
 export { Keypairs } from "./keypair/keypairs.ts";

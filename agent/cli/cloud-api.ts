@@ -21,10 +21,17 @@ type Catalog = NonNullable<z.infer<typeof granted>["token"]["catalog"]>;
 export class CloudApi {
   readonly #compute: string;
   readonly #token: string;
+  readonly #minor: number | undefined;
 
-  private constructor(compute: string, token: string) {
+  private constructor(compute: string, token: string, minor?: number) {
     this.#compute = compute;
     this.#token = token;
+    this.#minor = minor;
+  }
+
+  /** The same API at microversion 2.<minor>; without this it is the lowest. */
+  at(minor: number): CloudApi {
+    return new CloudApi(this.#compute, this.#token, minor);
   }
 
   /** Throws `Failure` when the cloud cannot be reached or does not let this caller in. */
@@ -64,7 +71,8 @@ export class CloudApi {
 
   async #send(method: string, path: string, body?: object): Promise<string> {
     const sent = body === undefined ? {} : { body: JSON.stringify(body) };
-    const response = await ask(`${this.#compute}${path}`, { method, token: this.#token, ...sent });
+    const minor = this.#minor === undefined ? {} : { minor: this.#minor };
+    const response = await ask(`${this.#compute}${path}`, { method, token: this.#token, ...minor, ...sent });
     const text = await textOf(response);
     if (!response.ok) throw new Refused(response, text);
     return text;
@@ -93,15 +101,16 @@ function computeOf(catalog: Catalog, { region, interface: face, source }: Login)
   throw new Failure(`the cloud has no ${face} compute endpoint${where}: check ${source}`);
 }
 
-type Asked = { method?: string; token?: string; body?: string };
+type Asked = { method?: string; token?: string; minor?: number; body?: string };
 
-async function ask(url: string, { method = "GET", token, body }: Asked): Promise<Response> {
+async function ask(url: string, { method = "GET", token, minor, body }: Asked): Promise<Response> {
   try {
     return await fetch(url, {
       method,
       headers: {
         accept: "application/json",
         ...(token === undefined ? {} : { "x-auth-token": token }),
+        ...(minor === undefined ? {} : { "openstack-api-version": `compute 2.${minor}` }),
         ...(body === undefined ? {} : { "content-type": "application/json" }),
       },
       // A redirect would hand the password or token to whoever it names.

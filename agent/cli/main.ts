@@ -2,6 +2,7 @@
 /** edgenova's command line for users. Exit codes: 0 done, 1 a failure that the message explains, 2 bad usage. */
 import { Command, CommanderError } from "commander";
 import { describe, Failure } from "../failure.ts";
+import { addDrainCommand } from "./drain-command.ts";
 import { addLinkCommands } from "./link-command.ts";
 import { printable } from "./readable.ts";
 import { addSessionCommands } from "./session-command.ts";
@@ -12,9 +13,12 @@ const EXIT_USAGE = 2;
 // Whoever read the output has seen enough of it.
 process.stdout.on("error", () => process.exit(0));
 
-const program = new Command("edgenova").description("Hands out consoles of an edgenova cloud.").exitOverride();
+const program = new Command("edgenova")
+  .description("Hands out consoles of an edgenova cloud, and empties its hosts.")
+  .exitOverride();
 addLinkCommands(program);
 addSessionCommands(program);
+addDrainCommand(program);
 
 try {
   await program.parseAsync();

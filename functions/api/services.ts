@@ -45,7 +45,25 @@ export const services: Paths = {
       run: remove,
     }),
   },
+  "/os-services/:id/drain": {
+    GET: operation({
+      summary: "Show how far a host has been emptied of its servers",
+      rule: `${RULE}:list`,
+      role: "admin",
+      on: "service.uuid",
+      status: 200,
+      answers: "drain",
+      run: drainOf,
+    }),
+  },
 };
+
+async function drainOf(c: Context<AppEnv>): Promise<Response> {
+  const { host } = await serviceOf(c);
+  const drain = await c.env.DRAIN.getByName(host).status();
+  if (drain === null) throw notFound(`Host ${host} was never drained.`);
+  return c.json({ drain });
+}
 
 const hosts = (c: Context<AppEnv>) => c.env.SCHEDULER.getByName("default").hosts();
 
@@ -72,18 +90,24 @@ const statusOf = ({ enabled }: ServiceStatus) => (enabled ? "enabled" : "disable
 
 async function update(
   c: Context<AppEnv>,
-  { status, disabled_reason, forced_down }: z.infer<typeof updateService>,
+  { status, disabled_reason, forced_down, drain }: z.infer<typeof updateService>,
 ): Promise<Response> {
   const host = await serviceOf(c);
   if (status === "enabled" && disabled_reason !== undefined) {
     throw badRequest("Specifying 'disabled_reason' with status 'enabled' is invalid.");
   }
-  if (status === undefined && forced_down === undefined) {
+  if (drain && (status === "enabled" || (status === undefined && host.enabled))) {
+    throw badRequest("Only a service that is disabled can be drained: new servers would come as old ones go.");
+  }
+  if (status === undefined && forced_down === undefined && drain === undefined) {
     throw badRequest("No updates were requested. Fields 'status' or 'forced_down' should be specified.");
   }
   if (forced_down === false) await checkNoneIsLeft(c, host.host);
   const turned = status === undefined ? {} : turn(status === "enabled", disabled_reason);
   const changed = await change(c, host.host, { ...turned, ...(forced_down === undefined ? {} : { forced_down }) });
+  const draining = c.env.DRAIN.getByName(host.host);
+  if (drain) await draining.start(host.host, c.var.actor);
+  else if (drain === false || status === "enabled") await draining.stop();
   return c.json({ service: view(c, { ...host, ...changed }) });
 }
 

@@ -35,6 +35,8 @@ export const updateService = z.strictObject({
   status: z.enum(["enabled", "disabled"]).optional(),
   disabled_reason: reason.optional(),
   forced_down: boolean.optional(),
+  /** Ours: whether the servers of the host, which takes no new ones, are moved to others. */
+  drain: boolean.optional(),
 });
 
 /** The body of PUT /os-services/{id or action}. Which action it is for says what stands in it. */

@@ -43,6 +43,7 @@ const NOTHING: Record<string, number[]> = {
   // A fake host's guests have no network.
   "GET /servers/:id/ips/:label": [404],
   "GET /servers/:id/migrations/:migration": [404],
+  "GET /os-services/:id/drain": [404],
 };
 /** Where the path says what must stand in the body. */
 const BODIES: Record<string, object> = {
