@@ -4,6 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { readdir, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { enroll } from "../../agent/enroll.ts";
 import { type Child, startChild } from "../../agent/up/child.ts";
@@ -29,9 +30,16 @@ const asked = {
     agent = startChild("agent", join(libvirtd.root, "agent.log"), process.execPath, args, process.env);
   },
   killAgent: () => killGroup(childWith(state)),
-  agentLog: () => readFileSync(join(libvirtd.root, "agent.log"), "utf8"),
+  /** The last that the agent said of its link; of one that was started anew, nothing of the one before. */
+  linkState: () => {
+    const lines = readFileSync(join(libvirtd.root, "agent.log"), "utf8").split("\n");
+    const events = lines.flatMap((line) => (line.endsWith("}") ? [String(JSON.parse(line).event)] : []));
+    return events.findLast((event) => event.startsWith("link.")) ?? null;
+  },
   domains: async () => (await libvirtd.virsh("list", "--all", "--name")).split("\n").filter((name) => name !== ""),
   virsh: (...args: string[]) => libvirtd.virsh(...args),
+  /** Folders of sockets of moves. */
+  sockets: async () => (await readdir(tmpdir())).filter((name) => name.startsWith("edgenova-move-")),
   /** Servers that have files here. */
   folders: () => readdir(join(state, "libvirt/instances")).catch(() => []),
   stop: async () => {
