@@ -10,6 +10,7 @@ import { take } from "./take.ts";
 /** How long a stranger may take to say what it comes for, and be one that is expected; and how many may be at it. */
 const STRANGER_MS = 2000;
 const MAX_STRANGERS = 64;
+const LOG_EVERY_MS = 1000;
 const KEEPALIVE_MS = 30_000;
 
 /** A connection, and what was read of it: it says that it is the stream, and has yet to prove it. */
@@ -45,12 +46,18 @@ export class DirectListener {
   readonly #expected = new Map<string, (arrival: Arrival) => void>();
   readonly #early = new Map<string, () => void>();
   readonly #stopping = new AbortController();
+  #loggedAt = Number.NEGATIVE_INFINITY;
 
   private constructor(log: Log) {
     this.#server = createServer({ allowHalfOpen: true }, (socket) => {
+      const address = socket.remoteAddress;
       this.#greet(socket).catch((error: unknown) => {
         socket.destroy();
-        log("move.stranger", { address: socket.remoteAddress, message: networkReason(error) });
+        // Whoever reaches the port could fill the log.
+        const now = performance.now();
+        if (now - this.#loggedAt < LOG_EVERY_MS) return;
+        this.#loggedAt = now;
+        log("move.stranger", { address, message: networkReason(error) });
       });
     });
   }

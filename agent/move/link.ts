@@ -23,6 +23,8 @@ const OPEN_MS = 20_000;
 /** How long the other host may be away. */
 const NOBODY_MS = 60_000;
 const BACKOFF: BackoffOptions = { baseMs: 200, capMs: 5000 };
+/** A link that has lasted so long counts as one that works. */
+const STEADY_MS = 5000;
 /** The first stream has no other end yet that could be told a nonce. */
 const FIRST_NONCE = "0".repeat(16);
 
@@ -113,15 +115,19 @@ export class Link implements MoveLink {
     const { peer, log } = this.#options;
     for (let failures = 0; !signal.aborted; ) {
       const opening = { migration: peer.migration, stream: 0, nonce: FIRST_NONCE };
+      let why: string;
       try {
         const { stream, way } = await meet(this.#options, opening, signal);
+        const startedMs = performance.now();
         const up = { way, stream, control: control(stream, (open) => this.#opened(open)) };
-        failures = 0;
         log("move.linked", { migration: peer.migration, peer: peer.host, way });
         this.#set(up);
         await up.control.ended;
         log("move.unlinked", { migration: peer.migration, peer: peer.host });
         this.#down();
+        why = "the link was cut";
+        // One that ends as soon as it is there is no better than none.
+        if (performance.now() - startedMs > STEADY_MS) failures = 0;
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof PipeRefused) {
@@ -129,10 +135,11 @@ export class Link implements MoveLink {
           this.#notify();
           return;
         }
-        const retry_ms = backoff(failures++, BACKOFF);
-        log("move.waiting", { migration: peer.migration, peer: peer.host, message: networkReason(error), retry_ms });
-        await sleep(retry_ms, undefined, { signal }).catch(() => undefined);
+        why = networkReason(error);
       }
+      const retry_ms = backoff(failures++, BACKOFF);
+      log("move.waiting", { migration: peer.migration, peer: peer.host, message: why, retry_ms });
+      await sleep(retry_ms, undefined, { signal }).catch(() => undefined);
     }
   }
 

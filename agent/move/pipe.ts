@@ -12,6 +12,8 @@ const HIGH_WATER_BYTES = 256 * 1024;
 const MAX_FRAME_BYTES = 256 * 1024;
 /** TCP keepalive: a stream that is silent for long would not show that its path is dead. */
 const KEEPALIVE_MS = 30_000;
+/** Proxies end what is silent: Cloudflare after 100 s. */
+const PING_MS = 25_000;
 const EMPTY = Buffer.alloc(0);
 
 export type PipeOptions = { edge: string; migration: string; stream: number; ticket: string; signal: AbortSignal };
@@ -69,7 +71,9 @@ class PipeStream extends Duplex {
       this.#heardAll = data.length === 0;
       if (!this.push(this.#heardAll ? null : data)) ws.pause();
     });
+    const timer = setInterval(() => ws.ping(), PING_MS).unref();
     ws.once("close", (code) => {
+      clearInterval(timer);
       // After both ends it is no failure, and what has come may not have been read yet.
       if (!this.#heardAll || !this.writableFinished) this.destroy(new Error(`the pipe was closed with ${code}`));
     });

@@ -17,6 +17,13 @@ import { secureDestination, secureSource } from "./secure.ts";
 /** How long the straight way may take: a firewall that says nothing costs a move this much. */
 const PROBE_MS = 1500;
 const AGAIN_MS = 300;
+/**
+ * How long two ends may take to meet in the pipe, in which the edge lets one wait 15 s for the other: one that has died
+ * without a word would be waited for without end.
+ */
+const PIPE_MS = 20_000;
+/** The same where they have a connection. */
+const DIRECT_MS = 5000;
 /** For how long a destination that listens gives the straight way precedence. */
 const PRECEDENCE_MS = 2000;
 
@@ -56,20 +63,24 @@ export async function meet(end: End, opening: Opening, signal: AbortSignal): Pro
 }
 
 /** Meets the other end by a way that both know. */
-export async function meetBy(way: Way, end: End, opening: Opening, signal: AbortSignal): Promise<Met> {
-  const options = { opening, keys: keysOf(end), signal };
+export async function meetBy(way: Way, end: End, opening: Opening, given: AbortSignal): Promise<Met> {
+  const within = (ms: number) => AbortSignal.any([given, AbortSignal.timeout(ms)]);
   if (way === "pipe") {
     const { migration, stream } = opening;
+    const signal = within(PIPE_MS);
+    const options = { opening, keys: keysOf(end), signal };
     const pipe = await dialPipe({ edge: end.edge, migration, stream, ticket: end.peer.ticket, signal });
     const secure = end.side === "source" ? secureSource : secureDestination;
     return { stream: await secure(pipe, options), way };
   }
   if (end.side === "source") {
     if (end.peer.inbound === null) throw new Error("the destination does not listen");
-    return { stream: await secureSource(await dialDirect(end.peer.inbound, signal), options), way };
+    const options = { opening, keys: keysOf(end), signal: within(DIRECT_MS) };
+    return { stream: await secureSource(await dialDirect(end.peer.inbound, options.signal), options), way };
   }
   if (end.listener === null) throw new Error("this host does not listen");
-  const arrival = await end.listener.expect(opening, signal);
+  const arrival = await end.listener.expect(opening, given);
+  const options = { opening, keys: keysOf(end), signal: within(DIRECT_MS) };
   return { stream: await secureDestination(arrival.socket, options, arrival.first), way };
 }
 

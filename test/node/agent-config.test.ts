@@ -23,6 +23,7 @@ it.each([
   ["max_concurrent_builds = -1", /agent\.toml: max_concurrent_builds: Too small/],
   ["max_concurrent_snapshots = 1001", /agent\.toml: max_concurrent_snapshots: Too big/],
   ["[vnc]\nmax_sessions = 0", /vnc: max_sessions: Too small/],
+  ["migration_inbound_addr = '0.0.0.0'", /migration_inbound_addr: It must be one that others can dial/],
   ["max_concurent_builds = 3", /Unrecognized key: "max_concurent_builds"/],
   ["[libvirt]\nvirt_type = 'xen'", /libvirt: virt_type: Invalid option/],
   ["a = 1\nb = ", /agent\.toml, line 2: /],

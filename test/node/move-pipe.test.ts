@@ -1,9 +1,11 @@
 /** Disks between two hosts through the real edge. */
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { startTestEdge, type TestEdge } from "../edge.ts";
+import { freePort } from "../free-port.ts";
 import { moveTicket } from "../move-ticket.ts";
 import { type HostsOptions, MoveHosts } from "./move-hosts.ts";
 
@@ -48,4 +50,18 @@ it("an end with a ticket of another move, or of the other side, gets nowhere", a
   pair.source.peer.ticket = await pipe.ticket(pair.source.peer.migration, "destination");
   const both = await Promise.allSettled([pair.send(), pair.receive()]);
   for (const end of both) expect(end).toMatchObject({ status: "rejected", reason: { code: "MigrationError" } });
+});
+
+it("an agent listens where its file says, as long as it runs", async () => {
+  const port = await freePort();
+  const toml = `migration_inbound_addr = "127.0.0.1"\nmigration_inbound_port = ${port}`;
+  const { agent } = await edge.agent("listens", { toml });
+  const listens = () =>
+    new Promise<boolean>((resolve) => {
+      const socket = connect(port, "127.0.0.1", () => resolve(true)).once("error", () => resolve(false));
+      socket.once("connect", () => socket.destroy());
+    });
+  expect(await listens()).toBe(true);
+  await agent.stop();
+  expect(await listens()).toBe(false);
 });
