@@ -7,6 +7,7 @@ import { config } from "../config.ts";
 import { causeOf, log } from "../log.ts";
 import {
   agree,
+  CAPABILITY,
   type CallError,
   CLOSE,
   type ConsoleClosed,
@@ -200,9 +201,12 @@ export class Host extends DurableObject<Env> {
     return this.ask("open_console", server, generation, params);
   }
 
-  /** Whether its agent can be asked now, and when it was last there (ms since the epoch; null: never). */
-  reach(): { connected: boolean; seen_at: number | null } {
-    return { connected: this.#link.current() !== null, seen_at: this.#watch.seenAt() };
+  /**
+   * Whether its agent can be asked now, when it was last there (ms since the epoch; null: never), and the lease that it
+   * keeps (seconds; null: none).
+   */
+  reach(): { connected: boolean; seen_at: number | null; lease: number | null } {
+    return { connected: this.#link.current() !== null, seen_at: this.#watch.seenAt(), lease: this.#service.lease() };
   }
 
   /** What the scheduler sees of this host; null before its agent first said hello. */
@@ -330,6 +334,7 @@ export class Host extends DurableObject<Env> {
     this.#watch.linked();
     this.#link.keepMetrics(ws, frame.inventory.metrics);
     const { REPORT_INTERVAL: report_interval, FENCING_LEASE: lease } = config(this.env);
+    this.#service.keepLease(lease > 0 && frame.capabilities.includes(CAPABILITY.FENCING) ? lease : null);
     send(ws, { t: "welcome", version, report_interval, ...(lease > 0 ? { lease } : {}) });
     log("host.linked", { host: frame.host, agent: frame.agent, version, guests: frame.guests.length });
     this.#calls.resume(ws);
