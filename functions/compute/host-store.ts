@@ -21,7 +21,7 @@ export const MIGRATIONS = [
    ALTER TABLE allocation ADD COLUMN image_properties TEXT NOT NULL DEFAULT '{}';`,
   "ALTER TABLE allocation ADD COLUMN interfaces TEXT NOT NULL DEFAULT '[]';",
   `ALTER TABLE allocation ADD COLUMN screen_since INTEGER;
-   CREATE TABLE evacuated (server TEXT PRIMARY KEY) WITHOUT ROWID;
+   CREATE TABLE evacuated (server TEXT PRIMARY KEY, done INTEGER NOT NULL) WITHOUT ROWID;
    CREATE TABLE live_migration (seq INTEGER PRIMARY KEY, server TEXT NOT NULL UNIQUE);`,
 ] as const;
 
@@ -207,17 +207,17 @@ export class HostStore {
     return [...rows].map(({ server }) => server);
   }
 
-  /** A server was evacuated: it has to be told when its guest is gone from here. */
-  setEvacuated(server: string): void {
-    this.#sql.exec("INSERT OR IGNORE INTO evacuated VALUES (?)", server);
+  /** A server is being evacuated, or was: then it has to be told when its guest is gone from here. */
+  setEvacuated(server: string, done: boolean): void {
+    this.#sql.exec("INSERT OR REPLACE INTO evacuated VALUES (?, ?)", server, done ? 1 : 0);
   }
 
   forgetEvacuated(server: string): void {
     this.#sql.exec("DELETE FROM evacuated WHERE server = ?", server);
   }
 
-  evacuated(): string[] {
-    return [...this.#sql.exec<{ server: string }>("SELECT server FROM evacuated")].map(({ server }) => server);
+  evacuated(): { server: string; done: number }[] {
+    return this.#sql.exec<{ server: string; done: number }>("SELECT server, done FROM evacuated").toArray();
   }
 
   /** Whether this or a later incarnation of the server was sent away. */

@@ -7,6 +7,7 @@ import { config } from "../config.ts";
 import { causeOf, log } from "../log.ts";
 import {
   agree,
+  CAPABILITY,
   type CallError,
   CLOSE,
   type ConsoleClosed,
@@ -19,7 +20,7 @@ import {
   type Progress,
   VERSIONS,
 } from "../protocol/frames.ts";
-import { powerState, type VncAddress, vncAddress } from "../protocol/guest.ts";
+import { type GuestReport, powerState, type VncAddress, vncAddress } from "../protocol/guest.ts";
 import type { Method, Params } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import { gist, type HostState, type ServiceStatus } from "../scheduler/host-state.ts";
@@ -27,6 +28,7 @@ import { migrate, migrateExisting } from "../store/migrate.ts";
 import type { CallReply, CallRequest } from "./call.ts";
 import { Calls, type Settled } from "./calls.ts";
 import { type ClaimRefused, type ClaimRequest, lacking } from "./claims.ts";
+import { Departures } from "./departures.ts";
 import { Guests } from "./guests.ts";
 import { HostStore, MIGRATIONS } from "./host-store.ts";
 import { Link, send } from "./link.ts";
@@ -55,6 +57,7 @@ export class Host extends DurableObject<Env> {
   readonly #calls: Calls;
   readonly #watch: Watch;
   readonly #guests: Guests;
+  readonly #departures: Departures;
   #lastSeq = 0;
   /** Whether the scheduler has all that this object had to tell: one that came after a crash cannot know what was cut off. */
   #heard = false;
@@ -62,21 +65,17 @@ export class Host extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     migrateExisting(ctx.storage, MIGRATIONS);
-    const { REPORT_INTERVAL, SERVICE_DOWN_TIME, RPC_RESPONSE_TIMEOUT } = config(env);
+    const { REPORT_INTERVAL, SERVICE_DOWN_TIME, RPC_RESPONSE_TIMEOUT, MAX_CONCURRENT_LIVE_MIGRATIONS } = config(env);
     const times = { reportMs: REPORT_INTERVAL * 1000, downMs: SERVICE_DOWN_TIME * 1000 };
     this.#store = new HostStore(ctx.storage.sql);
     this.#service = new ServiceRecord(ctx.storage.kv);
     this.#link = new Link(ctx, times.downMs);
     this.#watch = new Watch(ctx.storage, this.#link, times);
     this.#calls = new Calls(this.#store, this.#link, RPC_RESPONSE_TIMEOUT * 1000);
-    this.#guests = new Guests({
-      store: this.#store,
-      link: this.#link,
-      calls: this.#calls,
-      env,
-      host: this.#name(),
-      later: (work) => this.#later(work),
-    });
+    const calls = this.#calls;
+    const parts = { store: this.#store, env, host: this.#name(), later: (work: Promise<unknown>) => this.#later(work) };
+    this.#guests = new Guests({ ...parts, link: this.#link, calls });
+    this.#departures = new Departures({ ...parts, calls, most: MAX_CONCURRENT_LIVE_MIGRATIONS });
     // What an idle fleet costs: this line, counted.
     log("host.woken", { host: this.#name() });
   }
@@ -107,7 +106,8 @@ export class Host extends DurableObject<Env> {
     if (this.#store.isDismissed(request.server, request.generation)) return err({ kind: "dismissed" });
     const node = service.inventory.hypervisor_hostname;
     const held = this.#store.allocation(request.server);
-    if (held !== null) return held.leaving ? err({ kind: "leaving" }) : ok({ node });
+    const isLeft = held?.leaving || this.#store.evacuated().some(({ server }) => server === request.server);
+    if (held !== null) return isLeft ? err({ kind: "leaving" }) : ok({ node });
     const classes = lacking({ ...roomOf(service, config(this.env)), used: this.#store.used() }, request);
     if (classes.length === 0) this.#store.allocate(request.server, request.generation, request);
     this.#later(this.#publish());
@@ -134,38 +134,33 @@ export class Host extends DurableObject<Env> {
     return error.code === "HypervisorUnavailable" ? { state: "leaving", connected: true } : { state: "failed", error };
   }
 
+  /** A server is being built anew elsewhere: what is left of it here is not to run any more. */
+  evacuating(server: string): void {
+    migrate(this.ctx.storage, MIGRATIONS);
+    this.#store.setEvacuated(server, this.evacuations().includes(server));
+  }
+
   /** Sends a server away that was evacuated, and tells it when its guest is gone from here. */
   evacuated(guest: { server: string; generation: number }): Promise<Left> {
     migrate(this.ctx.storage, MIGRATIONS);
-    this.#store.setEvacuated(guest.server);
+    this.#store.setEvacuated(guest.server, true);
     return this.dismiss(guest);
   }
 
   /** Servers that were evacuated, and whose guests may be here still. */
   evacuations(): string[] {
-    return this.#service.get() === null ? [] : this.#store.evacuated();
+    if (this.#service.get() === null) return [];
+    return this.#store.evacuated().flatMap(({ server, done }) => (done ? [server] : []));
   }
 
-  /** Whether a server may begin to leave alive now (nova: max_concurrent_live_migrations); it has its turn until it ends. */
+  /** Whether a server may leave alive now; it has its turn until it gives that back. */
   takeTurn(server: string): boolean {
-    this.#store.queue(server);
-    return this.#leaving().includes(server);
+    return this.#departures.takeTurn(server);
   }
 
-  /** The server's live migration is over: the next one is told. */
+  /** The server's live migration is over. */
   giveTurn(server: string): void {
-    if (!migrateExisting(this.ctx.storage, MIGRATIONS)) return;
-    const before = this.#leaving();
-    this.#store.unqueue(server);
-    for (const next of this.#leaving()) {
-      if (!before.includes(next)) this.#later(this.env.SERVER.getByName(next).settled());
-    }
-  }
-
-  /** The servers that may leave alive now. */
-  #leaving(): string[] {
-    const most = config(this.env).MAX_CONCURRENT_LIVE_MIGRATIONS;
-    return this.#store.queued().slice(0, most === 0 ? undefined : most);
+    if (migrateExisting(this.ctx.storage, MIGRATIONS)) this.#departures.giveTurn(server);
   }
 
   /** Has the agent do a call, once however often it is asked; waits for its outcome for RPC_RESPONSE_TIMEOUT. */
@@ -206,9 +201,12 @@ export class Host extends DurableObject<Env> {
     return this.ask("open_console", server, generation, params);
   }
 
-  /** Whether its agent can be asked now, and when it was last there (ms since the epoch; null: never). */
-  reach(): { connected: boolean; seen_at: number | null } {
-    return { connected: this.#link.current() !== null, seen_at: this.#watch.seenAt() };
+  /**
+   * Whether its agent can be asked now, when it was last there (ms since the epoch; null: never), and the lease that it
+   * keeps (seconds; null: none).
+   */
+  reach(): { connected: boolean; seen_at: number | null; lease: number | null } {
+    return { connected: this.#link.current() !== null, seen_at: this.#watch.seenAt(), lease: this.#service.lease() };
   }
 
   /** What the scheduler sees of this host; null before its agent first said hello. */
@@ -287,7 +285,7 @@ export class Host extends DurableObject<Env> {
     else if (frame.t === "result") {
       const settled = this.#calls.result(ws, frame.call, frame.outcome);
       if (settled) this.#settled(settled);
-    } else if (frame.t === "report") this.#guests.compare(frame.guests);
+    } else if (frame.t === "report") this.#compare(frame.guests);
     else if (frame.t === "progress") this.#calls.progressed(frame);
     else if (frame.t === "console_closed") this.#later(this.#consoleClosed(ws, frame));
     else {
@@ -336,13 +334,19 @@ export class Host extends DurableObject<Env> {
     this.#watch.linked();
     this.#link.keepMetrics(ws, frame.inventory.metrics);
     const { REPORT_INTERVAL: report_interval, FENCING_LEASE: lease } = config(this.env);
+    this.#service.keepLease(lease > 0 && frame.capabilities.includes(CAPABILITY.FENCING) ? lease : null);
     send(ws, { t: "welcome", version, report_interval, ...(lease > 0 ? { lease } : {}) });
     log("host.linked", { host: frame.host, agent: frame.agent, version, guests: frame.guests.length });
     this.#calls.resume(ws);
     this.#later(this.#heard ? this.#publishNews() : this.#publish());
-    this.#guests.compare(frame.guests);
+    this.#compare(frame.guests);
     this.#guests.findMissing(frame.guests, frame.resuming ?? []);
-    for (const server of this.#store.evacuated()) this.#later(this.#tellGone(server));
+    this.#departures.tellGone();
+  }
+
+  #compare(guests: readonly GuestReport[]): void {
+    this.#guests.compare(guests);
+    this.#departures.keepOff(guests);
   }
 
   /** Has the server's console write down how a session of it ended; the agent says it again until that is noted. */
@@ -357,7 +361,7 @@ export class Host extends DurableObject<Env> {
     if (outcome.ok && call.method === "destroy") {
       this.#store.free(call.server, call.generation);
       this.#later(this.#publish());
-      this.#later(this.#tellGone(call.server));
+      this.#departures.tellGone();
     } else if (outcome.ok) {
       const power = powerState.safeParse(outcome.value.power_state);
       if (power.success) this.#store.setPower(call.server, call.generation, power.data);
@@ -365,13 +369,6 @@ export class Host extends DurableObject<Env> {
     if (call.method === "spawn") this.#service.countBuild(outcome.ok);
     if (BUSY.has(call.method)) this.#later(this.#publish());
     if (!waited) this.#later(this.env.SERVER.getByName(call.server).settled());
-  }
-
-  /** Tells a server that was evacuated that nothing of it is here any more, if that is so. */
-  async #tellGone(server: string): Promise<void> {
-    if (this.#store.allocation(server) !== null || !this.#store.evacuated().includes(server)) return;
-    await this.env.SERVER.getByName(server).goneFrom(this.#name());
-    this.#store.forgetEvacuated(server);
   }
 
   /** The incarnation that a screen of `generation` is of by now: of a guest that came with it, a later one. */

@@ -5,7 +5,13 @@ import type { ServiceStatus } from "../scheduler/host-state.ts";
 import { heard, type Service } from "./service.ts";
 
 /** All that goes when the service is deleted. */
-const KEYS = { service: "service", told: "told", failedBuilds: "failed_builds", agentKey: "agent_key" } as const;
+const KEYS = {
+  service: "service",
+  told: "told",
+  failedBuilds: "failed_builds",
+  agentKey: "agent_key",
+  lease: "lease",
+} as const;
 
 export class ServiceRecord {
   readonly #kv: DurableObjectStorage["kv"];
@@ -40,6 +46,17 @@ export class ServiceRecord {
   countBuild(succeeded: boolean): void {
     if (succeeded) this.#kv.delete(KEYS.failedBuilds);
     else this.#kv.put(KEYS.failedBuilds, this.failedBuilds() + 1);
+  }
+
+  /** The lease that its agent was told last, and keeps, in seconds; null: its guests run on whatever happens. */
+  lease(): number | null {
+    return this.#kv.get<number>(KEYS.lease) ?? null;
+  }
+
+  keepLease(lease: number | null): void {
+    if (lease === this.lease()) return;
+    if (lease === null) this.#kv.delete(KEYS.lease);
+    else this.#kv.put(KEYS.lease, lease);
   }
 
   /** The gist of what the scheduler was last told. */

@@ -95,7 +95,10 @@ export const revertResize: ServerFlow = {
         const left = leftOf(context);
         if (left === null) return ok(memo);
         const { host, node, zone, flavor } = left;
-        if (record.host !== host) context.patch({ host, node, zone, flavor, generation: nextGeneration(record) });
+        if (record.host !== host) {
+          // Its guest there is of the incarnation that it was: what its host says of it counts.
+          context.patch({ host, node, zone, flavor, generation: nextGeneration(record), seen_generation: 0 });
+        }
         await placed(context, host);
         return ok(memo);
       },

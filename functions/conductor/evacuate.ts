@@ -7,6 +7,7 @@ import { POWER_STATE } from "../protocol/guest.ts";
 import { ok } from "../result.ts";
 import { type Context, callHost, enter, type Memo, type ServerFlow } from "./context.ts";
 import { guestSpecOf } from "./guest-spec.ts";
+import type { Keeper } from "./keeper.ts";
 import {
   chooseDestination,
   destinationOf,
@@ -87,7 +88,9 @@ const arrive: Step<Context, Memo> = {
   async run(context, memo) {
     if (hasSwitched(context, memo)) return ok(memo);
     const there = await context.host(destinationOf(memo)).state();
-    const { evacuated_from = [] } = context.record();
+    const { uuid, evacuated_from = [] } = context.record();
+    // From here on its guest there is not to run, should the host return.
+    await context.host(sourceOf(memo)).evacuating(uuid);
     context.patch({
       host: destinationOf(memo),
       node: there?.inventory.hypervisor_hostname ?? null,
@@ -152,3 +155,15 @@ export const evacuate: ServerFlow = {
     context.patch({ task_state: null, fault: faultOf(failure) });
   },
 };
+
+/** What was left on a host that the server was evacuated from is gone: the record of that move is `completed`. */
+export async function closeEvacuation(keeper: Keeper, env: Env, host: string): Promise<void> {
+  const record = keeper.record();
+  if (record === null) return;
+  const project = env.PROJECT.getByName(record.project_id);
+  const done = { instance_uuid: record.uuid, migration_type: "evacuation", status: "done", source_compute: host };
+  for (const { uuid } of await project.migrations(done)) await project.changeMigration(uuid, { status: "completed" });
+  const { vm_state, evacuated_from = [] } = keeper.record() ?? record;
+  if (vm_state === "deleted" || !evacuated_from.includes(host)) return;
+  await keeper.touch({ evacuated_from: evacuated_from.filter((one) => one !== host) });
+}

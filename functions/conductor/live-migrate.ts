@@ -172,6 +172,7 @@ const run: Step<Context, Memo> = {
   event: "compute_live_migration",
   async run(context, memo) {
     const { generation } = context.record();
+    if (isCalledOff(context)) return ending(context, memo, "cancelled", CALLED_OFF);
     await tell(context, { status: "running" });
     const peers = await peersOf(context, memo);
     if (!peers.ok) return peers;

@@ -17,15 +17,16 @@ import type { InstanceAction, InstanceEvent } from "./action-log.ts";
 import type { Memo } from "./context.ts";
 import type { KeptDecision } from "./decisions.ts";
 import { applyDetails, type DetailsChange, type DetailsError } from "./details.ts";
+import { closeEvacuation } from "./evacuate.ts";
 import { flowOf } from "./flows.ts";
 import { Keeper } from "./keeper.ts";
-import { stageOf } from "./live-migrate.ts";
 import { type ActionError, type NewServer, type NotFound, type NotReady, notReady, type Order } from "./order.ts";
 import { withProgress, working } from "./progress.ts";
 import { replacedBy } from "./rebuild.ts";
 import { faultOf, newRecord, type ServerRecord, toldBy } from "./record.ts";
 import { type Screen, type ScreenBinding, screenOf } from "./screen.ts";
 import { type Action, begin, ruleOf, syncPowerState } from "./state.ts";
+import { type SteerError, type Steering, steer } from "./steer.ts";
 
 /** Whether a guest should be where it is; `at` in ms since the epoch. */
 export type Belongs = { kind: "here" | "moved" | "unknown" } | { kind: "deleted"; at: number };
@@ -326,47 +327,15 @@ export class Server extends DurableObject<Env> {
   }
 
   /** What was left of it on a host that it was evacuated from is gone. */
-  async goneFrom(host: string): Promise<void> {
-    const record = this.#keeper.record();
-    if (record === null) return;
-    const project = this.env.PROJECT.getByName(record.project_id);
-    const done = { instance_uuid: record.uuid, migration_type: "evacuation", status: "done", source_compute: host };
-    for (const { uuid } of await project.migrations(done)) await project.changeMigration(uuid, { status: "completed" });
-    const evacuated_from = (this.#keeper.record()?.evacuated_from ?? []).filter((one) => one !== host);
-    if (record.vm_state !== "deleted" && record.evacuated_from?.includes(host)) {
-      await this.#keeper.touch({ evacuated_from });
-    }
+  goneFrom(host: string): Promise<void> {
+    return closeEvacuation(this.#keeper, this.env, host);
   }
 
   /** Calls a live migration off, or has it end sooner; "late" when it is not at a point where it can be. */
-  async steerMigration(
-    actor: Actor,
-    migration: string,
-    how: "abort" | "force_complete",
-  ): Promise<Result<undefined, ActionError | { kind: "late" }>> {
-    const found = this.#keeper.changeable(actor);
-    if (!found.ok) return found;
-    const saga = this.#keeper.store.saga();
-    if (saga?.id !== migration || saga.flow !== "live_migrate") return err({ kind: "late" });
-    const step = stageOf(saga);
-    if (step === "arrived" || (step === "before" && how === "force_complete")) return err({ kind: "late" });
-    const { request_id } = actor;
-    const event = how === "abort" ? "live_migration_abort" : "live_migration_force_complete";
-    this.#keeper.note(actor, how === "abort" ? "live_migration_cancel" : "live_migration_force_complete");
-    const { uuid, generation, host } = found.value;
-    this.#keeper.actions.startEvent(request_id, `compute_${event}`, host);
-    const end = (failed: boolean, details: string | null) =>
-      this.#keeper.actions.finish(request_id, { failed, host, details });
-    if (step === "before") {
-      this.#keeper.change({ abort_requested: migration });
-      end(false, null);
-      this.settled();
-      return ok();
-    }
-    const method = how === "abort" ? "abort_live_migration" : "force_complete_live_migration";
-    const told = host === null ? null : await this.env.HOST.getByName(host).ask(method, uuid, generation, {});
-    end(told?.ok !== true, told?.ok === false ? told.error.message : null);
-    return told?.ok === true ? ok() : err({ kind: "late" });
+  async steerMigration(actor: Actor, migration: string, how: Steering): Promise<Result<undefined, SteerError>> {
+    const steered = await steer(this.#keeper, this.env, actor, { migration, how });
+    if (steered.ok) this.settled();
+    return steered;
   }
 
   /** A call that a saga waits for is settled, or its host is back: drive on without waiting for the alarm. */

@@ -45,7 +45,7 @@ export const CLOSE = {
 } as const;
 
 /** What an agent can do that not every agent of its protocol version can, by the names in its hello. */
-export const CAPABILITY = { RUNNING_DELETED: "running_deleted" } as const;
+export const CAPABILITY = { RUNNING_DELETED: "running_deleted", FENCING: "fencing" } as const;
 
 const version = z.int().min(0).max(1_000_000);
 const callId = z.string().min(1).max(128);
@@ -125,7 +125,7 @@ const toAgent = z.discriminatedUnion("t", [
     t: z.literal("welcome"),
     version,
     report_interval: z.number().min(0.1).max(3600),
-    /** Seconds without word of the edge after which the agent switches its guests off; absent: never. */
+    /** Seconds without word of the edge after which an agent that can FENCING switches its guests off; absent: never. */
     lease: z.number().min(1).max(31_536_000).optional(),
   }),
   z.object({

@@ -241,7 +241,8 @@ describe("moving", () => {
       expect([status, told.conflictingRequest.message]).toEqual([409, "Service is unavailable at this time."]);
     }
     await down.agent.stop();
-    expect((await act(id, { evacuate: {} }, { minor: 14 })).status).toBe(200);
+    const evacuated = await act(id, { evacuate: { onSharedStorage: false } }, { minor: 13 });
+    expect([evacuated.status, evacuated.body]).toEqual([200, { adminPass: expect.stringMatching(/^\w{12}$/) }]);
     expect(await rested(id)).toMatchObject({ status: "ACTIVE", "OS-EXT-SRV-ATTR:host": "one" });
     expect(await moves(id)).toMatchObject([{ migration_type: "evacuation", status: "done", source_compute: "down" }]);
     const up = await force(false);

@@ -141,16 +141,24 @@ describe.skipIf(clientsMissing())("openstack server", { timeout: CLIENT_TIMEOUT_
       expect(await os.fails`server event show ${name} req-no`).toContain("(HTTP 404)");
       if (highest) expect(await os.json`server event list --limit 1 ${name}`).toHaveLength(1);
     });
-    it("a move is refused, recorded and listed", async () => {
+    it("a move that finds no host is recorded and listed, and one that cannot be is refused", async () => {
       const host = await shown("OS-EXT-SRV-ATTR:host");
-      const there = ["--host", host === "one" ? "two" : "one"];
-      const words = "cannot be moved between hosts in this version. (HTTP 501)";
-      expect(await os.fails`server resize --flavor m1.small ${name}`).toContain(words);
-      expect(await os.fails`server migrate ${highest ? there : []} ${name}`).toContain(words);
-      expect(await os.fails`server migrate --live-migration ${highest ? there : []} ${name}`).toContain(words);
+      const services = await os.json`compute service list`;
+      const other = services.map((row: { Host: string }) => row.Host).find((one: string) => one !== host);
+      await os`compute service set --disable ${other} nova-compute`;
+      await os`server resize --flavor m1.small ${name}`;
+      await becoming("ACTIVE");
+      await os`server migrate ${name}`;
+      await becoming("ACTIVE");
+      if (highest) {
+        expect(await os.fails`server migrate --host nowhere ${name}`).toContain("could not be found. (HTTP 400)");
+        expect(await os.fails`server migrate --host ${host} ${name}`).toContain("where the server exists. (HTTP 400)");
+        await os`server migrate --live-migration ${name}`;
+        await becoming("ACTIVE");
+      } else expect(await os.fails`server migrate --live-migration ${name}`).toContain("(HTTP 400)");
+      await os`compute service set --enable ${other} nova-compute`;
       expect(await os.fails`server evacuate ${name}`).toContain("is still in use. (HTTP 400)");
       expect(await os.fails`server resize confirm ${name}`).toContain("while it is in vm_state active (HTTP 409)");
-      expect(await shown("status")).toBe("ACTIVE");
       const rows = await os.json`server migration list --server ${name}`;
       expect(rows.map((row: Record<string, string>) => [row["Source Compute"], row.Status, row["New Flavor"]])).toEqual(
         [
@@ -160,7 +168,7 @@ describe.skipIf(clientsMissing())("openstack server", { timeout: CLIENT_TIMEOUT_
         ],
       );
       if (!highest) return;
-      const types = (await os.json`server migration list --server ${name}`).map((row: { Type: string }) => row.Type);
+      const types = rows.map((row: { Type: string }) => row.Type);
       expect(types).toEqual(["live-migration", "migration", "resize"]);
       expect(await os.json`server migration list --type resize --status error --host ${host}`).toHaveLength(2);
       expect(await os.fails`server migration show ${name} 1`).toContain("(HTTP 404)");

@@ -53,6 +53,11 @@ export class QuotaClass extends edge.QuotaClass {
     super(...woken("QuotaClass", born));
   }
 }
+export class Drain extends edge.Drain {
+  constructor(...born: Born) {
+    super(...woken("Drain", born));
+  }
+}
 export class Scheduler extends edge.Scheduler {
   constructor(...born: Born) {
     super(...woken("Scheduler", born));

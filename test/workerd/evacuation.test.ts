@@ -136,6 +136,29 @@ describe("an evacuation", () => {
     ]);
   });
 
+  it("whose host returns in the middle has the guest there switched off, and kept until the new one is there", async () => {
+    await lose();
+    const heal = world.answer(1, "spawn", () => null);
+    await world.act("evacuate", world.to(1));
+    await until(() => world.methods(1).includes("spawn"), "it is being built");
+    await comeBack();
+    await world.holds([
+      [1024, "off"],
+      [1024, "none"],
+      [0, "none"],
+    ]);
+    heal();
+    world.agent(1).unlink();
+    await world.back(1);
+    await world.rested();
+    await world.holds([
+      [0, "none"],
+      [1024, "runs"],
+      [0, "none"],
+    ]);
+    expect(await status()).toBe("completed");
+  });
+
   it("cuts off what was under way, and whatever that had begun elsewhere", async () => {
     world.answer(1, "receive_disks", () => null);
     await world.act("migrate", world.to(1));

@@ -6,6 +6,7 @@ import type { HostState, RequestSpec } from "../../functions/scheduler/host-stat
 export {
   Console,
   ConsoleAuth,
+  Drain,
   Flavors,
   Host,
   Identity,

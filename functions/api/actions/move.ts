@@ -11,6 +11,7 @@ import { has } from "../history.ts";
 import { requireAdmin } from "../policy.ts";
 import { boolean } from "../schema/fields.ts";
 import { versioned } from "../schema/versioned.ts";
+import { generatePassword } from "../server-given.ts";
 import { serverOf, serverRecord } from "../servers.ts";
 import { action, begin, plain, type ServerActions } from "./action.ts";
 
@@ -119,7 +120,7 @@ export const move: ServerActions = {
     role: "admin",
     value: evacuate,
     status: 200,
-    async run(c, { host, force = false }) {
+    async run(c, { host, adminPass, force = false }) {
       const record = await serverRecord(c);
       if (host !== undefined && !(await isKnown(c, host))) throw notFound(`Compute host ${host} not found.`);
       if (host !== undefined && record.host === host) throw badRequest("The target host can't be the same one.");
@@ -129,8 +130,10 @@ export const move: ServerActions = {
         ...(host === undefined ? {} : { target: { host, forced } }),
         off: has(c.var.minor, "do.evacuate-stopped"),
       };
-      await begin(c, "evacuate", { memo: { move } });
-      return c.body(null, 200);
+      const admin_pass = adminPass ?? generatePassword();
+      await begin(c, "evacuate", { memo: { move }, secrets: { admin_pass, files: [] } });
+      const isTold = has(c.var.minor, "do.evacuate-shared-storage") && config(c.env).ENABLE_INSTANCE_PASSWORD;
+      return isTold ? c.json({ adminPass: admin_pass }) : c.body(null, 200);
     },
   }),
 };
@@ -169,12 +172,11 @@ async function checkHostIsDown(c: Context<AppEnv>): Promise<void> {
   if (host === null) return;
   const stub = c.env.HOST.getByName(host);
   if ((await stub.state())?.up) throw badRequest(`Compute service of ${host} is still in use.`);
-  const { FENCING_LEASE } = config(c.env);
-  if (FENCING_LEASE === 0) return;
-  const { connected, seen_at } = await stub.reach();
-  const over = leaseIsOverAt(seen_at, FENCING_LEASE, Date.now());
-  if (connected || over > Date.now()) {
-    const when = connected ? "after its agent is gone" : `at ${new Date(over).toISOString()}`;
-    throw conflict(`Guests of ${host} may still run: its lease is over ${when}.`);
-  }
+  if (config(c.env).FENCING_LEASE === 0) return;
+  const { connected, seen_at, lease } = await stub.reach();
+  if (lease === null) throw conflict(`Guests of ${host} may still run: its agent was never given a lease.`);
+  const over = leaseIsOverAt(seen_at, lease, Date.now());
+  if (!connected && over <= Date.now()) return;
+  const when = connected ? "after its agent is gone" : `at ${new Date(over).toISOString()}`;
+  throw conflict(`Guests of ${host} may still run: its lease is over ${when}.`);
 }
