@@ -203,7 +203,29 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     },
     async (kind) => {
       await booted({ busy: true });
-      await prepared({ kind, bytes: kind === "memory" ? 100_000 : 20_000 });
+      await prepared();
+      const failed = expect(from.liveMigration(uuid, SLOW)).rejects.toMatchObject({ code: "MigrationError" });
+      await vi.waitFor(async () => expect((await from.progress()).at(-1)?.memory_processed).toBeGreaterThan(0), WAIT);
+      await from.cutLeg(kind);
+      await failed;
+      await expectStayed();
+    },
+  );
+
+  it.each([
+    { kind: "libvirt", bytes: 100 },
+    { kind: "libvirt", bytes: 5000 },
+    { kind: "disks", bytes: 50 },
+    { kind: "memory", bytes: 0 },
+    { kind: "file:disk.config", bytes: 9 },
+  ])(
+    "whose $kind leg breaks after $bytes bytes leaves the guest running where it was",
+    {
+      timeout: TIMEOUT_MS,
+    },
+    async (cut) => {
+      await booted({ busy: true });
+      await prepared(cut);
       await expect(from.liveMigration(uuid, SLOW)).rejects.toMatchObject({ code: "MigrationError" });
       await expectStayed();
     },

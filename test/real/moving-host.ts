@@ -61,6 +61,7 @@ const asked = {
     link = new LocalMoveLink({ peer, cut });
     await link.listen(listen);
   },
+  cutLeg: async (kind: string) => link?.cut(kind),
   linkCounts: () => Object.fromEntries(link?.opened ?? []),
   preLiveMigration: (uuid: string, order: LiveOrder) => driver.moving.preLiveMigration(uuid, order, needLink(), goOn),
   liveMigration: (uuid: string, options: LiveMigrationOptions) => {

@@ -21,6 +21,7 @@ export class LiveMonitor {
   #way: { libvirt: Libvirt; domain: Domain } | undefined;
   #wake: (() => void) | undefined;
   #forced = false;
+  #broken = false;
   /** The figures at the beginning of the round that is under way. */
   #round: Figures = new Map();
   #downtimeMs = 0;
@@ -36,6 +37,15 @@ export class LiveMonitor {
   /** From now on the migration is to end, and the guest to stay. */
   abort(): void {
     this.aborting = true;
+    this.#wake?.();
+  }
+
+  /**
+   * The way to the other host has broken. QEMU sees that of a disk that is not written to only at the very end, or
+   * never where the guest's memory changes too fast.
+   */
+  breakOff(): void {
+    this.#broken = true;
     this.#wake?.();
   }
 
@@ -100,7 +110,7 @@ export class LiveMonitor {
     const way = this.#way;
     if (way === undefined) return;
     const { libvirt, domain } = way;
-    if (this.aborting) return void (await libvirt.abortJob(domain));
+    if (this.aborting || this.#broken) return void (await libvirt.abortJob(domain));
     const { type, figures } = await libvirt.migration.job(domain);
     if (type === JOB.NONE) return;
     this.#tell(figures);
