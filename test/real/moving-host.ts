@@ -10,8 +10,8 @@ import { type Driver, DriverError, type LiveProgress } from "../../agent/drivers
 import { LibvirtDriver } from "../../agent/drivers/libvirt/libvirt-driver.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import type { LiveMigrateData, LiveMigrationOptions } from "../../functions/protocol/move.ts";
+import { type Cut, LocalMoveLink } from "../local-move-link.ts";
 import { LIBVIRT, startLibvirtd } from "./libvirtd.ts";
-import { type Cut, LocalMoveLink } from "./move-link.ts";
 
 const libvirtd = await startLibvirtd();
 const stateDir = join(libvirtd.root, "state");

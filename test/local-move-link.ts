@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { MoveLink } from "../../agent/move/moves.ts";
+import type { MoveLink } from "../agent/move/moves.ts";
 
 /** Streams of this kind break when so many bytes came from their opener. */
 export type Cut = { kind: string; bytes: number };
