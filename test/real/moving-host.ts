@@ -23,10 +23,14 @@ const ctx = {
   image: async () => base,
   log: (event: string, fields?: Record<string, unknown>) => void logs.push({ event, ...fields }),
 };
-const driver = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri: libvirtd.uri });
-await driver.init();
 const told: unknown[] = [];
-driver.onLifecycle((guest) => told.push(guest));
+async function open(): Promise<LibvirtDriver> {
+  const opened = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri: libvirtd.uri });
+  await opened.init();
+  opened.onLifecycle((guest) => told.push(guest));
+  return opened;
+}
+let driver = await open();
 
 const goOn = new AbortController().signal;
 let link: LocalMoveLink | undefined;
@@ -40,7 +44,12 @@ const asked = {
   progress: () => progress,
   setBase: (base64: string) => writeFile(base, Buffer.from(base64, "base64")),
   virsh: (...args: string[]) => libvirtd.virsh(...args),
-  libvirtdHalt: () => libvirtd.halt(),
+  /** As when the agent is killed: its sockets and streams end with it. */
+  reopen: async () => {
+    link?.close();
+    await driver.close();
+    driver = await open();
+  },
   files: (path: string) => (existsSync(path) ? readdir(path) : null),
   call: async (name: keyof Driver, ...args: unknown[]) => {
     const method = driver[name] as unknown as (...given: unknown[]) => Promise<unknown>;
