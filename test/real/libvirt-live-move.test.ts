@@ -196,18 +196,56 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     await expectAlive(to);
   });
 
+  it("that is out of time is aborted, or forced to its end", { timeout: TIMEOUT_MS }, async () => {
+    await booted({ busy: true });
+    await prepared();
+    const late = { ...SLOW, live_migration_completion_timeout: 1 };
+    expect(await from.liveMigration(uuid, late)).toEqual({ aborted: true });
+    await expectStayed();
+    await prepared();
+    const forced = { ...late, live_migration_timeout_action: "force_complete" } as const;
+    expect(await from.liveMigration(uuid, forced)).toEqual({ aborted: false });
+    await to.postLiveMigration(uuid);
+    await expectAlive(to);
+  });
+
+  /** A migration that has begun, and does not end by itself. */
+  async function endless(): Promise<{ moving: Promise<{ aborted: boolean }> }> {
+    await booted({ busy: true });
+    await prepared();
+    const moving = from.liveMigration(uuid, SLOW);
+    moving.catch(() => undefined);
+    await vi.waitFor(async () => expect((await from.progress()).at(-1)?.memory_processed).toBeGreaterThan(0), WAIT);
+    return { moving };
+  }
+
+  it.each(["source", "destination"])("can be done again after the agent at its %s was restarted", async (side) => {
+    const { moving } = await endless();
+    await (side === "source" ? from : to).reopen();
+    await expect(moving).rejects.toThrow();
+    await to.call("destroy", uuid);
+    await prepared();
+    expect(await from.liveMigration(uuid, OPTIONS)).toEqual({ aborted: false });
+    await to.postLiveMigration(uuid);
+    await expectAlive(to);
+  });
+
+  it("is given up for the end of its guest", { timeout: TIMEOUT_MS }, async () => {
+    const { moving } = await endless();
+    await from.call("destroy", uuid);
+    expect(await moving).toEqual({ aborted: true });
+    expect(await power(from)).toBeNull();
+  });
+
   it.each(["memory", "disks", "libvirt"])(
     "whose %s leg breaks leaves the guest running where it was",
     {
       timeout: TIMEOUT_MS,
     },
     async (kind) => {
-      await booted({ busy: true });
-      await prepared();
-      const failed = expect(from.liveMigration(uuid, SLOW)).rejects.toMatchObject({ code: "MigrationError" });
-      await vi.waitFor(async () => expect((await from.progress()).at(-1)?.memory_processed).toBeGreaterThan(0), WAIT);
+      const { moving } = await endless();
       await from.cutLeg(kind);
-      await failed;
+      await expect(moving).rejects.toMatchObject({ code: "MigrationError" });
       await expectStayed();
     },
   );

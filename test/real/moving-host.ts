@@ -44,7 +44,7 @@ const asked = {
   progress: () => progress,
   setBase: (base64: string) => writeFile(base, Buffer.from(base64, "base64")),
   virsh: (...args: string[]) => libvirtd.virsh(...args),
-  /** As when the agent is killed: its sockets and streams end with it. */
+  /** As when the agent is restarted: its sockets and streams end with it. */
   reopen: async () => {
     link?.close();
     await driver.close();
