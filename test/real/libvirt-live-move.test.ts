@@ -165,6 +165,15 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     await expectAlive(to);
   });
 
+  it("that may end by post-copy goes without where a host has none", { timeout: TIMEOUT_MS }, async () => {
+    await booted();
+    await prepared();
+    const permitted = { ...OPTIONS, live_migration_permit_post_copy: true, live_migration_permit_auto_converge: true };
+    expect(await from.liveMigration(uuid, permitted)).toEqual({ aborted: false });
+    await to.postLiveMigration(uuid);
+    await expectAlive(to);
+  });
+
   it("is aborted when told, tells how far it is, and can be tried again", { timeout: TIMEOUT_MS }, async () => {
     await booted({ busy: true });
     await expect(from.abortLiveMigration(uuid)).rejects.toMatchObject({ code: "InstanceInvalidState" });

@@ -70,7 +70,14 @@ export async function depart(
       const order = await orderOf(libvirt, domain, { ...departure, sockets, signal: ending.signal });
       const diskBytes = (await movingDisks(libvirt, domain, folder)).reduce((sum, { capacity }) => sum + capacity, 0);
       await writeFile(join(folder, LEAVING), "", { flush: true });
-      await monitor.follow(libvirt, { domain, diskBytes }, () => libvirt.migration.perform(domain, order));
+      const go = (flags: number) =>
+        monitor.follow(libvirt, { domain, diskBytes }, () => libvirt.migration.perform(domain, { ...order, flags }));
+      await go(order.flags).catch((error: unknown) => {
+        const permitted = (order.flags & MIGRATE.POSTCOPY) !== 0;
+        if (!permitted || monitor.began || !(error instanceof LibvirtError)) throw error;
+        // It is permitted, and not asked for: a host may lack it (userfaultfd).
+        return go(flagsOf({ ...departure.options, live_migration_permit_post_copy: false }));
+      });
     } catch (error) {
       const aborted = await stayed(libvirt, domain, { error, monitor, folder });
       await removeMoveFolder(sockets);

@@ -27,6 +27,8 @@ export class LiveMonitor {
   #downtimeMs = 0;
   /** Somebody, or the clock, has asked for its end. */
   aborting = false;
+  /** Some of the guest's memory has gone. */
+  began = false;
   /** We stopped the guest for it to come to an end. */
   paused = false;
 
@@ -73,6 +75,7 @@ export class LiveMonitor {
     perform: () => Promise<void>,
   ): Promise<void> {
     if (this.aborting) throw new DriverError("MigrationError", "the migration was aborted");
+    if (this.#broken) throw new DriverError("MigrationError", "the way to the other host broke");
     const { maxMemoryKib } = await libvirt.info(domain);
     const gib = dataGib({ memoryBytes: maxMemoryKib * 1024, diskBytes });
     this.#way = { libvirt, domain };
@@ -113,6 +116,7 @@ export class LiveMonitor {
     if (this.aborting || this.#broken) return void (await libvirt.abortJob(domain));
     const { type, figures } = await libvirt.migration.job(domain);
     if (type === JOB.NONE) return;
+    this.began ||= (figures.get("memory_processed") ?? 0) > 0;
     this.#tell(figures);
     if (await this.#outOfTime(seconds, gib)) return;
     await this.#switchIfDue(way, figures);
@@ -124,9 +128,9 @@ export class LiveMonitor {
     const due = postCopyIsDue(this.#round, figures);
     this.#round = figures;
     if (!due || this.#forced || !this.#given.options.live_migration_permit_post_copy) return;
-    this.#given.log("libvirt.post_copy", { server: domain.uuid });
-    this.#forced = true;
     await libvirt.migration.startPostCopy(domain);
+    this.#forced = true;
+    this.#given.log("libvirt.post_copy", { server: domain.uuid });
   }
 
   #tell(figures: Figures): void {
