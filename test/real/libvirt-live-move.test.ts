@@ -165,6 +165,15 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     await expectAlive(to);
   });
 
+  it("that may end by post-copy goes without where a host has none", { timeout: TIMEOUT_MS }, async () => {
+    await booted();
+    await prepared();
+    const permitted = { ...OPTIONS, live_migration_permit_post_copy: true, live_migration_permit_auto_converge: true };
+    expect(await from.liveMigration(uuid, permitted)).toEqual({ aborted: false });
+    await to.postLiveMigration(uuid);
+    await expectAlive(to);
+  });
+
   it("is aborted when told, tells how far it is, and can be tried again", { timeout: TIMEOUT_MS }, async () => {
     await booted({ busy: true });
     await expect(from.abortLiveMigration(uuid)).rejects.toMatchObject({ code: "InstanceInvalidState" });
@@ -196,14 +205,74 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     await expectAlive(to);
   });
 
+  it("that is out of time is aborted, or forced to its end", { timeout: TIMEOUT_MS }, async () => {
+    await booted({ busy: true });
+    await prepared();
+    const late = { ...SLOW, live_migration_completion_timeout: 1 };
+    expect(await from.liveMigration(uuid, late)).toEqual({ aborted: true });
+    await expectStayed();
+    await prepared();
+    const forced = { ...late, live_migration_timeout_action: "force_complete" } as const;
+    expect(await from.liveMigration(uuid, forced)).toEqual({ aborted: false });
+    await to.postLiveMigration(uuid);
+    await expectAlive(to);
+  });
+
+  /** A migration that has begun, and does not end by itself. */
+  async function endless(): Promise<{ moving: Promise<{ aborted: boolean }> }> {
+    await booted({ busy: true });
+    await prepared();
+    const moving = from.liveMigration(uuid, SLOW);
+    moving.catch(() => undefined);
+    await vi.waitFor(async () => expect((await from.progress()).at(-1)?.memory_processed).toBeGreaterThan(0), WAIT);
+    return { moving };
+  }
+
+  it.each(["source", "destination"])("can be done again after the agent at its %s was restarted", async (side) => {
+    const { moving } = await endless();
+    await (side === "source" ? from : to).reopen();
+    await expect(moving).rejects.toThrow();
+    await to.call("destroy", uuid);
+    await prepared();
+    expect(await from.liveMigration(uuid, OPTIONS)).toEqual({ aborted: false });
+    await to.postLiveMigration(uuid);
+    await expectAlive(to);
+  });
+
+  it("is given up for the end of its guest", { timeout: TIMEOUT_MS }, async () => {
+    const { moving } = await endless();
+    await from.call("destroy", uuid);
+    expect(await moving).toEqual({ aborted: true });
+    expect(await power(from)).toBeNull();
+  });
+
   it.each(["memory", "disks", "libvirt"])(
     "whose %s leg breaks leaves the guest running where it was",
     {
       timeout: TIMEOUT_MS,
     },
     async (kind) => {
+      const { moving } = await endless();
+      await from.cutLeg(kind);
+      await expect(moving).rejects.toMatchObject({ code: "MigrationError" });
+      await expectStayed();
+    },
+  );
+
+  it.each([
+    { kind: "libvirt", bytes: 100 },
+    { kind: "libvirt", bytes: 5000 },
+    { kind: "disks", bytes: 50 },
+    { kind: "memory", bytes: 0 },
+    { kind: "file:disk.config", bytes: 9 },
+  ])(
+    "whose $kind leg breaks after $bytes bytes leaves the guest running where it was",
+    {
+      timeout: TIMEOUT_MS,
+    },
+    async (cut) => {
       await booted({ busy: true });
-      await prepared({ kind, bytes: kind === "memory" ? 100_000 : 20_000 });
+      await prepared(cut);
       await expect(from.liveMigration(uuid, SLOW)).rejects.toMatchObject({ code: "MigrationError" });
       await expectStayed();
     },

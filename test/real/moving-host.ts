@@ -10,6 +10,7 @@ import type { Driver, LiveProgress } from "../../agent/drivers/driver.ts";
 import { LibvirtDriver } from "../../agent/drivers/libvirt/libvirt-driver.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import type { LiveMigrateData, LiveMigrationOptions } from "../../functions/protocol/move.ts";
+import { type Cut, LocalMoveLink } from "../local-move-link.ts";
 import { LIBVIRT, startLibvirtd } from "./libvirtd.ts";
 import { type Cut, LocalMoveLink } from "./move-link.ts";
 import { serve } from "./served-host.ts";
@@ -24,10 +25,14 @@ const ctx = {
   image: async () => base,
   log: (event: string, fields?: Record<string, unknown>) => void logs.push({ event, ...fields }),
 };
-const driver = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri: libvirtd.uri });
-await driver.init();
 const told: unknown[] = [];
-driver.onLifecycle((guest) => told.push(guest));
+async function open(): Promise<LibvirtDriver> {
+  const opened = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri: libvirtd.uri });
+  await opened.init();
+  opened.onLifecycle((guest) => told.push(guest));
+  return opened;
+}
+let driver = await open();
 
 const goOn = new AbortController().signal;
 let link: LocalMoveLink | undefined;
@@ -41,7 +46,12 @@ const asked = {
   progress: () => progress,
   setBase: (base64: string) => writeFile(base, Buffer.from(base64, "base64")),
   virsh: (...args: string[]) => libvirtd.virsh(...args),
-  libvirtdHalt: () => libvirtd.halt(),
+  /** As when the agent is restarted: its sockets and streams end with it. */
+  reopen: async () => {
+    link?.close();
+    await driver.close();
+    driver = await open();
+  },
   files: (path: string) => (existsSync(path) ? readdir(path) : null),
   call: async (name: keyof Driver, ...args: unknown[]) => {
     const method = driver[name] as unknown as (...given: unknown[]) => Promise<unknown>;
@@ -62,6 +72,7 @@ const asked = {
     link = new LocalMoveLink({ peer, cut });
     await link.listen(listen);
   },
+  cutLeg: async (kind: string) => link?.cut(kind),
   linkCounts: () => Object.fromEntries(link?.opened ?? []),
   preLiveMigration: (uuid: string, order: LiveOrder) => driver.moving.preLiveMigration(uuid, order, needLink(), goOn),
   liveMigration: (uuid: string, options: LiveMigrationOptions) => {

@@ -3,10 +3,12 @@
  *
  *   fake:fail      Comma list of what fails: vnc, or a method's name (FAILABLE). Each may name the error that it fails
  *                  with: `spawn=BuildAbortException,vnc`. Without one: what DEFAULT_CODES says, else Unexpected.
- *                  spawn, rebuild and rescue fail after their image and their delay, and leave all as it was.
- *   fake:delay_ms  Milliseconds that spawn, rebuild and rescue take, at most 10 minutes.
- *   fake:slow      Comma list of what takes how many milliseconds, at most 10 minutes: `destroy=500,snapshot=500`.
- *                  The work itself comes after that time.
+ *                  What needs an image fails after that and its delay, and leaves all as it was; live_migration fails
+ *                  when its time is over, and its guest goes on where it was.
+ *   fake:delay_ms  Milliseconds that spawn, rebuild, rescue, receive_disks and pre_live_migration take, at most 10
+ *                  minutes.
+ *   fake:slow      Comma list of what takes how many milliseconds, at most 10 minutes: `destroy=500,snapshot=500`;
+ *                  also `live_migration`. The work itself comes after that time.
  *   fake:vanish    Milliseconds after spawn, at most a day, at which the guest disappears by itself.
  *   fake:crash     Milliseconds after spawn, at most a day, at which the guest crashes if it runs then.
  *
@@ -35,6 +37,14 @@ export const FAILABLE = [
   "get_diagnostics",
   "set_admin_password",
   "inject_nmi",
+  "send_disks",
+  "receive_disks",
+  "finish_migration",
+  "check_can_live_migrate_source",
+  "check_can_live_migrate_destination",
+  "pre_live_migration",
+  "live_migration",
+  "post_live_migration_at_destination",
 ] as const;
 export type Failable = (typeof FAILABLE)[number];
 
@@ -43,6 +53,9 @@ const DEFAULT_CODES: Partial<Record<Failable, CallErrorCode>> = {
   get_console_output: "ConsoleNotAvailable",
   set_admin_password: "SetAdminPasswdNotSupported",
   inject_nmi: "NotSupported",
+  check_can_live_migrate_destination: "MigrationError",
+  pre_live_migration: "MigrationError",
+  live_migration: "MigrationError",
 };
 
 const MAX_DELAY_MS = 10 * 60_000;
@@ -82,8 +95,13 @@ export function failIfOrdered(metadata: Metadata, method: Failable): void {
 
 /** Resolves after the time that was ordered for `method`. */
 export async function takeTime(metadata: Metadata, method: "destroy" | "snapshot"): Promise<void> {
+  await sleep(timeOf(metadata, method));
+}
+
+/** Milliseconds that were ordered for `method`. */
+export function timeOf(metadata: Metadata, method: "destroy" | "snapshot" | "live_migration"): number {
   const entries = (metadata["fake:slow"] ?? "").split(",").map((entry) => entry.split("=").map((part) => part.trim()));
-  await sleep(milliseconds(Object.fromEntries(entries), { key: method, most: MAX_DELAY_MS }) ?? 0);
+  return milliseconds(Object.fromEntries(entries), { key: method, most: MAX_DELAY_MS }) ?? 0;
 }
 
 function milliseconds(metadata: Metadata, { key, most }: { key: string; most: number }): number | null {

@@ -25,17 +25,19 @@ import {
 } from "../driver.ts";
 import { type Accident, Accidents } from "./accidents.ts";
 import { readBootId } from "./boot-id.ts";
+import { Builds } from "./builds.ts";
 import { ConfigDrives } from "./config-drives.ts";
 import { consoleLog } from "./console-log.ts";
 import { type Failable, failIfOrdered, readOrders, takeTime } from "./demo-orders.ts";
 import { diagnosticsOf } from "./diagnostics.ts";
 import { copyDisk } from "./disk-copy.ts";
+import { Disks } from "./disks.ts";
+import { known } from "./guest-id.ts";
 import { booted, going, hasScreen, held, made, stopped, switchedOff, told, unpaused } from "./guest-life.ts";
 import { GuestStore, infoOf, type StoredGuest } from "./guest-store.ts";
 import { type FakeOptions, inventoryOf } from "./inventory.ts";
+import { FakeMoving } from "./moving.ts";
 import { Screens } from "./screens.ts";
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export class FakeDriver implements Driver {
   readonly #ctx: DriverContext;
@@ -44,10 +46,11 @@ export class FakeDriver implements Driver {
   readonly #turns = new Turns();
   readonly #screens: Screens;
   readonly #drives: ConfigDrives;
-  /** Builds that have begun, to be cut short by destroy. */
-  readonly #building = new Map<string, Set<AbortController>>();
+  readonly #disks: Disks;
+  readonly #builds = new Builds();
   readonly #closing = new AbortController();
   readonly #listeners = new Set<LifecycleListener>();
+  readonly moving: FakeMoving;
   readonly #accidents = new Accidents((uuid, accident) => this.#befall(uuid, accident));
 
   constructor(ctx: DriverContext, options: FakeOptions = {}) {
@@ -56,6 +59,14 @@ export class FakeDriver implements Driver {
     this.#store = new GuestStore(join(ctx.stateDir, "guests.json"), ctx.log);
     this.#inventory = inventoryOf(options);
     this.#screens = new Screens(ctx, this.#inventory.hypervisor_hostname);
+    this.#disks = new Disks(ctx.stateDir);
+    this.moving = new FakeMoving({
+      version: this.#inventory.hypervisor_version,
+      ...{ disks: this.#disks, drives: this.#drives, screens: this.#screens, store: this.#store },
+      inTurn: (uuid, work) => this.#turns.run(known(uuid), work),
+      ...{ build: (...args) => this.#build(...args), prepare: (...args) => this.#prepare(...args) },
+      ...{ become: (guest) => this.#become(guest), remove: (uuid) => this.#remove(uuid) },
+    });
   }
 
   /** Serves the screens of the guests that run. A screen that cannot be served is logged; its guest runs without. */
@@ -93,7 +104,8 @@ export class FakeDriver implements Driver {
   }
 
   async listLeftovers(): Promise<string[]> {
-    return (await this.#drives.list()).filter((uuid) => this.#store.get(uuid) === undefined);
+    const those = new Set([...(await this.#drives.list()), ...(await this.#disks.list())]);
+    return [...those].filter((uuid) => this.#store.get(uuid) === undefined);
   }
 
   async getInfo(uuid: string): Promise<GuestInfo | null> {
@@ -153,8 +165,8 @@ export class FakeDriver implements Driver {
 
   /** Cuts a build short that is under way. */
   async destroy(uuid: string): Promise<void> {
-    const deleted = new DriverError("BuildAbortException", "the server was deleted while it was built");
-    for (const build of this.#building.get(uuid) ?? []) build.abort(deleted);
+    this.#builds.cut(uuid, new DriverError("BuildAbortException", "the server was deleted while it was built"));
+    this.moving.giveUp(uuid);
     await this.#turns.run(known(uuid), async () => {
       const guest = this.#store.get(uuid);
       if (guest) failIfOrdered(guest.spec.metadata, "destroy");
@@ -242,17 +254,11 @@ export class FakeDriver implements Driver {
   }
 
   /** Work that needs an image, in the guest's turn, with the signal that ends it. */
-  async #build(uuid: string, signal: AbortSignal, work: (given: AbortSignal) => Promise<void>): Promise<void> {
-    const build = new AbortController();
+  #build<T>(uuid: string, signal: AbortSignal, work: (given: AbortSignal) => Promise<T>): Promise<T> {
     // From now on, not from its turn on: a destroy that comes while this build waits ends it too.
-    const builds = this.#building.get(uuid) ?? new Set();
-    this.#building.set(uuid, builds.add(build));
-    try {
-      await this.#turns.run(known(uuid), () => work(AbortSignal.any([signal, build.signal, this.#closing.signal])));
-    } finally {
-      builds.delete(build);
-      if (builds.size === 0) this.#building.delete(uuid);
-    }
+    return this.#builds.during(uuid, (cut) =>
+      this.#turns.run(known(uuid), () => work(AbortSignal.any([signal, cut, this.#closing.signal]))),
+    );
   }
 
   /** Fetches the image and does what the guest's metadata orders. Nothing has changed if it rejects. */
@@ -314,6 +320,7 @@ export class FakeDriver implements Driver {
   async #removeFiles(uuid: string): Promise<void> {
     await this.#screens.remove(uuid);
     await this.#drives.remove(uuid);
+    await this.#disks.remove(uuid);
   }
 
   /** What nobody asked for happens, and is told. */
@@ -340,10 +347,4 @@ export class FakeDriver implements Driver {
   #tell(guest: GuestInfo): void {
     for (const listener of this.#listeners) listener(guest);
   }
-}
-
-/** A uuid becomes part of a path. */
-function known(uuid: string): string {
-  if (!UUID.test(uuid)) throw new DriverError("InvalidCall", "the server's id is not a uuid");
-  return uuid;
 }

@@ -8,7 +8,7 @@ import type { GuestInfo } from "../driver.ts";
 import { guestClock } from "./guest-clock.ts";
 
 /** A time is in milliseconds since 1970; null means never. */
-const storedGuest = z.object({
+export const storedGuest = z.object({
   uuid: z.uuid(),
   spec: guestSpec,
   /** Whether a config drive was made for it. */

@@ -9,7 +9,7 @@ import type { Rect } from "./damage.ts";
 import type { Display } from "./display.ts";
 import { age, type GuestClock } from "./guest-clock.ts";
 import { Pointer } from "./pointer.ts";
-import { CARET, NAMED, Terminal } from "./terminal.ts";
+import { CARET, NAMED, Terminal, type TerminalText } from "./terminal.ts";
 
 export const WIDTH = 800;
 export const HEIGHT = 600;
@@ -88,6 +88,16 @@ export class Screen implements Display {
       this.#draw((canvas) => this.#everything(canvas));
     }
     this.#plan();
+  }
+
+  /** What was typed and printed. */
+  get text(): TerminalText {
+    return this.#terminal.text;
+  }
+
+  set text(text: TerminalText) {
+    this.#terminal.text = text;
+    this.#draw((canvas) => this.#console(canvas));
   }
 
   /** A line that the guest itself prints. */

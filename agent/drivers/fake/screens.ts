@@ -5,6 +5,7 @@ import type { StoredGuest } from "./guest-store.ts";
 import { RfbServer } from "./rfb-server.ts";
 import { Screen } from "./screen.ts";
 import { prepareSocket, removeSocket, socketPath } from "./socket-folder.ts";
+import type { TerminalText } from "./terminal.ts";
 
 type Served = { screen: Screen; server: RfbServer };
 
@@ -34,6 +35,16 @@ export class Screens {
   /** Shows a line that the guest's kernel prints. */
   print(uuid: string, text: string): void {
     this.#served.get(uuid)?.screen.print(text);
+  }
+
+  /** What stands on the guest's screen; null when it has none. */
+  text(uuid: string): TerminalText | null {
+    return this.#served.get(uuid)?.screen.text ?? null;
+  }
+
+  showText(uuid: string, text: TerminalText): void {
+    const served = this.#served.get(uuid);
+    if (served) served.screen.text = text;
   }
 
   async close(uuid: string): Promise<void> {

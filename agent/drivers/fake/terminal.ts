@@ -10,6 +10,9 @@ const PROMPT = [...Buffer.from("> ", "ascii")];
 /** A line no longer than this many cells, so that a held key costs no memory. */
 const MAX_LINE = 4096;
 
+/** Rows of cells: those above the line that is being typed, and that line. */
+export type TerminalText = { above: number[][]; line: number[] };
+
 export class Terminal {
   readonly columns: number;
   readonly rows: number;
@@ -27,6 +30,16 @@ export class Terminal {
   /** Names of the modifier keys that are down, in the order they were pressed. */
   get held(): string[] {
     return [...new Set(this.#held.values())];
+  }
+
+  /** The text, as another terminal can show it from here on. */
+  get text(): TerminalText {
+    return { above: this.#above, line: this.#line };
+  }
+
+  set text({ above, line }: TerminalText) {
+    this.#above = above.slice(-this.rows);
+    this.#line = line.slice(0, MAX_LINE - 1);
   }
 
   clear(): void {

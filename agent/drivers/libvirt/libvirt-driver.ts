@@ -65,14 +65,11 @@ export class LibvirtDriver implements Driver {
     this.#options = options;
     this.#endpoint = parseConnectionUri(options.connection_uri);
     this.moving = new LibvirtMoving({
-      endpoint: this.#endpoint,
-      closing: this.#closing.signal,
+      ...{ endpoint: this.#endpoint, closing: this.#closing.signal },
       qemuUser: () => this.#host.qemuUser,
       folder: (uuid) => this.#folder(uuid),
-      build: (...args) => this.#build(...args),
-      inTurn: (...args) => this.#inTurn(...args),
-      look: (...args) => this.#look(...args),
-      ask: (...args) => this.#ask(...args),
+      ...{ build: (...args) => this.#build(...args), inTurn: (...args) => this.#inTurn(...args) },
+      ...{ look: (...args) => this.#look(...args), ask: (...args) => this.#ask(...args) },
       place: (uuid) => this.#place(uuid, this.#closing.signal),
       log: (event, fields) => ctx.log(event, fields),
     });

@@ -10,7 +10,9 @@
  */
 import { existsSync } from "node:fs";
 import { open, rm, writeFile } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LiveMigrationOptions } from "../../../functions/protocol/move.ts";
 import type { MoveLink } from "../../move/moves.ts";
@@ -63,19 +65,19 @@ export async function depart(
     try {
       await makeMoveFolder(sockets, user);
       unlisten = await listenForLegs(sockets, user, (leg, socket) => {
-        socket.on("error", () => undefined);
-        departure.link.open(leg, ending.signal).then(
-          (stream) => {
-            stream.on("error", () => undefined);
-            joinStreams(socket, stream);
-          },
-          () => socket.destroy(),
-        );
+        void carry(socket, departure.link.open(leg, ending.signal), () => monitor.breakOff());
       });
       const order = await orderOf(libvirt, domain, { ...departure, sockets, signal: ending.signal });
       const diskBytes = (await movingDisks(libvirt, domain, folder)).reduce((sum, { capacity }) => sum + capacity, 0);
       await writeFile(join(folder, LEAVING), "", { flush: true });
-      await monitor.follow(libvirt, { domain, diskBytes }, () => libvirt.migration.perform(domain, order));
+      const go = (flags: number) =>
+        monitor.follow(libvirt, { domain, diskBytes }, () => libvirt.migration.perform(domain, { ...order, flags }));
+      await go(order.flags).catch((error: unknown) => {
+        const permitted = (order.flags & MIGRATE.POSTCOPY) !== 0;
+        if (!permitted || monitor.began || !(error instanceof LibvirtError)) throw error;
+        // It is permitted, and not asked for: a host may lack it (userfaultfd).
+        return go(flagsOf({ ...departure.options, live_migration_permit_post_copy: false }));
+      });
     } catch (error) {
       const aborted = await stayed(libvirt, domain, { error, monitor, folder });
       await removeMoveFolder(sockets);
@@ -89,6 +91,21 @@ export async function depart(
   await removeMoveFolder(sockets);
   await leaveNothing(libvirt, uuid, folder);
   return { aborted: false };
+}
+
+/** Joins what libvirtd, or QEMU, has opened with the other host. `broken`: that side ended without having said so. */
+async function carry(socket: Socket, opening: Promise<Duplex>, broken: () => void): Promise<void> {
+  socket.on("error", () => undefined);
+  try {
+    const stream = await opening;
+    stream.on("error", () => undefined);
+    stream.once("close", () => {
+      if (!stream.readableEnded && !socket.readableEnded) broken();
+    });
+    joinStreams(socket, stream);
+  } catch {
+    socket.destroy();
+  }
 }
 
 /** Ends what a call that was cut off has left under way. */

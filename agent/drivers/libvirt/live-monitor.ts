@@ -21,11 +21,14 @@ export class LiveMonitor {
   #way: { libvirt: Libvirt; domain: Domain } | undefined;
   #wake: (() => void) | undefined;
   #forced = false;
+  #broken = false;
   /** The figures at the beginning of the round that is under way. */
   #round: Figures = new Map();
   #downtimeMs = 0;
   /** Somebody, or the clock, has asked for its end. */
   aborting = false;
+  /** Some of the guest's memory has gone. */
+  began = false;
   /** We stopped the guest for it to come to an end. */
   paused = false;
 
@@ -36,6 +39,15 @@ export class LiveMonitor {
   /** From now on the migration is to end, and the guest to stay. */
   abort(): void {
     this.aborting = true;
+    this.#wake?.();
+  }
+
+  /**
+   * The way to the other host has broken. QEMU sees that of a disk that is not written to only at the very end, or
+   * never where the guest's memory changes too fast.
+   */
+  breakOff(): void {
+    this.#broken = true;
     this.#wake?.();
   }
 
@@ -63,6 +75,7 @@ export class LiveMonitor {
     perform: () => Promise<void>,
   ): Promise<void> {
     if (this.aborting) throw new DriverError("MigrationError", "the migration was aborted");
+    if (this.#broken) throw new DriverError("MigrationError", "the way to the other host broke");
     const { maxMemoryKib } = await libvirt.info(domain);
     const gib = dataGib({ memoryBytes: maxMemoryKib * 1024, diskBytes });
     this.#way = { libvirt, domain };
@@ -100,9 +113,10 @@ export class LiveMonitor {
     const way = this.#way;
     if (way === undefined) return;
     const { libvirt, domain } = way;
-    if (this.aborting) return void (await libvirt.abortJob(domain));
+    if (this.aborting || this.#broken) return void (await libvirt.abortJob(domain));
     const { type, figures } = await libvirt.migration.job(domain);
     if (type === JOB.NONE) return;
+    this.began ||= (figures.get("memory_processed") ?? 0) > 0;
     this.#tell(figures);
     if (await this.#outOfTime(seconds, gib)) return;
     await this.#switchIfDue(way, figures);
@@ -114,9 +128,9 @@ export class LiveMonitor {
     const due = postCopyIsDue(this.#round, figures);
     this.#round = figures;
     if (!due || this.#forced || !this.#given.options.live_migration_permit_post_copy) return;
-    this.#given.log("libvirt.post_copy", { server: domain.uuid });
-    this.#forced = true;
     await libvirt.migration.startPostCopy(domain);
+    this.#forced = true;
+    this.#given.log("libvirt.post_copy", { server: domain.uuid });
   }
 
   #tell(figures: Figures): void {

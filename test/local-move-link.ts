@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { MoveLink } from "../../agent/move/moves.ts";
+import type { MoveLink } from "../agent/move/moves.ts";
 
 /** Streams of this kind break when so many bytes came from their opener. */
 export type Cut = { kind: string; bytes: number };
@@ -12,6 +12,7 @@ export class LocalMoveLink implements MoveLink {
   readonly #peer: string;
   readonly #cut: Cut | undefined;
   readonly #sockets = new Set<Socket>();
+  readonly #legs = new Map<string, Socket[]>();
   #server: Server | undefined;
   /** How many streams of each kind were opened here, and the bytes that went into them. */
   readonly opened = new Map<string, { streams: number; bytes: number }>();
@@ -36,6 +37,7 @@ export class LocalMoveLink implements MoveLink {
     const count = this.opened.get(kind) ?? { streams: 0, bytes: 0 };
     this.opened.set(kind, count);
     count.streams += 1;
+    this.#legs.set(kind, [...(this.#legs.get(kind) ?? []), socket]);
     const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
     const cut = this.#cut;
     socket.write = (...args: unknown[]) => {
@@ -64,6 +66,11 @@ export class LocalMoveLink implements MoveLink {
       };
       socket.on("readable", read);
     });
+  }
+
+  /** Breaks the streams of a kind that were opened here. */
+  cut(kind: string): void {
+    for (const socket of this.#legs.get(kind) ?? []) socket.destroy(new Error("the leg was cut"));
   }
 
   close(): void {

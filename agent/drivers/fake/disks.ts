@@ -1,0 +1,54 @@
+/** The disks of fake guests, as far as they have been moved: nothing else reads one. */
+import { randomBytes } from "node:crypto";
+import { access, mkdir, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+/** The one file of a guest. */
+export const DISK = "disk";
+const BYTES = 256 * 1024;
+
+export class Disks {
+  readonly #dir: string;
+
+  constructor(stateDir: string) {
+    this.#dir = join(stateDir, "disks");
+  }
+
+  path(uuid: string): string {
+    return join(this.#dir, uuid, DISK);
+  }
+
+  async has(uuid: string): Promise<boolean> {
+    return access(this.path(uuid)).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Makes room for a disk that is to come, and keeps one that is there. */
+  async prepare(uuid: string): Promise<void> {
+    await mkdir(join(this.#dir, uuid), { recursive: true, mode: 0o700 });
+  }
+
+  /** The guest's disk; one that it never had is as if the guest had written to it at random. */
+  async read(uuid: string): Promise<Buffer> {
+    if (!(await this.has(uuid))) await this.write(uuid, randomBytes(BYTES));
+    return readFile(this.path(uuid));
+  }
+
+  async write(uuid: string, bytes: Uint8Array): Promise<void> {
+    await this.prepare(uuid);
+    await writeFile(this.path(uuid), bytes, { mode: 0o600, flush: true });
+  }
+
+  /** The guests that have one. */
+  async list(): Promise<string[]> {
+    return readdir(this.#dir).catch(() => []);
+  }
+
+  async remove(uuid: string): Promise<void> {
+    await rm(join(this.#dir, uuid), { recursive: true, force: true });
+    // The last one leaves no empty folder.
+    await rmdir(this.#dir).catch(() => undefined);
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * Fake guests go to other fake hosts: off, in the file that is their disk; alive, as one message that has their row, their
+ * disk, their drive and what stands on their screen. The clock stands still while it is on its way, and goes on there.
+ */
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import type { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
+import { POWER_STATE } from "../../../functions/protocol/guest.ts";
+import type { GuestSpec, ImageRef } from "../../../functions/protocol/methods.ts";
+import type { LiveMigrateData, LiveMigrationOptions } from "../../../functions/protocol/move.ts";
+import type { MoveLink } from "../../move/moves.ts";
+import { DriverError, type GuestDisk, type LiveProgress, type Moving, type RebuildOrder } from "../driver.ts";
+import type { ConfigDrives } from "./config-drives.ts";
+import { type Failable, failIfOrdered, timeOf } from "./demo-orders.ts";
+import { DISK, type Disks } from "./disks.ts";
+import { goOn, halt } from "./guest-clock.ts";
+import { booted, hasScreen, made } from "./guest-life.ts";
+import { type GuestStore, type StoredGuest, storedGuest } from "./guest-store.ts";
+import type { Screens } from "./screens.ts";
+
+const GIB = 2 ** 30;
+const MIB = 2 ** 20;
+const MACHINE = "fake";
+const STREAM = "guest";
+/** How often a live migration tells how far it is. */
+const STEP_MS = 50;
+
+const cells = z.array(z.int());
+/** What a live guest is on its way. */
+const traveller = z.object({
+  guest: storedGuest,
+  disk: z.base64(),
+  drive: z.array(z.tuple([z.string(), z.base64()])),
+  text: z.object({ above: z.array(cells), line: cells }).nullable(),
+});
+
+export type MovingHost = {
+  version: number;
+  disks: Disks;
+  drives: ConfigDrives;
+  screens: Screens;
+  store: Pick<GuestStore, "get">;
+  inTurn<T>(uuid: string, work: () => Promise<T>): Promise<T>;
+  build<T>(uuid: string, signal: AbortSignal, work: (given: AbortSignal) => Promise<T>): Promise<T>;
+  prepare(method: Failable, spec: GuestSpec, image: ImageRef, signal: AbortSignal): Promise<void>;
+  become(guest: StoredGuest): Promise<void>;
+  remove(uuid: string): Promise<void>;
+};
+
+type LiveOrder = { spec: GuestSpec; data: LiveMigrateData; block_migration: boolean };
+type Leaving = { abort: AbortController; hurry: AbortController };
+
+const refused = (why: string) => new DriverError("MigrationError", why);
+
+export class FakeMoving implements Moving {
+  readonly #host: MovingHost;
+  readonly #leaving = new Map<string, Leaving>();
+  readonly #coming = new Set<string>();
+
+  constructor(host: MovingHost) {
+    this.#host = host;
+  }
+
+  /** The guest is not to come any more, or not to go. */
+  giveUp(uuid: string): void {
+    this.#coming.delete(uuid);
+    this.#leaving.get(uuid)?.abort.abort();
+  }
+
+  disksOf(uuid: string): Promise<GuestDisk[]> {
+    const { disks, inTurn } = this.#host;
+    return inTurn(uuid, async () => {
+      const guest = this.#allowed(uuid, "send_disks");
+      if (hasScreen(guest) || guest.power_state === POWER_STATE.SUSPENDED) {
+        throw new DriverError("InstanceInvalidState", "the guest is not off");
+      }
+      await disks.read(uuid);
+      return [{ name: DISK, path: disks.path(uuid) }];
+    });
+  }
+
+  prepareDisks(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<(name: string) => string> {
+    return this.#host.build(uuid, signal, async (given) => {
+      const { disks, prepare, store } = this.#host;
+      const guest = store.get(uuid);
+      if (guest && hasScreen(guest)) throw refused("the guest runs on this host already");
+      await prepare("receive_disks", spec, spec.image, given);
+      await disks.prepare(uuid);
+      return (name) => {
+        if (name !== DISK) throw new DriverError("InvalidCall", "a guest has no file of that name");
+        return disks.path(uuid);
+      };
+    });
+  }
+
+  finishMigration(uuid: string, { spec, start }: RebuildOrder): Promise<void> {
+    const { become, disks, drives, inTurn, store } = this.#host;
+    return inTurn(uuid, async () => {
+      failIfOrdered(spec.metadata, "finish_migration");
+      const earlier = store.get(uuid);
+      if (earlier && hasScreen(earlier)) return;
+      if (!(await disks.has(uuid))) throw refused("the guest's disk cannot be used: it has not come");
+      await drives.write({ uuid, spec });
+      const now = Date.now();
+      const guest = made({ uuid, spec, now });
+      await become(start ? booted(guest, now) : { ...guest, power_state: POWER_STATE.SHUTDOWN });
+    });
+  }
+
+  async checkSource(uuid: string): Promise<LiveMigrateData> {
+    const { spec } = alive(this.#allowed(uuid, "check_can_live_migrate_source"));
+    const capacity = spec.disk_gb * GIB;
+    const disks = [{ name: DISK, format: "raw" as const, capacity, allocation: 0 }];
+    return { cpu: "", machine: MACHINE, hypervisor_version: this.#host.version, disks };
+  }
+
+  async checkDestination(uuid: string, { spec, data, block_migration }: LiveOrder): Promise<void> {
+    failIfOrdered(spec.metadata, "check_can_live_migrate_destination");
+    if (this.#host.store.get(uuid)) throw refused("the guest is on this host already");
+    if (!block_migration) throw refused("the guest's disks are on no storage that the two hosts share");
+    if (data.machine !== MACHINE) throw refused(`this host has no machine ${data.machine}`);
+    if (data.hypervisor_version > this.#host.version) throw refused("this host's hypervisor is older than the guest's");
+  }
+
+  preLiveMigration(uuid: string, { spec }: LiveOrder, link: MoveLink, signal: AbortSignal): Promise<void> {
+    return this.#host.build(uuid, signal, async (given) => {
+      if (this.#host.store.get(uuid)) throw refused("the guest is on this host already");
+      await this.#host.prepare("pre_live_migration", spec, spec.image, given);
+      this.#coming.add(uuid);
+      link.onStream((kind, stream) => {
+        stream.on("error", () => undefined);
+        if (kind === STREAM) this.#take(uuid, stream).catch(() => stream.destroy());
+        else stream.destroy();
+      });
+    });
+  }
+
+  liveMigration(
+    uuid: string,
+    _order: { options: LiveMigrationOptions; block_migration: boolean },
+    link: MoveLink,
+    tell: (progress: LiveProgress) => void,
+  ): Promise<{ aborted: boolean }> {
+    const leaving = { abort: new AbortController(), hurry: new AbortController() };
+    this.#leaving.set(uuid, leaving);
+    return this.#host
+      .inTurn(uuid, async () => {
+        const guest = this.#host.store.get(uuid);
+        // A call that is repeated: the crash was after the guest had gone.
+        if (guest === undefined) return { aborted: false };
+        await precopy(alive(guest), leaving, tell);
+        if (leaving.abort.signal.aborted) return { aborted: true };
+        failIfOrdered(guest.spec.metadata, "live_migration");
+        await this.#send(guest, await link.open(STREAM, leaving.abort.signal));
+        await this.#host.remove(uuid);
+        return { aborted: false };
+      })
+      .catch((error: unknown) => {
+        if (leaving.abort.signal.aborted) return { aborted: true };
+        throw error;
+      })
+      .finally(() => this.#leaving.delete(uuid));
+  }
+
+  postLiveMigration(uuid: string): Promise<void> {
+    return this.#host.inTurn(uuid, async () => {
+      alive(this.#allowed(uuid, "post_live_migration_at_destination"));
+      this.#coming.delete(uuid);
+    });
+  }
+
+  async abortLiveMigration(uuid: string): Promise<void> {
+    this.#underWay(uuid).abort.abort();
+  }
+
+  async forceCompleteLiveMigration(uuid: string): Promise<void> {
+    this.#underWay(uuid).hurry.abort();
+  }
+
+  #underWay(uuid: string): Leaving {
+    const leaving = this.#leaving.get(uuid);
+    if (leaving) return leaving;
+    throw new DriverError("InstanceInvalidState", "the guest is not being migrated");
+  }
+
+  /** The guest, if its metadata does not order the method to fail. */
+  #allowed(uuid: string, method: Failable): StoredGuest {
+    const guest = this.#host.store.get(uuid);
+    if (!guest) throw new DriverError("InstanceNotFound", "the host has no such guest");
+    failIfOrdered(guest.spec.metadata, method);
+    return guest;
+  }
+
+  /** The picture stands still from here on; unless the other end has the guest, it goes on here. */
+  async #send(guest: StoredGuest, stream: Duplex): Promise<void> {
+    const { disks, drives, screens } = this.#host;
+    const { uuid } = guest;
+    const halted = halt(guest, Date.now());
+    stream.on("error", () => undefined);
+    try {
+      await screens.follow(halted);
+      const disk = (await disks.read(uuid)).toString("base64");
+      const text = screens.text(uuid);
+      stream.write(`${JSON.stringify({ guest: halted, disk, drive: await drives.read(uuid), text })}\n`);
+      if ((await readLine(stream)) !== "ok") throw refused("the other host did not take the guest");
+      stream.end();
+    } catch (error) {
+      stream.destroy();
+      await screens.follow(guest);
+      throw error instanceof DriverError ? error : refused("the migration failed, and the guest goes on here");
+    }
+  }
+
+  async #take(uuid: string, stream: Duplex): Promise<void> {
+    const { become, disks, drives, inTurn, screens } = this.#host;
+    const { guest, disk, drive, text } = traveller.parse(JSON.parse(await readLine(stream)));
+    await inTurn(uuid, async () => {
+      if (guest.uuid !== uuid || !this.#coming.has(uuid)) throw refused("this guest is not awaited");
+      await disks.write(uuid, Buffer.from(disk, "base64"));
+      if (guest.config_drive) await drives.restore(uuid, drive);
+      await become(guest.power_state === POWER_STATE.PAUSED ? guest : goOn(guest, Date.now()));
+      if (text) screens.showText(uuid, text);
+    });
+    stream.end("ok\n");
+  }
+}
+
+/** Throws InstanceInvalidState unless the guest runs from its own disk, or is paused. */
+function alive(guest: StoredGuest): StoredGuest {
+  if (hasScreen(guest) && guest.rescue === null) return guest;
+  throw new DriverError("InstanceInvalidState", "the guest does not run, or is rescued");
+}
+
+/** Takes the time that was ordered, and tells of it as of memory that is copied; ends early when told. */
+async function precopy(
+  { spec }: StoredGuest,
+  { abort, hurry }: Leaving,
+  tell: (it: LiveProgress) => void,
+): Promise<void> {
+  const all = timeOf(spec.metadata, "live_migration");
+  const [memory_total, disk_total] = [spec.memory_mb * MIB, spec.disk_gb * GIB];
+  const signal = AbortSignal.any([abort.signal, hurry.signal]);
+  for (let ms = 0; !abort.signal.aborted; ms += STEP_MS) {
+    const over = ms >= all || hurry.signal.aborted;
+    const memory_processed = over ? memory_total : Math.floor((memory_total * ms) / all);
+    const disk_processed = over ? disk_total : Math.floor((disk_total * ms) / all);
+    tell({
+      ...{ memory_total, memory_processed, memory_remaining: memory_total - memory_processed },
+      ...{ disk_total, disk_processed, disk_remaining: disk_total - disk_processed },
+    });
+    if (over) return;
+    await sleep(STEP_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** The first line that comes; rejects when the stream ends before. */
+async function readLine(stream: Duplex): Promise<string> {
+  const lines = createInterface({ input: stream });
+  const ended = new AbortController();
+  stream.once("close", () => ended.abort(refused("the way to the other host broke")));
+  lines.once("close", () => ended.abort(refused("the way to the other host broke")));
+  try {
+    const [line] = (await once(lines, "line", { signal: ended.signal })) as [string];
+    return line;
+  } finally {
+    lines.removeAllListeners("close");
+    lines.close();
+  }
+}
