@@ -12,7 +12,6 @@ import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import type { LiveMigrateData, LiveMigrationOptions } from "../../functions/protocol/move.ts";
 import { type Cut, LocalMoveLink } from "../local-move-link.ts";
 import { LIBVIRT, startLibvirtd } from "./libvirtd.ts";
-import { type Cut, LocalMoveLink } from "./move-link.ts";
 import { serve } from "./served-host.ts";
 
 const libvirtd = await startLibvirtd();
