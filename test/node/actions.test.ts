@@ -279,6 +279,19 @@ describe("moving", () => {
     const message = async (flavorRef: string) => (await act(id, { resize: { flavorRef } })).body.badRequest?.message;
     expect(await message("1")).toBe("When resizing, instances must change flavor!");
     expect(await message("none")).toBe("Flavor none could not be found.");
+    const small = { id: "small", name: "small", ram: 64, vcpus: 1, disk: 1 };
+    for (const flavor of [small, { ...small, id: "less", name: "less", disk: 10 }]) {
+      expect((await ask("POST", `${V}/flavors`, { body: { flavor } })).status).toBe(200);
+    }
+    const headers = { "content-type": "application/openstack-images-v2.1-json-patch" };
+    const patch = (value: number) =>
+      edge.call("PATCH", `/image/v2/images/${image}`, { headers, body: [{ op: "replace", path: "/min_ram", value }] });
+    expect((await patch(128)).status).toBe(200);
+    expect(await message("less")).toBe("Flavor's memory is too small for requested image.");
+    expect((await patch(0)).status).toBe(200);
+    await done(id, { resize: { flavorRef: "less" } }, "ACTIVE");
+    const { "OS-EXT-SRV-ATTR:host": host, flavor } = await show(id);
+    expect([host, flavor.disk]).toEqual(["one", 1]);
     expect((await act(id, { resize: { flavorRef: "2" } })).status).toBe(202);
     await rested(id);
     expect((await act(id, { confirmResize: null })).body.conflictingRequest.message).toBe(

@@ -12,6 +12,7 @@ import { requireAdmin } from "../policy.ts";
 import { boolean } from "../schema/fields.ts";
 import { versioned } from "../schema/versioned.ts";
 import { generatePassword } from "../server-given.ts";
+import { checkFits } from "../server-spec.ts";
 import { serverOf, serverRecord } from "../servers.ts";
 import { action, begin, plain, type ServerActions } from "./action.ts";
 
@@ -153,6 +154,10 @@ async function targetFlavor(c: Context<AppEnv>, ref: string): Promise<Flavor> {
   }
   // Nova's libvirt driver finds it out later, by a fault (ResizeError); it is known now.
   if (flavor.disk < record.flavor.disk) throw badRequest("Resize error: Unable to resize disk down.");
+  const { image, image_properties: properties = {} } = record;
+  // An image that is gone asks for nothing any more.
+  const { min_ram = 0, min_disk = 0 } = (await c.env.IMAGES.getByName("default").get(image.id)) ?? {};
+  checkFits(flavor, { ref: image, min_ram, min_disk, properties });
   return flavor;
 }
 
