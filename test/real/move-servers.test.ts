@@ -97,7 +97,9 @@ describe.skipIf(missing)("servers between two hosts", () => {
     before.client.type("edgenova");
     const typed = await settled(before);
     await act({ "os-migrateLive": { host: null, block_migration: "auto" } });
-    await before.end();
+    await before.end().catch(async (error) => {
+      throw new Error(`${error.message}: ${JSON.stringify([await migrations(), (await show()).fault])}`);
+    });
     const leftAt = Date.now();
     let key = opened.key;
     const after = await until(async () => {
