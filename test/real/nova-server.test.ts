@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { demoImage, startTestEdge, type TestEdge } from "../edge.ts";
+import { demoImage, startTestEdge, type TestEdge, until } from "../edge.ts";
 import { CLIENT_TIMEOUT_MS, type Clients, clientsMissing, type Shell, startClients, type Version } from "./clients.ts";
 import { becomes, gone } from "./server-state.ts";
 
@@ -208,28 +208,44 @@ describe.skipIf(clientsMissing())("nova", { timeout: CLIENT_TIMEOUT_MS }, () => 
       expect(action).toMatchObject({ action: "create", request_id: request, instance_uuid: id });
       expect(action.events).toContain("compute__do_build_and_run_instance");
     });
-    it("moves are refused, and recorded", async () => {
-      const words = "cannot be moved between hosts in this version. (HTTP 501)";
-      expect(await nova.fails`resize ${name} 2`).toContain(words);
-      expect(await nova.fails`migrate ${name}`).toContain(words);
-      expect(await nova.fails`live-migration ${name}`).toContain(words);
+    it("resize, migrate, live-migration, and all of a host at once", async () => {
+      const host = async () => (await becoming("ACTIVE"))["OS-EXT-SRV-ATTR:host"];
+      const from = await host();
+      const other = from === "one" ? "two" : "one";
+      const arrives = (at: string) => until(async () => (await host()) === at, `it is at ${at}`);
+      await nova`resize ${name} 2`;
+      await becoming("VERIFY_RESIZE");
+      await nova`resize-revert ${name}`;
+      expect(await host()).toBe(from);
+      await nova`migrate ${name}`;
+      await becoming("VERIFY_RESIZE");
+      await nova`resize-confirm ${name}`;
+      expect(await host()).toBe(other);
+      if (first)
+        expect(await nova.fails`live-migration ${name}`).toContain("no storage that the two hosts share (HTTP 400)");
+      await nova`live-migration ${first ? "--block-migrate" : []} ${name}`;
+      await arrives(from);
       expect(await nova.fails`evacuate ${name}`).toContain("is still in use. (HTTP 400)");
       expect(await nova.fails`resize-confirm ${name}`).toContain("(HTTP 409)");
-      const host = (await becoming("ACTIVE"))["OS-EXT-SRV-ATTR:host"];
-      for (const [command, column, why] of [
-        ["host-evacuate", "Evacuate Accepted", "is still in use"],
-        ["host-evacuate-live", "Live Migration Accepted", "cannot be moved"],
-        ["host-servers-migrate", "Migration Accepted", "cannot be moved"],
-      ] as const) {
-        const rows = await nova.rows`${command} ${host}`;
-        const row = rows.find((one) => Object.values(one).includes(id));
-        expect(row).toMatchObject({ [column]: "False", "Error Message": expect.stringContaining(why) });
-      }
-      const moves = (await nova.rows`migration-list`).filter((row) => row["Instance UUID"] === id);
-      expect(moves).toHaveLength(5);
-      expect(moves[0]).toMatchObject({ "Source Compute": host, Status: "error" });
+      const row = async (command: string, of: string) =>
+        (await nova.rows`${command.split(" ")} ${of}`).find((one) => Object.values(one).includes(id));
+      expect(await row("host-evacuate", from)).toMatchObject({
+        ...{ "Evacuate Accepted": "False", "Error Message": expect.stringContaining("is still in use") },
+      });
+      expect(await row(`host-evacuate-live${first ? " --block-migrate" : ""}`, from)).toMatchObject({
+        "Live Migration Accepted": "True",
+      });
+      await arrives(other);
+      expect(await row("host-servers-migrate", other)).toMatchObject({ "Migration Accepted": "True" });
+      await becoming("VERIFY_RESIZE");
+      await nova`resize-confirm ${name}`;
+      expect(await host()).toBe(from);
+      const moves = (await nova.rows`migration-list`).filter((one) => one["Instance UUID"] === id);
+      const refused = first ? ["error"] : [];
+      const alive = ["completed", "completed", ...refused];
+      expect(moves.map((one) => one.Status)).toEqual(["confirmed", ...alive, "confirmed", "reverted"]);
       if (first) return;
-      expect(moves.map((row) => row.Type)).toEqual(expect.arrayContaining(["resize", "migration", "live-migration"]));
+      expect(moves.map((one) => one.Type)).toEqual(expect.arrayContaining(["resize", "migration", "live-migration"]));
       expect(await nova.rows`server-migration-list ${name}`).toEqual([]);
       expect(await nova.fails`server-migration-show ${name} 1`).toContain("(HTTP 404)");
       expect(await nova.fails`live-migration-abort ${name} 1`).toContain("(HTTP 409)");
