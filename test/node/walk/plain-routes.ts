@@ -103,6 +103,7 @@ export const PLAIN_ROUTES: Readonly<Record<string, PlainRoute>> = {
   "GET /agent/v1/whoami": { who: "agent" },
   "GET /agent/v1/link": { who: "agent" },
   "GET /agent/v1/console/:console": { who: "agent" },
+  "GET /agent/v1/moves/:migration/:stream": { who: "agent" },
   "GET /agent/v1/images/:id": { who: "agent" },
   "GET /agent/v1/images/:id/file": { who: "agent" },
   "POST /agent/v1/images/:id/file": { who: "agent" },
