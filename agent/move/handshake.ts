@@ -11,7 +11,7 @@
  * whom, so one that was recorded is good for no other stream, side or peer. The parts have fixed lengths.
  */
 import { createPublicKey, diffieHellman, generateKeyPairSync, hkdfSync, type KeyObject } from "node:crypto";
-import type { MovePeer } from "../../functions/protocol/move.ts";
+import type { MoveSide } from "../../functions/protocol/move.ts";
 import { type Signer, signedBy } from "../identity.ts";
 
 const MAGIC = Buffer.from("edgenova move 1\n");
@@ -96,8 +96,6 @@ export function respond(
   };
 }
 
-type Side = MovePeer["side"];
-
 function bytesOf({ migration, stream, nonce }: Opening): Buffer {
   const uuid = Buffer.from(migration.replaceAll("-", ""), "hex");
   return Buffer.concat([MAGIC, uuid, Buffer.from([stream]), Buffer.from(nonce, "hex")]);
@@ -109,13 +107,13 @@ function ephemeral(): { secret: KeyObject; raw: Buffer } {
 }
 
 const keyBytes = (key: string) => Buffer.from(key, "base64url");
-const claimOf = (said: Buffer, side: Side) => Buffer.concat([Buffer.from(`edgenova move, ${side}\n`), said]);
+const claimOf = (said: Buffer, side: MoveSide) => Buffer.concat([Buffer.from(`edgenova move, ${side}\n`), said]);
 
-function signature({ signer }: Keys, said: Buffer, side: Side): Buffer {
+function signature({ signer }: Keys, said: Buffer, side: MoveSide): Buffer {
   return Buffer.from(signer.sign(claimOf(said, side)));
 }
 
-function expectSigned({ peerKey }: Keys, said: Buffer, side: Side, signature: Buffer): void {
+function expectSigned({ peerKey }: Keys, said: Buffer, side: MoveSide, signature: Buffer): void {
   if (!signedBy(peerKey, claimOf(said, side), signature)) {
     throw new HandshakeError("the other end does not have its host's key");
   }

@@ -1,6 +1,6 @@
 /** The moves of this host's guests: each has one link, which lasts until the move is over here. */
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
-import type { LiveMigrateData, LiveMigrationOptions, MovePeer } from "../../functions/protocol/move.ts";
+import type { LiveMigrateData, LiveMigrationOptions, MovePeer, MoveSide } from "../../functions/protocol/move.ts";
 import { type Driver, DriverError, type LiveProgress, type Moving } from "../drivers/driver.ts";
 import type { Identity } from "../identity.ts";
 import type { Log } from "../log.ts";
@@ -11,7 +11,6 @@ import { Link } from "./link.ts";
 import type { Moves } from "./moves.ts";
 import { receiveDisks } from "./receive-disks.ts";
 import { sendDisks } from "./send-disks.ts";
-import type { Side } from "./way.ts";
 
 /**
  * How long an end that has all it wants stays to say so: the other may have been killed before it could keep that, and
@@ -119,7 +118,7 @@ export class HostMoves implements Moves {
   }
 
   /** A new link for this server's move; what there was of an earlier one ends. */
-  #link(server: string, side: Side, peer: MovePeer): Link {
+  #link(server: string, side: MoveSide, peer: MovePeer): Link {
     this.forget(server);
     const { identity, listener, log, nobodyMs } = this.#options;
     const end = { side, peer, signer: identity.signer, edge: identity.edge, listener };

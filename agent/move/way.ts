@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
-import type { MovePeer } from "../../functions/protocol/move.ts";
+import type { MovePeer, MoveSide } from "../../functions/protocol/move.ts";
 import type { Signer } from "../identity.ts";
 import { type DirectListener, dialDirect } from "./direct.ts";
 import type { Keys, Opening } from "./handshake.ts";
@@ -28,9 +28,8 @@ const DIRECT_MS = 5000;
 const PRECEDENCE_MS = 2000;
 
 export type Way = "direct" | "pipe";
-export type Side = MovePeer["side"];
 export type End = {
-  side: Side;
+  side: MoveSide;
   peer: MovePeer;
   signer: Signer;
   /** The edge's base URL. */

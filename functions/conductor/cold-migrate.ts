@@ -32,7 +32,7 @@ import { type Failure, type Step, Wait } from "./saga.ts";
 /** The flavor that it is to have. */
 const flavorOf = ({ flavor, new_flavor }: ServerRecord) => new_flavor ?? flavor;
 
-/** Claims the first of the hosts that takes it, and asks for more of them where that may help. */
+/** How often more hosts are asked for when those that were chosen had been taken meanwhile. */
 const MAX_ROUNDS = 10;
 
 const schedule: Step<Context, Memo> = {
@@ -52,7 +52,7 @@ const claim: Step<Context, Memo> = {
   undo: giveUpDestinations,
 };
 
-/** From `memo.at` on. A host that was named is the only one that is tried. */
+/** Claims the first host that takes it, from `memo.at` on. A host that was named is the only one that is tried. */
 async function claimDestination(context: Context, memo: Memo) {
   const as = { generation: generationThere(memo), flavor: flavorOf(context.record()) };
   let trying = memo;

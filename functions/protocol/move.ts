@@ -14,11 +14,13 @@ export const MAX_MOVE_STREAMS = 16;
 
 const MAX_SECRET_CHARS = 2048;
 
+/** The two ends of a move. */
+export type MoveSide = "source" | "destination";
+
 /** The other end, as the edge tells of it, and the way to it. */
 export const movePeer = z.object({
   /** The migration's uuid, which names the move. */
   migration: z.uuid(),
-  side: z.enum(["source", "destination"]),
   /** The other host's name, and the public key that it enrolled with (Ed25519, `x` of its JWK). */
   host: z.string().max(255),
   public_key: z.base64url().length(43),

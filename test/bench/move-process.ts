@@ -9,11 +9,11 @@ import { Bandwidth } from "../../agent/move/bandwidth.ts";
 import { DirectListener } from "../../agent/move/direct.ts";
 import { HostMoves } from "../../agent/move/host-moves.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
-import type { MovePeer } from "../../functions/protocol/move.ts";
+import type { MovePeer, MoveSide } from "../../functions/protocol/move.ts";
 import { childOptions, serveParent } from "./child.ts";
 
 export type BenchMoveOptions = {
-  side: MovePeer["side"];
+  side: MoveSide;
   edge: string;
   /** PEM. */
   key: string;

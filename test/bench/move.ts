@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { signerOf } from "../../agent/identity.ts";
 import { ROOT } from "../../agent/up/edge.ts";
-import type { MovePeer } from "../../functions/protocol/move.ts";
+import type { MoveSide } from "../../functions/protocol/move.ts";
 import { freePort } from "../free-port.ts";
 import { moveTicket } from "../move-ticket.ts";
 import { MIB } from "./bench.ts";
@@ -92,10 +92,9 @@ async function moves(ground: Ground, way: "pipe" | "direct"): Promise<Way> {
       const migration = randomUUID();
       const inbound = way === "direct" ? { address: "127.0.0.1", port: await freePort() } : null;
       const keys = { source: generateKeyPairSync("ed25519"), destination: generateKeyPairSync("ed25519") };
-      const start = async (side: MovePeer["side"], other: MovePeer["side"], dir: string) => {
+      const start = async (side: MoveSide, other: MoveSide, dir: string) => {
         const peer = {
           migration,
-          side: other,
           host: other,
           public_key: signerOf(keys[other].privateKey).publicKey,
           ticket: await moveTicket(migration, side),

@@ -1,13 +1,15 @@
 /** An edge that is killed while it carries a disk from host to host. */
+
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
+import type { MoveSide } from "../../functions/protocol/move.ts";
 import { ROOT } from "../edge.ts";
 import { KillableEdge } from "../killable-edge.ts";
 import { moveTicket } from "../move-ticket.ts";
 import { until } from "./agent-support.ts";
-import { MoveHosts, type Side } from "./move-hosts.ts";
+import { MoveHosts } from "./move-hosts.ts";
 
 const MIB = 1024 * 1024;
 
@@ -17,7 +19,7 @@ it("a disk arrives though the edge is killed on the way", async () => {
   await edge.start();
   const disk = randomBytes(16 * MIB);
   const key = /^TOKEN_KEY=(.+)$/m.exec(readFileSync(join(ROOT, ".dev.vars"), "utf8"))?.[1];
-  const ticket = (migration: string, side: Side) => moveTicket(migration, side, key);
+  const ticket = (migration: string, side: MoveSide) => moveTicket(migration, side, key);
   const pair = await MoveHosts.start({ edge: { url: edge.url, ticket }, bytesPerSecond: 8 * MIB });
   writeFileSync(pair.disks("disk")[0]!.path, disk);
   const brought = pair.bring();

@@ -3,13 +3,13 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
+import type { MoveSide } from "../../functions/protocol/move.ts";
 
-type Side = "source" | "destination";
-type Half = { side: Side; ws: WebSocket };
+type Half = { side: MoveSide; ws: WebSocket };
 
 export class MoveEdge {
   /** Bearers that are let in, and of which side. */
-  readonly tickets = new Map<string, Side>();
+  readonly tickets = new Map<string, MoveSide>();
   /** All that went through, as it was on the wire. */
   readonly seen: Buffer[] = [];
   bytes = 0;

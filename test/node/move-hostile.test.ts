@@ -1,4 +1,5 @@
 /** An end of a move that has its host's key, and says what it must not: the other loses the move, and nothing else. */
+
 import { randomBytes } from "node:crypto";
 import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -8,9 +9,10 @@ import { beforeEach, expect, it, onTestFinished } from "vitest";
 import { disksMessage, endMessage, FROM_DESTINATION, zerosMessage } from "../../agent/move/disk-messages.ts";
 import { Link } from "../../agent/move/link.ts";
 import { take } from "../../agent/move/take.ts";
+import type { MoveSide } from "../../functions/protocol/move.ts";
 import { until } from "./agent-support.ts";
 import { MoveEdge } from "./move-edge.ts";
-import { MoveHosts, type Side, ticketsOf } from "./move-hosts.ts";
+import { MoveHosts, ticketsOf } from "./move-hosts.ts";
 
 const MIB = 1024 * 1024;
 
@@ -23,7 +25,7 @@ beforeEach(async () => {
 });
 
 /** A link of the test's own, with that side's key. */
-function hostile(side: Side): Link {
+function hostile(side: MoveSide): Link {
   const { peer, signer } = pair[side];
   const link = new Link({ side, peer, signer, edge: edge.url, listener: null, log: () => undefined });
   onTestFinished(() => link.close());

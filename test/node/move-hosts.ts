@@ -8,11 +8,10 @@ import { type Signer, signerOf } from "../../agent/identity.ts";
 import { Bandwidth } from "../../agent/move/bandwidth.ts";
 import { DirectListener } from "../../agent/move/direct.ts";
 import { HostMoves } from "../../agent/move/host-moves.ts";
-import type { MovePeer } from "../../functions/protocol/move.ts";
+import type { MovePeer, MoveSide } from "../../functions/protocol/move.ts";
 import { recordingLog, SERVER, SPEC, temporaryDir } from "./agent-support.ts";
 import type { MoveEdge } from "./move-edge.ts";
 
-export type Side = MovePeer["side"];
 export type MoveHost = {
   dir: string;
   moves: HostMoves;
@@ -25,7 +24,7 @@ export type MoveHost = {
 
 export type HostsOptions = {
   /** The edge's URL, and a ticket for each side. */
-  edge: { url: string; ticket(migration: string, side: Side): string | Promise<string> };
+  edge: { url: string; ticket(migration: string, side: MoveSide): string | Promise<string> };
   /** The destination listens. */
   direct?: boolean;
   /** Where the source is told that it does, when that is wrong. */
@@ -63,7 +62,7 @@ export class MoveHosts {
     const logs = { source: recordingLog(), destination: recordingLog() };
     const listener = direct ? await DirectListener.start("127.0.0.1", 0, logs.destination.log) : null;
     const inbound = options.inbound ?? (listener && { address: "127.0.0.1", port: listener.port });
-    const host = async (side: Side, other: Side): Promise<MoveHost> => {
+    const host = async (side: MoveSide, other: MoveSide): Promise<MoveHost> => {
       const dir = join(temporaryDir(), side);
       mkdirSync(dir);
       const moving: Partial<Moving> = {
@@ -81,7 +80,6 @@ export class MoveHosts {
       onTestFinished(() => moves.stop());
       const peer = {
         migration,
-        side: other,
         host: other,
         public_key: signers[other].publicKey,
         ticket: await edge.ticket(migration, side),

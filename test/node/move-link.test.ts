@@ -4,10 +4,10 @@ import type { Duplex } from "node:stream";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { Link } from "../../agent/move/link.ts";
 import { take } from "../../agent/move/take.ts";
-import type { MovePeer } from "../../functions/protocol/move.ts";
+import type { MovePeer, MoveSide } from "../../functions/protocol/move.ts";
 import { recordingLog, until } from "./agent-support.ts";
 import { MoveEdge } from "./move-edge.ts";
-import { newSigner, type Side } from "./move-hosts.ts";
+import { newSigner } from "./move-hosts.ts";
 
 const MIB = 1024 * 1024;
 
@@ -22,11 +22,10 @@ type Taken = { kind: string; stream: Duplex };
 function links() {
   const migration = crypto.randomUUID();
   const signers = { source: newSigner(), destination: newSigner() };
-  const make = (side: Side, other: Side) => {
+  const make = (side: MoveSide, other: MoveSide) => {
     edge.tickets.set(side, side);
     const peer: MovePeer = {
       migration,
-      side: other,
       host: other,
       public_key: signers[other].publicKey,
       ticket: side,

@@ -71,9 +71,9 @@ describe("a resize", () => {
     const params = (at: number, method: string) =>
       world.agent(at).calls.find((call) => call.method === method)?.params as Record<string, unknown>;
     const [{ uuid: migration } = { uuid: "" }] = await world.migrations();
-    expect(params(0, "send_disks").peer).toMatchObject({ migration, side: "source", host: world.agent(1).host });
+    expect(params(0, "send_disks").peer).toMatchObject({ migration, host: world.agent(1).host });
     expect(params(1, "receive_disks")).toMatchObject({
-      peer: { migration, side: "destination", host: world.agent(0).host, inbound: null },
+      peer: { migration, host: world.agent(0).host, inbound: null },
       spec: { memory_mb: 2048, vcpus: 2 },
     });
     expect(params(1, "finish_migration")).toMatchObject({ start: true, spec: { memory_mb: 2048 } });
