@@ -43,7 +43,7 @@ export const live = {
       vars: { RESERVED_HOST_MEMORY_MB: "0", SHUTDOWN_TIMEOUT: "1" },
     };
     const edge = await startChild<BenchEdgeReady>("edge-process", options);
-    const machines = await MovingHosts.open();
+    const machines = await MovingHosts.open(ground.dir);
     const hosts: Host[] = [];
     try {
       const { url } = edge.ready;
