@@ -43,9 +43,9 @@ export class ApiClient {
   }
 
   /** The answer to POST. */
-  async create(name: string, count = 1): Promise<string> {
+  async create(name: string, count = 1, flavorRef = "1"): Promise<string> {
     const many = count === 1 ? {} : { min_count: count };
-    const server = { name, imageRef: this.#image, flavorRef: "1", networks: "none", ...many };
+    const server = { name, imageRef: this.#image, flavorRef, networks: "none", ...many };
     return created.parse(await this.call("POST", "/servers", { server })).server.id;
   }
 

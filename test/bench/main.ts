@@ -16,6 +16,7 @@ import { crowd } from "./crowd.ts";
 import { echo } from "./echo.ts";
 import { held } from "./held.ts";
 import { idleMemory } from "./idle-memory.ts";
+import { live } from "./live.ts";
 import { move } from "./move.ts";
 import { open } from "./open.ts";
 import { pixel } from "./pixel.ts";
@@ -40,7 +41,7 @@ import { bundleWorker } from "./worker-bundle.ts";
 /** Memory first: a quick run has one start for all. */
 const BENCHES: readonly Bench[] = [idleMemory, stalled, crowd, open, resume, echo, pixel, throughput, held];
 /** Those that have tables of their own. */
-const TABLES = [api, scheduler, reconnect, move];
+const TABLES = [api, scheduler, reconnect, move, live];
 const NAMES = [...BENCHES, ...TABLES].map(({ name }) => name);
 const USAGE = `usage: npm run bench -- [--only ${NAMES.join("|")}] [--quick]`;
 

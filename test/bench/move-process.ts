@@ -1,7 +1,5 @@
 /** One host of a move, in a process of its own: the agent's moves, with a folder of disks for a driver. */
 import { createPrivateKey } from "node:crypto";
-import { subscribe } from "node:diagnostics_channel";
-import type { Socket } from "node:net";
 import { join } from "node:path";
 import type { Moving } from "../../agent/drivers/driver.ts";
 import { signerOf } from "../../agent/identity.ts";
@@ -11,6 +9,7 @@ import { HostMoves } from "../../agent/move/host-moves.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import type { MovePeer, MoveSide } from "../../functions/protocol/move.ts";
 import { childOptions, serveParent } from "./child.ts";
+import { countEdgeBytes } from "./edge-bytes.ts";
 
 export type BenchMoveOptions = {
   side: MoveSide;
@@ -27,15 +26,7 @@ export type BenchMoved = { edge_bytes: number } | { failed: string } | null;
 const SERVER = "11111111-1111-4111-8111-111111111111";
 
 const { side, edge, key, dir, peer } = childOptions<BenchMoveOptions>();
-const edgePort = Number(new URL(edge).port);
-/** Those that lead to the edge. */
-const sockets = new Set<Socket>();
-subscribe("net.client.socket", (message) => {
-  const { socket } = message as { socket: Socket };
-  socket.once("connect", () => {
-    if (socket.remotePort === edgePort) sockets.add(socket);
-  });
-});
+const edgeBytes = countEdgeBytes(edge);
 
 const { inbound } = peer;
 const listens = side === "destination" && inbound !== null;
@@ -65,8 +56,7 @@ serveParent(
             : moves.receiveDisks(SERVER, peer, {} as GuestSpec, signal);
         run.then(
           () => {
-            const bytes = [...sockets].reduce((sum, { bytesRead, bytesWritten }) => sum + bytesRead + bytesWritten, 0);
-            moved = { edge_bytes: bytes };
+            moved = { edge_bytes: edgeBytes() };
           },
           (error: unknown) => {
             moved = { failed: String(error) };

@@ -26,8 +26,9 @@ export class MovingHosts {
     this.#folder = folder;
   }
 
-  static async open(): Promise<MovingHosts> {
-    return new MovingHosts(await mkdtemp("/tmp/en-hosts-"));
+  /** `within`: where the folder of its sockets is made. */
+  static async open(within = "/tmp"): Promise<MovingHosts> {
+    return new MovingHosts(await mkdtemp(join(within, "en-hosts-")));
   }
 
   /** A link between the two, anew; what was open between them ends. */
