@@ -99,8 +99,11 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
   /** It answers, by what is in its memory. */
   async function expectAlive(host: Host): Promise<void> {
     const before = (await printed(host)).split("NMI").length;
-    await host.call("injectNmi", uuid);
-    await vi.waitFor(async () => expect((await printed(host)).split("NMI").length).toBe(before + 1), WAIT);
+    // One that comes while the guest is busy with another is lost, as on a real machine.
+    await vi.waitFor(async () => {
+      await host.call("injectNmi", uuid);
+      expect((await printed(host)).split("NMI").length).toBeGreaterThan(before);
+    }, WAIT);
   }
 
   /** The guest stayed at the source, and goes on; then the destination is dismissed. */
