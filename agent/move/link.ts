@@ -115,7 +115,8 @@ export class Link implements MoveLink {
     const { peer, log } = this.#options;
     for (let failures = 0; !signal.aborted; ) {
       const opening = { migration: peer.migration, stream: 0, nonce: FIRST_NONCE };
-      let why: string;
+      /** Of a try that failed: a link that ends is one whose move is over, as far as this end knows. */
+      let why: string | null = null;
       try {
         const { stream, way } = await meet(this.#options, opening, signal);
         const startedMs = performance.now();
@@ -125,7 +126,6 @@ export class Link implements MoveLink {
         await up.control.ended;
         log("move.unlinked", { migration: peer.migration, peer: peer.host });
         this.#down();
-        why = "the link was cut";
         // One that ends as soon as it is there is no better than none.
         if (performance.now() - startedMs > STEADY_MS) failures = 0;
       } catch (error) {
@@ -138,7 +138,7 @@ export class Link implements MoveLink {
         why = networkReason(error);
       }
       const retry_ms = backoff(failures++, BACKOFF);
-      log("move.waiting", { migration: peer.migration, peer: peer.host, message: why, retry_ms });
+      if (why !== null) log("move.waiting", { migration: peer.migration, peer: peer.host, message: why, retry_ms });
       await sleep(retry_ms, undefined, { signal }).catch(() => undefined);
     }
   }
