@@ -1,7 +1,8 @@
 /**
  * Moves of a real guest between two real hosts (libvirtd, QEMU under TCG, an agent each), with somebody killed at a moment
- * of chance: the source's agent, the destination's, the edge, the guest. What must hold afterwards: the guest is on one
- * host and never on two, and nothing is left of it on the other: no domain, no file, no socket, no claim.
+ * of chance: the source's agent, the destination's, the edge, the guest, or the way between the hosts at whatever byte it
+ * is. What must hold afterwards: the guest is on one host and never on two, and nothing is left of it on the other: no
+ * domain, no file, no socket, no claim.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
@@ -15,6 +16,7 @@ import { MovingHosts, type Served } from "../real/moving-hosts.ts";
 import { needs } from "../real/requirement.ts";
 import { againIfItFails, Dice, ROUNDS, SEED, told } from "./dice.ts";
 import { login, type Shown, shown } from "./shown.ts";
+import { Wire } from "./wire.ts";
 
 const { paths, apt } = LIBVIRT_NEEDS;
 const HOSTS = ["hv1", "hv2"] as const;
@@ -30,7 +32,7 @@ const MOVES = {
   resize: { body: { resize: { flavorRef: "2" } }, takesMs: 2_500 },
 } as const;
 type MoveName = keyof typeof MOVES;
-const VICTIMS = ["source", "destination", "edge", "all", "guest"] as const;
+const VICTIMS = ["source", "destination", "edge", "all", "guest", "way"] as const;
 type Victim = (typeof VICTIMS)[number];
 type Case = { move: MoveName; victim: Victim };
 
@@ -40,6 +42,8 @@ describe.skipIf(!needs("the crash test of moves", ["/usr/bin/unshare", ...paths]
   const edge = new KillableEdge({ RESERVED_HOST_MEMORY_MB: "0", SHUTDOWN_TIMEOUT: "1", QUOTA_RAM: "-1" });
   const hosts = {} as Record<HostName, Served<AgentHost>>;
   const dice = new Dice(SEED);
+  /** Between each host and the edge, and so between the hosts. */
+  const wires: Wire[] = [];
   let machines: MovingHosts;
   let token: string;
   let image: string;
@@ -51,13 +55,16 @@ describe.skipIf(!needs("the crash test of moves", ["/usr/bin/unshare", ...paths]
     machines = await MovingHosts.open();
     for (const name of HOSTS) {
       hosts[name] = await machines.start<AgentHost>(name, "agent-host.ts");
-      await hosts[name].join(edge.url, await cloud.joinToken(name), name, "");
+      const wire = await Wire.start(() => Number(new URL(edge.url).port));
+      wires.push(wire);
+      await hosts[name].join(wire.url, await cloud.joinToken(name), name, "");
     }
     image = await cloud.createImage("demo", "raw", demoDisk());
     await allUp();
   }, TIMEOUT_MS);
   afterAll(async () => {
     await machines?.stop(Object.values(hosts));
+    for (const wire of wires) await wire.close();
     await edge.close();
   }, TIMEOUT_MS);
 
@@ -118,9 +125,11 @@ describe.skipIf(!needs("the crash test of moves", ["/usr/bin/unshare", ...paths]
       // Its user switches it off from inside; where it is at that moment is chance.
       for (const name of HOSTS) await hosts[name].virsh("destroy", `instance-${id}`).catch(() => undefined);
     }
+    if (victim === "way") for (const wire of wires) wire.cut("reset");
     const withEdge = victim === "edge" || victim === "all";
     await Promise.all([...agents.map((name) => hosts[name].killAgent()), withEdge ? edge.kill() : undefined]);
     await sleep(dice.next() * 500);
+    for (const wire of wires) wire.mend();
     if (withEdge) await edge.start();
     for (const name of agents) await hosts[name].startAgent();
     await allUp();
