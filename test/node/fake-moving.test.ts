@@ -219,6 +219,15 @@ describe("a live migration", () => {
     expect(await from.moving.liveMigration(UUID, ORDER, again, () => undefined)).toEqual({ aborted: false });
   });
 
+  it("ends with its agent, and the guest goes on under the next", async () => {
+    const link = await prepared({ metadata: LONG });
+    const moving = from.moving.liveMigration(UUID, ORDER, link, () => undefined);
+    const failed = expect(moving).rejects.toMatchObject({ code: "HypervisorUnavailable" });
+    await from.close();
+    await failed;
+    expect(await (await host("from")).getInfo(UUID)).toEqual({ uuid: UUID, power_state: RUNNING });
+  });
+
   it("is not waited for by the end of its guest", async () => {
     const link = await prepared({ metadata: LONG });
     const moving = from.moving.liveMigration(UUID, ORDER, link, () => undefined);

@@ -61,7 +61,7 @@ export class FakeDriver implements Driver {
     this.#screens = new Screens(ctx, this.#inventory.hypervisor_hostname);
     this.#disks = new Disks(ctx.stateDir);
     this.moving = new FakeMoving({
-      version: this.#inventory.hypervisor_version,
+      ...{ version: this.#inventory.hypervisor_version, closing: this.#closing.signal },
       ...{ disks: this.#disks, drives: this.#drives, screens: this.#screens, store: this.#store },
       inTurn: (uuid, work) => this.#turns.run(known(uuid), work),
       ...{ build: (...args) => this.#build(...args), prepare: (...args) => this.#prepare(...args) },

@@ -38,6 +38,7 @@ const traveller = z.object({
 
 export type MovingHost = {
   version: number;
+  closing: AbortSignal;
   disks: Disks;
   drives: ConfigDrives;
   screens: Screens;
@@ -150,7 +151,7 @@ export class FakeMoving implements Moving {
         const guest = this.#host.store.get(uuid);
         // A call that is repeated: the crash was after the guest had gone.
         if (guest === undefined) return { aborted: false };
-        await precopy(alive(guest), leaving, tell);
+        await precopy(alive(guest), { ...leaving, closing: this.#host.closing }, tell);
         if (leaving.abort.signal.aborted) return { aborted: true };
         failIfOrdered(guest.spec.metadata, "live_migration");
         await this.#send(guest, await link.open(STREAM, leaving.abort.signal));
@@ -236,12 +237,12 @@ function alive(guest: StoredGuest): StoredGuest {
 /** Takes the time that was ordered, and tells of it as of memory that is copied; ends early when told. */
 async function precopy(
   { spec }: StoredGuest,
-  { abort, hurry }: Leaving,
+  { abort, hurry, closing }: Leaving & { closing: AbortSignal },
   tell: (it: LiveProgress) => void,
 ): Promise<void> {
   const all = timeOf(spec.metadata, "live_migration");
   const [memory_total, disk_total] = [spec.memory_mb * MIB, spec.disk_gb * GIB];
-  const signal = AbortSignal.any([abort.signal, hurry.signal]);
+  const signal = AbortSignal.any([abort.signal, hurry.signal, closing]);
   for (let ms = 0; !abort.signal.aborted; ms += STEP_MS) {
     const over = ms >= all || hurry.signal.aborted;
     const memory_processed = over ? memory_total : Math.floor((memory_total * ms) / all);
@@ -252,6 +253,7 @@ async function precopy(
     });
     if (over) return;
     await sleep(STEP_MS, undefined, { signal }).catch(() => undefined);
+    closing.throwIfAborted();
   }
 }
 
