@@ -1,15 +1,12 @@
 /** Booting a server (nova: conductor build_instances, compute build_and_run_instance). */
 
-import { err, ok } from "../result.ts";
+import { ok } from "../result.ts";
 import { type Context, callHost, type Memo, type ServerFlow } from "./context.ts";
 import { guestSpecOf } from "./guest-spec.ts";
-import { choose, claimFirst, nextHost, noValidHost, placed, takePlace } from "./placement.ts";
+import { choose, claimInRounds, nextHost, placed, takePlace } from "./placement.ts";
 import { powered } from "./power.ts";
 import { faultOf } from "./record.ts";
-import { type Step, Wait } from "./saga.ts";
-
-/** How often a build asks for other hosts when those it was given had been taken: more builds than that rarely race. */
-const MAX_ROUNDS = 10;
+import type { Step } from "./saga.ts";
 
 /** Finds a host for a server that has none, and claims it. */
 export const PLACING: readonly Step<Context, Memo>[] = [
@@ -21,26 +18,14 @@ export const PLACING: readonly Step<Context, Memo>[] = [
   {
     name: "claim",
     async run(context, memo) {
-      let trying = memo;
-      let refused: string[] = [];
-      for (let round = 0; round < MAX_ROUNDS; round++) {
-        const claimed = await claimFirst(context, trying);
-        if (claimed.ok) {
-          takePlace(context, claimed.value);
-          return ok(claimed.value.memo);
-        }
-        refused = claimed.error.refused;
-        if (claimed.error.away && !claimed.error.stale) {
-          context.note(trying);
-          throw new Wait("a host's agent");
-        }
-        if (!claimed.error.stale) break;
+      const claimed = await claimInRounds(context, memo, async (trying) => {
         const more = await choose(context, trying);
-        if (!more.ok) return more;
-        trying = more.value;
-        context.note(trying);
-      }
-      return err(noValidHost(`The hosts that were chosen refused: ${refused.join("; ")}.`));
+        if (more.ok) context.note(more.value);
+        return more;
+      });
+      if (!claimed.ok) return claimed;
+      takePlace(context, claimed.value);
+      return ok(claimed.value.memo);
     },
     async undo(context, memo) {
       const { uuid, generation } = context.record();

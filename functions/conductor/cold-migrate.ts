@@ -9,10 +9,11 @@
  *   ---- resize_migrated: from here on the server is at the destination ----
  *                                   resize_finish    finish_migration --> resized
  */
-import { err, ok } from "../result.ts";
+import { err, ok, type Result } from "../result.ts";
 import { type CallFailure, type Context, callHost, callOn, enter, type Memo, type ServerFlow } from "./context.ts";
 import { guestSpecOf } from "./guest-spec.ts";
 import {
+  atDestination,
   chooseDestination,
   destinationOf,
   generationThere,
@@ -23,17 +24,15 @@ import {
   recorded,
   sourceOf,
   tell,
+  tellDestination,
 } from "./move.ts";
-import { claimFirst, noValidHost } from "./placement.ts";
+import { claimInRounds } from "./placement.ts";
 import { powered, powerOff } from "./power.ts";
 import { faultOf, type ServerRecord } from "./record.ts";
 import { type Failure, type Step, Wait } from "./saga.ts";
 
 /** The flavor that it is to have. */
 const flavorOf = ({ flavor, new_flavor }: ServerRecord) => new_flavor ?? flavor;
-
-/** How often more hosts are asked for when those that were chosen had been taken meanwhile. */
-const MAX_ROUNDS = 10;
 
 const schedule: Step<Context, Memo> = {
   name: "schedule",
@@ -52,58 +51,17 @@ const claim: Step<Context, Memo> = {
   undo: giveUpDestinations,
 };
 
-/** Claims the first host that takes it, from `memo.at` on. A host that was named is the only one that is tried. */
-async function claimDestination(context: Context, memo: Memo) {
-  const as = { generation: generationThere(memo), flavor: flavorOf(context.record()) };
-  let trying = memo;
-  let refused: string[] = [];
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    const claimed = await claimFitting(context, trying, as);
-    if (claimed.ok) return claimed;
-    refused = [...refused, ...claimed.error.refused];
-    if (claimed.error.away && !claimed.error.stale) {
-      context.note(trying);
-      throw new Wait("a host's agent");
-    }
-    if (!claimed.error.stale || memo.move?.target) break;
-    const more = await chooseDestination(context, trying, as.flavor);
-    if (!more.ok) break;
-    trying = more.value;
-  }
-  return err(noValidHost(`The hosts that were chosen refused: ${refused.join("; ")}.`));
-}
-
-type Fitting = { generation: number; flavor: ServerRecord["flavor"] };
-
-async function claimFitting(context: Context, memo: Memo, as: Fitting) {
-  const refused: string[] = [];
-  let [stale, away] = [false, false];
-  for (let at = memo.at; at < memo.hosts.length; at++) {
-    const trying = { ...memo, at };
-    const destination = destinationOf(trying);
-    context.note(trying);
-    const wrong = await mismatch(context, sourceOf(memo), destination);
-    if (wrong !== null) {
-      stale = true;
-      refused.push(`${destination}: ${wrong.details ?? wrong.message}`);
-      continue;
-    }
-    const claimed = await claimFirst(context, { ...trying, hosts: memo.hosts.slice(0, at + 1) }, as);
-    if (claimed.ok) return ok(trying);
-    stale ||= claimed.error.stale;
-    away ||= claimed.error.away;
-    refused.push(...claimed.error.refused);
-  }
-  return err({ stale, away, refused });
-}
-
-async function tellDestination(context: Context, memo: Memo): Promise<void> {
-  const destination = await context.host(destinationOf(memo)).state();
-  await tell(context, {
-    dest_compute: destinationOf(memo),
-    dest_node: destination?.inventory.hypervisor_hostname ?? null,
-    dest_host: destination?.inventory.host_ip ?? null,
-  });
+/** A host that was named is the only one that is tried. */
+async function claimDestination(context: Context, memo: Memo): Promise<Result<Memo, Failure>> {
+  const flavor = flavorOf(context.record());
+  const more = async (trying: Memo) => {
+    const chosen = memo.move?.target ? null : await chooseDestination(context, trying, flavor);
+    // That there is no other tells less than why those that there were refused.
+    return chosen?.ok ? chosen : null;
+  };
+  const misfit = (host: string) => mismatch(context, sourceOf(memo), host);
+  const claimed = await claimInRounds(context, memo, more, { generation: generationThere(memo), flavor, misfit });
+  return claimed.ok ? ok(claimed.value.memo) : claimed;
 }
 
 /** As every other switching off, but a move that fails starts the guest again: its disks are as they were. */
@@ -151,8 +109,7 @@ async function copyTo(context: Context, memo: Memo): Promise<{ ok: true } | { ok
   const destination = destinationOf(memo);
   const peers = await context.peers({ migration: context.saga, source, destination });
   if (!peers.ok) return err({ ...peers.error, there: false });
-  const { new_flavor, flavor } = context.record();
-  const spec = guestSpecOf(context, { flavor: new_flavor ?? flavor });
+  const spec = guestSpecOf(context, { flavor: flavorOf(context.record()) });
   const [received, sent] = await Promise.all([
     callOn(context, there(memo), "receive_disks", { peer: peers.value.destination, spec }, "while_up"),
     callOn(
@@ -177,6 +134,7 @@ async function rescheduled(context: Context, memo: Memo, failure: CopyFailure) {
   const failed = destinationOf(memo);
   await giveUp(context, memo, failed);
   const next = { ...memo, at: memo.at + 1 };
+  if (next.at < next.hosts.length) context.note(next);
   const claimed = await claimDestination(context, next);
   if (!claimed.ok) return err(failure);
   context.note(claimed.value);
@@ -193,14 +151,10 @@ const arrive: Step<Context, Memo> = {
     const record = context.record();
     const { host, node, zone, flavor } = record;
     if (host === null || hasSwitched(context, memo)) return ok(memo);
-    const destination = await context.host(destinationOf(memo)).state();
     context.patch({
-      host: destinationOf(memo),
-      node: destination?.inventory.hypervisor_hostname ?? null,
-      zone: memo.zones?.[memo.at] ?? null,
+      ...(await atDestination(context, memo)),
       flavor: flavorOf(record),
       new_flavor: null,
-      generation: generationThere(memo),
       task_state: "resize_migrated",
       resized: {
         migration: context.saga,

@@ -9,6 +9,7 @@ import { type Context, callHost, enter, type Memo, type ServerFlow } from "./con
 import { guestSpecOf } from "./guest-spec.ts";
 import type { Keeper } from "./keeper.ts";
 import {
+  atDestination,
   chooseDestination,
   destinationOf,
   ending,
@@ -19,6 +20,7 @@ import {
   recorded,
   sourceOf,
   tell,
+  tellDestination,
 } from "./move.ts";
 import { claimFirst, noValidHost } from "./placement.ts";
 import { powered, powerOff } from "./power.ts";
@@ -60,8 +62,7 @@ const claim: Step<Context, Memo> = {
   name: "claim",
   event: "compute_rebuild_instance",
   async run(context, memo) {
-    const destination = destinationOf(memo);
-    const wrong = await mismatch(context, sourceOf(memo), destination);
+    const wrong = await mismatch(context, sourceOf(memo), destinationOf(memo));
     if (wrong !== null) return ending(context, memo, "failed", wrong);
     // As in Nova, no other host is tried.
     const one = { ...memo, hosts: memo.hosts.slice(0, memo.at + 1) };
@@ -71,12 +72,7 @@ const claim: Step<Context, Memo> = {
       const why = noValidHost(`The host that was chosen refused: ${claimed.error.refused.join("; ")}.`);
       return ending(context, one, "failed", why);
     }
-    const there = await context.host(destination).state();
-    await tell(context, {
-      dest_compute: destination,
-      dest_node: claimed.value.node,
-      dest_host: there?.inventory.host_ip ?? null,
-    });
+    await tellDestination(context, one);
     return ok(one);
   },
   undo: giveUpDestinations,
@@ -87,15 +83,12 @@ const arrive: Step<Context, Memo> = {
   name: "arrive",
   async run(context, memo) {
     if (hasSwitched(context, memo)) return ok(memo);
-    const there = await context.host(destinationOf(memo)).state();
+    const there = await atDestination(context, memo);
     const { uuid, evacuated_from = [] } = context.record();
     // From here on its guest there is not to run, should the host return.
     await context.host(sourceOf(memo)).evacuating(uuid);
     context.patch({
-      host: destinationOf(memo),
-      node: there?.inventory.hypervisor_hostname ?? null,
-      zone: memo.zones?.[memo.at] ?? null,
-      generation: generationThere(memo),
+      ...there,
       evacuated_from: [...new Set([...evacuated_from, sourceOf(memo)])],
       task_state: "rebuild_spawning",
     });

@@ -16,6 +16,7 @@ import { err, ok } from "../result.ts";
 import { type Context, callHost, callOn, type Memo, type ServerFlow } from "./context.ts";
 import { guestSpecOf } from "./guest-spec.ts";
 import {
+  atDestination,
   chooseDestination,
   destinationOf,
   ending,
@@ -27,8 +28,9 @@ import {
   recorded,
   sourceOf,
   tell,
+  tellDestination,
 } from "./move.ts";
-import { claimFirst } from "./placement.ts";
+import { claimFirst, noValidHost } from "./placement.ts";
 import { powered } from "./power.ts";
 import { faultOf } from "./record.ts";
 import { type Failure, type SagaRow, type Step, Wait } from "./saga.ts";
@@ -78,7 +80,10 @@ const findDestination: Step<Context, Memo> = {
     for (let tries = 0; ; tries++) {
       context.note(trying);
       const why = await refusal(context, trying);
-      if (why === null) return found(context, trying);
+      if (why === null) {
+        await tellDestination(context, trying);
+        return ok(trying);
+      }
       if (tries === MIGRATE_MAX_RETRIES) {
         const message = `Exceeded max scheduling retries ${MIGRATE_MAX_RETRIES} for instance ${uuid} during live migration`;
         return err({ code: 500, message, details: why.message });
@@ -94,16 +99,6 @@ const findDestination: Step<Context, Memo> = {
   undo: giveUpDestinations,
 };
 
-async function found(context: Context, memo: Memo) {
-  const destination = await context.host(destinationOf(memo)).state();
-  await tell(context, {
-    dest_compute: destinationOf(memo),
-    dest_node: destination?.inventory.hypervisor_hostname ?? null,
-    dest_host: destination?.inventory.host_ip ?? null,
-  });
-  return ok(memo);
-}
-
 /** Why the host cannot take the guest; null when it can, and has claimed it. */
 async function refusal(context: Context, memo: Memo): Promise<Failure | null> {
   const record = context.record();
@@ -118,11 +113,7 @@ async function refusal(context: Context, memo: Memo): Promise<Failure | null> {
   const claimed = await claimFirst(context, { ...memo, hosts: memo.hosts.slice(0, memo.at + 1) }, as);
   if (claimed.ok) return null;
   await giveUp(context, memo, destination);
-  return {
-    code: 500,
-    message: "No valid host was found. There are not enough hosts available.",
-    details: claimed.error.refused.join("; "),
-  };
+  return noValidHost(claimed.error.refused.join("; "));
 }
 
 /** What a destination is told of the guest. Disks are copied unless it was asked for that they are not. */
@@ -194,12 +185,8 @@ const arrive: Step<Context, Memo> = {
   async run(context, memo) {
     const record = context.record();
     if (!hasSwitched(context, memo)) {
-      const destination = await context.host(destinationOf(memo)).state();
       context.patch({
-        host: destinationOf(memo),
-        node: destination?.inventory.hypervisor_hostname ?? null,
-        zone: memo.zones?.[memo.at] ?? null,
-        generation: generationThere(memo),
+        ...(await atDestination(context, memo)),
         seen_generation: generationThere(memo),
         screen_since: bindingOf(record).generation,
       });

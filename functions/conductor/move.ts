@@ -80,6 +80,29 @@ export async function chooseDestination(context: Context, memo: Memo, flavor: Fl
   return chosen;
 }
 
+/** Writes down where it goes. */
+export async function tellDestination(context: Context, memo: Memo): Promise<void> {
+  const destination = destinationOf(memo);
+  const there = await context.host(destination).state();
+  await tell(context, {
+    dest_compute: destination,
+    dest_node: there?.inventory.hypervisor_hostname ?? null,
+    dest_host: there?.inventory.host_ip ?? null,
+  });
+}
+
+/** The server, once it is at its destination. */
+export async function atDestination(context: Context, memo: Memo) {
+  const host = destinationOf(memo);
+  const there = await context.host(host).state();
+  return {
+    host,
+    node: there?.inventory.hypervisor_hostname ?? null,
+    zone: memo.zones?.[memo.at] ?? null,
+    generation: generationThere(memo),
+  };
+}
+
 /** Why no guest of the source can be at the destination; null when it can (nova: InvalidHypervisorType). */
 export async function mismatch(context: Context, source: string, destination: string): Promise<Failure | null> {
   const [from, to] = await Promise.all([context.host(source).state(), context.host(destination).state()]);

@@ -8,7 +8,7 @@ import type { RequestSpec } from "../scheduler/host-state.ts";
 import type { CallFailure, Context, Memo } from "./context.ts";
 import type { ServerRecord } from "./record.ts";
 import { requestSpec } from "./request-spec.ts";
-import type { Failure } from "./saga.ts";
+import { type Failure, Wait } from "./saga.ts";
 
 /** Deliberately vague, as Nova's is: which filter removed whom is in `details`, the admin's to know. */
 export const noValidHost = (details: string): Failure => ({
@@ -46,8 +46,14 @@ export type Claimed = { memo: Memo; node: string };
  */
 export type Refused = { stale: boolean; away: boolean; refused: string[] };
 
-/** What is claimed for a server that is not to be at the host as it is. */
-export type ClaimAs = Pick<ClaimRequest, "generation" | "screen_since"> & { flavor: Flavor };
+/**
+ * What is claimed for a server that is not to be at the host as it is. `misfit`: why a host is not asked at all; null
+ * when it is.
+ */
+export type ClaimAs = Pick<ClaimRequest, "generation" | "screen_since"> & {
+  flavor: Flavor;
+  misfit?: (host: string) => Promise<Failure | null>;
+};
 
 /** Claims the first host that takes the server, from `memo.at` on. */
 export async function claimFirst(
@@ -56,7 +62,7 @@ export async function claimFirst(
   as: ClaimAs = context.record(),
 ): Promise<Result<Claimed, Refused>> {
   const { uuid, image_properties = {} } = context.record();
-  const { flavor, generation, screen_since } = as;
+  const { flavor, generation, screen_since, misfit } = as;
   let stale = false;
   let away = false;
   const refused: string[] = [];
@@ -64,6 +70,12 @@ export async function claimFirst(
     const host = memo.hosts[at] as string;
     // Written down before it is asked: a claim that this object never hears of must still be undone.
     if (at !== memo.at) context.note({ ...memo, at });
+    const wrong = (await misfit?.(host)) ?? null;
+    if (wrong !== null) {
+      stale = true;
+      refused.push(`${host}: ${wrong.details ?? wrong.message}`);
+      continue;
+    }
     const since = screen_since === undefined ? {} : { screen_since };
     const wanted = { server: uuid, generation, ...since, ...resourcesOf(flavor), image_properties };
     const claimed = await context.host(host).claim(wanted);
@@ -75,6 +87,37 @@ export async function claimFirst(
     refused.push(`${host}: ${claimed.ok ? "its group is there" : refusal(claimed.error)}`);
   }
   return err({ stale, away, refused });
+}
+
+/** How often other hosts are asked for when those that were chosen had been taken: more builds than that rarely race. */
+const MAX_ROUNDS = 10;
+
+/**
+ * As `claimFirst`; when the hosts had been taken meanwhile, `more` has others, noted, and there may be none (null).
+ * Waits for agents that are away.
+ */
+export async function claimInRounds(
+  context: Context,
+  memo: Memo,
+  more: (memo: Memo) => Promise<Result<Memo, Failure> | null>,
+  as?: ClaimAs,
+): Promise<Result<Claimed, Failure>> {
+  let trying = memo;
+  const refused: string[] = [];
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const claimed = await claimFirst(context, trying, as);
+    if (claimed.ok) return claimed;
+    refused.push(...claimed.error.refused);
+    if (claimed.error.away && !claimed.error.stale) {
+      context.note(trying);
+      throw new Wait("a host's agent");
+    }
+    const next = claimed.error.stale ? await more(trying) : null;
+    if (next === null) break;
+    if (!next.ok) return next;
+    trying = next.value;
+  }
+  return err(noValidHost(`The hosts that were chosen refused: ${refused.join("; ")}.`));
 }
 
 function refusal(error: { kind: string; classes?: string[] }): string {
