@@ -5,7 +5,7 @@ import { POWER_STATE } from "../functions/protocol/guest.ts";
 import { type ImageRef, METHODS, type Method, type Value } from "../functions/protocol/methods.ts";
 import type { Consoles } from "./console/consoles.ts";
 import { tail } from "./console/output.ts";
-import { type Driver, DriverError, type Moving } from "./drivers/driver.ts";
+import { type Driver, movingOf } from "./drivers/driver.ts";
 import { hostUptime } from "./host-uptime.ts";
 import type { Moves } from "./move/moves.ts";
 import type { Snapshots } from "./snapshots.ts";
@@ -149,11 +149,6 @@ export function bind(
       return withParams(METHODS.list_consoles.params, params, async () => ({ sessions: consoles.list(server) }));
   }
   return call.method satisfies never;
-}
-
-function movingOf({ moving }: Driver): Moving {
-  if (moving === undefined) throw new DriverError("NotSupported", "This hypervisor's guests cannot be moved.");
-  return moving;
 }
 
 function withParams<P>(

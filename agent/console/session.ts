@@ -4,15 +4,17 @@ import type { WebSocket } from "ws";
 import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode } from "../../functions/protocol/console.ts";
 import type { ConsoleCounts, ConsoleRights, ConsoleSession, Params } from "../../functions/protocol/methods.ts";
 import { type Driver, DriverError } from "../drivers/driver.ts";
+import { dialEdge, opened } from "../edge-socket.ts";
 import { networkReason } from "../failure.ts";
 import type { Log } from "../log.ts";
-import { dialConsole, opened } from "./edge-socket.ts";
 import type { PageText } from "./page-text.ts";
 import { type PipeEnd, pipe } from "./pipe.ts";
 import { connectVnc, hangUp, type VncAccess, type VncConnection } from "./vnc-socket.ts";
 
 /** How long a session that was told to close may take to agree: the edge counts on its end within a second. */
 const CLOSE_TIMEOUT_MS = 750;
+/** A browser chooses the size of its frames: a viewer sends a few bytes a frame, a pasted text some kilobytes. */
+const MAX_PAYLOAD_BYTES = 1024 * 1024;
 /** RFC 6455 §7.1.5: the connection was lost. */
 const ABNORMAL = 1006;
 
@@ -109,7 +111,7 @@ export class Session {
     const about = { server: this.server, console: id.slice(0, 12) };
     const startedMs = performance.now();
     try {
-      const ws = dialConsole(edge, id, ticket);
+      const ws = dialEdge({ edge, path: `/agent/v1/console/${id}`, ticket, maxPayload: MAX_PAYLOAD_BYTES });
       this.#ws = ws;
       await opened(ws);
       log("console.opened", about);

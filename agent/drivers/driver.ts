@@ -44,6 +44,10 @@ export type LiveProgress = Record<
   number
 >;
 
+/** A guest that is to come alive, and one that is to go so. `block_migration`: with its disks. */
+export type ArrivalOrder = { spec: GuestSpec; data: LiveMigrateData; block_migration: boolean };
+export type DepartureOrder = { options: LiveMigrationOptions; block_migration: boolean };
+
 /** What a driver does whose guests can go to another host. */
 export interface Moving {
   /**
@@ -61,24 +65,16 @@ export interface Moving {
   /** nova: check_can_live_migrate_source. InstanceInvalidState unless the guest runs or is paused. */
   checkSource(uuid: string): Promise<LiveMigrateData>;
   /** nova: check_can_live_migrate_destination. MigrationError with why the guest cannot come. Changes nothing. */
-  checkDestination(
-    uuid: string,
-    order: { spec: GuestSpec; data: LiveMigrateData; block_migration: boolean },
-  ): Promise<void>;
+  checkDestination(uuid: string, order: ArrivalOrder): Promise<void>;
   /** nova: pre_live_migration. From here on the guest may come over `link`; `destroy` takes all of it back. */
-  preLiveMigration(
-    uuid: string,
-    order: { spec: GuestSpec; data: LiveMigrateData; block_migration: boolean },
-    link: MoveLink,
-    signal: AbortSignal,
-  ): Promise<void>;
+  preLiveMigration(uuid: string, order: ArrivalOrder, link: MoveLink, signal: AbortSignal): Promise<void>;
   /**
    * nova: live_migration. Resolves when the guest runs at the other end and is gone from here, with `aborted` when it was
    * aborted and goes on here. After any other failure it goes on here, too: MigrationError.
    */
   liveMigration(
     uuid: string,
-    order: { options: LiveMigrationOptions; block_migration: boolean },
+    order: DepartureOrder,
     link: MoveLink,
     tell: (progress: LiveProgress) => void,
   ): Promise<{ aborted: boolean }>;
@@ -174,6 +170,12 @@ export interface Driver {
   getVncConsole(uuid: string): Promise<VncAddress>;
   /** Subscribes to changes nobody asked for; returns the way to unsubscribe. */
   onLifecycle(listener: LifecycleListener): () => void;
+}
+
+/** Throws NotSupported for a driver whose guests stay where they are. */
+export function movingOf({ moving }: Pick<Driver, "moving">): Moving {
+  if (moving === undefined) throw new DriverError("NotSupported", "This hypervisor's guests cannot be moved.");
+  return moving;
 }
 
 /** A failure the edge may tell its user: the message holds no path, secret or stack. */

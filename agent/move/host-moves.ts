@@ -1,7 +1,14 @@
 /** The moves of this host's guests: each has one link, which lasts until the move is over here. */
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
-import type { LiveMigrateData, LiveMigrationOptions, MovePeer, MoveSide } from "../../functions/protocol/move.ts";
-import { type Driver, DriverError, type LiveProgress, type Moving } from "../drivers/driver.ts";
+import type { MovePeer, MoveSide } from "../../functions/protocol/move.ts";
+import {
+  type ArrivalOrder,
+  type DepartureOrder,
+  type Driver,
+  type LiveProgress,
+  type Moving,
+  movingOf,
+} from "../drivers/driver.ts";
 import type { Identity } from "../identity.ts";
 import type { Log } from "../log.ts";
 import { reportOf } from "../progress.ts";
@@ -61,11 +68,7 @@ export class HostMoves implements Moves {
     return received;
   }
 
-  async preLiveMigration(
-    server: string,
-    order: { peer: MovePeer; spec: GuestSpec; data: LiveMigrateData; block_migration: boolean },
-    signal: AbortSignal,
-  ): Promise<void> {
+  async preLiveMigration(server: string, order: ArrivalOrder & { peer: MovePeer }, signal: AbortSignal): Promise<void> {
     const moving = this.#moving;
     const link = this.#link(server, "destination", order.peer);
     await this.#orForgotten(server, link, () => moving.preLiveMigration(server, order, link, signal));
@@ -73,7 +76,7 @@ export class HostMoves implements Moves {
 
   async liveMigration(
     server: string,
-    order: { peer: MovePeer; options: LiveMigrationOptions; block_migration: boolean },
+    order: DepartureOrder & { peer: MovePeer },
     signal: AbortSignal,
   ): Promise<{ aborted: boolean }> {
     const moving = this.#moving;
@@ -112,9 +115,7 @@ export class HostMoves implements Moves {
   }
 
   get #moving(): Moving {
-    const { moving } = this.#options.driver;
-    if (moving === undefined) throw new DriverError("NotSupported", "This hypervisor's guests cannot be moved.");
-    return moving;
+    return movingOf(this.#options.driver);
   }
 
   /** A new link for this server's move; what there was of an earlier one ends. */

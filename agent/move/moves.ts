@@ -1,8 +1,8 @@
 /** Moving guests between this host and others: what the calls of a move become here. */
 import type { Duplex } from "node:stream";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
-import type { LiveMigrateData, LiveMigrationOptions, MovePeer } from "../../functions/protocol/move.ts";
-import { DriverError } from "../drivers/driver.ts";
+import type { MovePeer } from "../../functions/protocol/move.ts";
+import { type ArrivalOrder, type DepartureOrder, DriverError } from "../drivers/driver.ts";
 
 /** One move's way to the other host. Both ends may open streams; what one opens comes out at the other. */
 export interface MoveLink {
@@ -17,14 +17,10 @@ export interface Moves {
   /** Resolves with the bytes that travelled, when the other end has every disk. */
   sendDisks(server: string, peer: MovePeer, signal: AbortSignal): Promise<{ bytes: number }>;
   receiveDisks(server: string, peer: MovePeer, spec: GuestSpec, signal: AbortSignal): Promise<{ bytes: number }>;
-  preLiveMigration(
-    server: string,
-    order: { peer: MovePeer; spec: GuestSpec; data: LiveMigrateData; block_migration: boolean },
-    signal: AbortSignal,
-  ): Promise<void>;
+  preLiveMigration(server: string, order: ArrivalOrder & { peer: MovePeer }, signal: AbortSignal): Promise<void>;
   liveMigration(
     server: string,
-    order: { peer: MovePeer; options: LiveMigrationOptions; block_migration: boolean },
+    order: DepartureOrder & { peer: MovePeer },
     signal: AbortSignal,
   ): Promise<{ aborted: boolean }>;
   /** The move of this server is over, or given up: its links end. */

@@ -3,15 +3,12 @@
  * takes more than it can hand on. An empty frame says that no more comes, as a WebSocket has no half that can be closed.
  */
 import { Duplex } from "node:stream";
-import { WebSocket } from "ws";
-import { socketUrl } from "../edge.ts";
+import type { WebSocket } from "ws";
+import { dialEdge } from "../edge-socket.ts";
 import { onRefusal } from "../refusal.ts";
 
-const DIAL_TIMEOUT_MS = 15_000;
 const HIGH_WATER_BYTES = 256 * 1024;
 const MAX_FRAME_BYTES = 256 * 1024;
-/** TCP keepalive: a stream that is silent for long would not show that its path is dead. */
-const KEEPALIVE_MS = 30_000;
 /** Proxies end what is silent: Cloudflare after 100 s. */
 const PING_MS = 25_000;
 const EMPTY = Buffer.alloc(0);
@@ -27,13 +24,11 @@ export class PipeRefused extends Error {
 export function dialPipe({ edge, migration, stream, ticket, signal }: PipeOptions): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
-    const ws = new WebSocket(socketUrl(edge, `/agent/v1/moves/${migration}/${stream}`), {
-      headers: { authorization: `Bearer ${ticket}` },
-      perMessageDeflate: false,
+    const ws = dialEdge({
+      edge,
+      path: `/agent/v1/moves/${migration}/${stream}`,
+      ticket,
       maxPayload: MAX_FRAME_BYTES,
-      handshakeTimeout: DIAL_TIMEOUT_MS,
-      // As with consoles (console/edge-socket.ts): a mask of zeros need not be applied.
-      generateMask: (mask) => mask.fill(0),
     });
     const aborted = () => {
       reject(signal.reason);
@@ -44,10 +39,6 @@ export function dialPipe({ edge, migration, stream, ticket, signal }: PipeOption
       signal.removeEventListener("abort", aborted);
       done();
     };
-    ws.on("upgrade", ({ socket }) => {
-      socket.setKeepAlive(true, KEEPALIVE_MS);
-      socket.setNoDelay(true);
-    });
     onRefusal(ws, ({ status, why }) => {
       const lasting = status >= 400 && status < 500 && status !== 429 && status !== 408;
       settle(() => reject(lasting ? new PipeRefused(why) : new Error(why)));

@@ -8,7 +8,7 @@ import type { Screen } from "../conductor/screen.ts";
 import { config } from "../config.ts";
 import type { Actor } from "../identity/actor.ts";
 import { causeOf, log } from "../log.ts";
-import { CONSOLE_CLOSE, type ConsoleCloseCode, type Sharing } from "../protocol/console.ts";
+import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode, type Sharing } from "../protocol/console.ts";
 import type { OpenedSession, PowerOrder } from "../protocol/console-session.ts";
 import type { ConsoleClosed, Outcome } from "../protocol/frames.ts";
 import { type CallErrorCode, FIRST_LEG, METHODS } from "../protocol/methods.ts";
@@ -228,7 +228,8 @@ export class Console extends DurableObject<Env> {
     }
     const away = await this.#away(screen.host);
     if (away) return err(away);
-    await this.#look();
+    // Only to a private screen does it matter whether the others are there still.
+    if (this.sharing() === "private") await this.#look();
     // Somebody else may have come with it in between.
     const still = await this.#held(key);
     if (!still.ok) return still;
@@ -325,7 +326,7 @@ export class Console extends DurableObject<Env> {
   }
 
   #agent(session: string, leg: number): Response {
-    const far = this.#halves.take(session, leg);
+    const far = this.#halves.take(legOf(session, leg));
     if (far === null) return refused();
     return new Response(null, { status: 101, webSocket: joinAgent(config(this.env).CONSOLE_SPLICE, far) });
   }
@@ -377,7 +378,7 @@ export class Console extends DurableObject<Env> {
   #join(session: string, leg: number, link: Link, screen: Here): Response {
     this.#store.joined(session, leg, screen, Date.now());
     const { 0: near, 1: far } = new WebSocketPair();
-    this.#halves.wait(session, leg, far);
+    this.#halves.wait(legOf(session, leg), far, closing(CONSOLE_CLOSE.HOST_TIMEOUT));
     this.ctx.waitUntil(this.#summon({ server: this.#server(), session, leg }, link, screen));
     return new Response(null, { status: 101, webSocket: near });
   }
@@ -402,7 +403,7 @@ export class Console extends DurableObject<Env> {
     await this.#arm();
     if (outcome.ok) return this.#tell();
     const code = UNSUMMONED[outcome.error.code] ?? CONSOLE_CLOSE.SCREEN_UNAVAILABLE;
-    this.#halves.end(session, leg, code);
+    this.#halves.end(legOf(session, leg), closing(code));
     this.#store.left(session, leg, code, NOTHING, Date.now());
     await this.#tell();
   }
@@ -462,7 +463,7 @@ export class Console extends DurableObject<Env> {
     const [now, code] = [Date.now(), OVER_CODE[why]];
     for (const { id, leg } of rows) {
       this.#store.over(id, why, code, now);
-      this.#halves.end(id, leg, code);
+      this.#halves.end(legOf(id, leg), closing(code));
     }
     const open = rows.filter((row) => isOpen(row));
     log("console.ended", { server: this.#server(), why, sessions: rows.length, open: open.length });
@@ -488,11 +489,11 @@ export class Console extends DurableObject<Env> {
       const outcome = await stub.ask("list_consoles", this.#server(), rows[0]?.bound.generation ?? 0, {});
       const told = outcome.ok ? METHODS.list_consoles.value.safeParse(outcome.value) : null;
       if (!told?.success) continue;
-      const there = new Set(told.data.sessions.map(({ session, leg }) => `${session}:${leg}`));
+      const there = new Set(told.data.sessions.map(({ session, leg }) => legOf(session, leg)));
       const now = Date.now();
       for (const { id, leg, joined_at } of rows) {
         // One that is just being joined is not there yet.
-        if (there.has(`${id}:${leg}`) || now - (joined_at ?? 0) < JOIN_TIMEOUT_MS) continue;
+        if (there.has(legOf(id, leg)) || now - (joined_at ?? 0) < JOIN_TIMEOUT_MS) continue;
         this.#store.left(id, leg, 1006, NOTHING, now);
       }
     }
@@ -557,6 +558,10 @@ export class Console extends DurableObject<Env> {
     return this.ctx.id.name ?? "";
   }
 }
+
+/** Names one connection of a session. */
+const legOf = (session: string, leg: number) => `${session}:${leg}`;
+const closing = (code: ConsoleCloseCode) => ({ code, reason: CONSOLE_REASON[code] });
 
 /** Why there is no screen where there was one. */
 function absent({ is }: Exclude<Screen, Here>, { giver, terms }: Link): Refused {

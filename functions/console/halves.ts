@@ -1,34 +1,33 @@
-/** Browsers whose agent has not come yet. They live as long as the object's memory, as their sockets do. */
-import { CONSOLE_CLOSE, type ConsoleCloseCode } from "../protocol/console.ts";
-import { endHalf } from "./splice.ts";
+/** Sockets whose other end has not come yet. They live as long as their object's memory does. */
 
-/** How long a browser's half waits for the agent's. */
+/** How long one waits. */
 export const JOIN_TIMEOUT_MS = 15_000;
 
+/** A code of RFC 6455 §7.4.2, and its words. */
+type Closing = { code: number; reason: string };
 type Half = { far: WebSocket; deadline: ReturnType<typeof setTimeout> };
 
 export class Halves {
   readonly #halves = new Map<string, Half>();
 
-  /** Keeps `far`, the end that the agent is to have, until it is taken or it is too late. */
-  wait(session: string, leg: number, far: WebSocket): void {
-    const deadline = setTimeout(() => this.end(session, leg, CONSOLE_CLOSE.HOST_TIMEOUT), JOIN_TIMEOUT_MS);
-    this.#halves.set(key(session, leg), { far, deadline });
+  /** Keeps `far`, which whoever comes for `key` is to have; ends it with `late` when nobody does in time. */
+  wait(key: string, far: WebSocket, late: Closing): void {
+    const deadline = setTimeout(() => this.end(key, late), JOIN_TIMEOUT_MS);
+    this.#halves.set(key, { far, deadline });
   }
 
-  take(session: string, leg: number): WebSocket | null {
-    const half = this.#halves.get(key(session, leg));
+  take(key: string): WebSocket | null {
+    const half = this.#halves.get(key);
     if (half === undefined) return null;
     clearTimeout(half.deadline);
-    this.#halves.delete(key(session, leg));
+    this.#halves.delete(key);
     return half.far;
   }
 
-  /** Ends one that is still waiting, with a reason that the viewer shows. */
-  end(session: string, leg: number, code: ConsoleCloseCode): void {
-    const far = this.take(session, leg);
-    if (far) endHalf(far, code);
+  /** Ends one that is still waiting. */
+  end(key: string, { code, reason }: Closing): void {
+    const far = this.take(key);
+    far?.accept();
+    far?.close(code, reason);
   }
 }
-
-const key = (session: string, leg: number) => `${session}:${leg}`;

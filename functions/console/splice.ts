@@ -4,7 +4,7 @@
  *   native   browser == near | far == agent          one pair; the runtime pumps, with backpressure, no JavaScript per frame
  *   relay    browser == near | far -> js -> far' | near' == agent      two pairs, both read here, bounded
  */
-import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode, GO, HOLD } from "../protocol/console.ts";
+import { CONSOLE_CLOSE, CONSOLE_REASON, GO, HOLD } from "../protocol/console.ts";
 
 export type Splice = "native" | "relay";
 
@@ -28,12 +28,6 @@ export function joinAgent(splice: Splice, far: WebSocket): WebSocket {
   relay(other, far);
   holdWhenSlow(other, far);
   return near;
-}
-
-/** Ends a browser's half that no agent joined, with a reason that the viewer shows. */
-export function endHalf(far: WebSocket, code: ConsoleCloseCode): void {
-  far.accept();
-  far.close(code, CONSOLE_REASON[code]);
 }
 
 /** Keeps what waits for `browser` small by asking `agent` to hold: a relay has no backpressure of its own. */

@@ -6,7 +6,7 @@ const AUDIENCE = "edgenova-move";
 
 const claims = z.object({ migration: z.uuid(), side: z.enum(["source", "destination"]) });
 /** One end of one move. */
-export type MoveTicket = z.infer<typeof claims>;
+type MoveTicket = z.infer<typeof claims>;
 
 /** @param lifeSeconds how long the move may last */
 export function signMoveTicket(env: Env, ticket: MoveTicket, lifeSeconds: number): Promise<string> {

@@ -6,10 +6,10 @@
 import { existsSync } from "node:fs";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Driver, LiveProgress } from "../../agent/drivers/driver.ts";
+import type { ArrivalOrder, Driver, LiveProgress } from "../../agent/drivers/driver.ts";
 import { LibvirtDriver } from "../../agent/drivers/libvirt/libvirt-driver.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
-import type { LiveMigrateData, LiveMigrationOptions } from "../../functions/protocol/move.ts";
+import type { LiveMigrationOptions } from "../../functions/protocol/move.ts";
 import { type Cut, LocalMoveLink } from "../local-move-link.ts";
 import { LIBVIRT, startLibvirtd } from "./libvirtd.ts";
 import { serve } from "./served-host.ts";
@@ -36,7 +36,6 @@ let driver = await open();
 const goOn = new AbortController().signal;
 let link: LocalMoveLink | undefined;
 const progress: LiveProgress[] = [];
-type LiveOrder = { spec: GuestSpec; data: LiveMigrateData; block_migration: boolean };
 
 const asked = {
   root: () => libvirtd.root,
@@ -65,7 +64,7 @@ const asked = {
   finishMigration: (uuid: string, spec: GuestSpec, start: boolean) =>
     driver.moving.finishMigration(uuid, { spec, start }),
   checkSource: (uuid: string) => driver.moving.checkSource(uuid),
-  checkDestination: (uuid: string, order: LiveOrder) => driver.moving.checkDestination(uuid, order),
+  checkDestination: (uuid: string, order: ArrivalOrder) => driver.moving.checkDestination(uuid, order),
   openLink: async (listen: string, peer: string, cut?: Cut) => {
     link?.close();
     link = new LocalMoveLink({ peer, cut });
@@ -73,7 +72,8 @@ const asked = {
   },
   cutLeg: async (kind: string) => link?.cut(kind),
   linkCounts: () => Object.fromEntries(link?.opened ?? []),
-  preLiveMigration: (uuid: string, order: LiveOrder) => driver.moving.preLiveMigration(uuid, order, needLink(), goOn),
+  preLiveMigration: (uuid: string, order: ArrivalOrder) =>
+    driver.moving.preLiveMigration(uuid, order, needLink(), goOn),
   liveMigration: (uuid: string, options: LiveMigrationOptions) => {
     progress.length = 0;
     return driver.moving.liveMigration(uuid, { options }, needLink(), (one) => progress.push(one));

@@ -9,9 +9,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { POWER_STATE } from "../../../functions/protocol/guest.ts";
 import type { GuestSpec, ImageRef } from "../../../functions/protocol/methods.ts";
-import type { LiveMigrateData, LiveMigrationOptions } from "../../../functions/protocol/move.ts";
+import type { LiveMigrateData } from "../../../functions/protocol/move.ts";
 import type { MoveLink } from "../../move/moves.ts";
-import { DriverError, type GuestDisk, type LiveProgress, type Moving, type RebuildOrder } from "../driver.ts";
+import {
+  type ArrivalOrder,
+  type DepartureOrder,
+  DriverError,
+  type GuestDisk,
+  type LiveProgress,
+  type Moving,
+  type RebuildOrder,
+} from "../driver.ts";
 import type { ConfigDrives } from "./config-drives.ts";
 import { type Failable, failIfOrdered, timeOf } from "./demo-orders.ts";
 import { DISK, type Disks } from "./disks.ts";
@@ -50,7 +58,6 @@ export type MovingHost = {
   remove(uuid: string): Promise<void>;
 };
 
-type LiveOrder = { spec: GuestSpec; data: LiveMigrateData; block_migration: boolean };
 type Leaving = { abort: AbortController; hurry: AbortController };
 
 const refused = (why: string) => new DriverError("MigrationError", why);
@@ -117,7 +124,7 @@ export class FakeMoving implements Moving {
     return { cpu: "", machine: MACHINE, hypervisor_version: this.#host.version, disks };
   }
 
-  async checkDestination(uuid: string, { spec, data, block_migration }: LiveOrder): Promise<void> {
+  async checkDestination(uuid: string, { spec, data, block_migration }: ArrivalOrder): Promise<void> {
     failIfOrdered(spec.metadata, "check_can_live_migrate_destination");
     if (this.#host.store.get(uuid)) throw refused("the guest is on this host already");
     if (!block_migration) throw refused("the guest's disks are on no storage that the two hosts share");
@@ -125,7 +132,7 @@ export class FakeMoving implements Moving {
     if (data.hypervisor_version > this.#host.version) throw refused("this host's hypervisor is older than the guest's");
   }
 
-  preLiveMigration(uuid: string, { spec }: LiveOrder, link: MoveLink, signal: AbortSignal): Promise<void> {
+  preLiveMigration(uuid: string, { spec }: ArrivalOrder, link: MoveLink, signal: AbortSignal): Promise<void> {
     return this.#host.build(uuid, signal, async (given) => {
       if (this.#host.store.get(uuid)) throw refused("the guest is on this host already");
       await this.#host.prepare("pre_live_migration", spec, spec.image, given);
@@ -140,7 +147,7 @@ export class FakeMoving implements Moving {
 
   liveMigration(
     uuid: string,
-    _order: { options: LiveMigrationOptions; block_migration: boolean },
+    _order: DepartureOrder,
     link: MoveLink,
     tell: (progress: LiveProgress) => void,
   ): Promise<{ aborted: boolean }> {

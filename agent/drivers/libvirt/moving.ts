@@ -4,7 +4,14 @@ import { POWER_STATE } from "../../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../../functions/protocol/methods.ts";
 import type { LiveMigrateData, LiveMigrationOptions } from "../../../functions/protocol/move.ts";
 import type { MoveLink } from "../../move/moves.ts";
-import { DriverError, type GuestDisk, type LiveProgress, type Moving, type RebuildOrder } from "../driver.ts";
+import {
+  type ArrivalOrder,
+  DriverError,
+  type GuestDisk,
+  type LiveProgress,
+  type Moving,
+  type RebuildOrder,
+} from "../driver.ts";
 import type { Place } from "./build.ts";
 import type { QemuUser } from "./capabilities.ts";
 import { disksOf, finishMigration, prepareDisks } from "./cold-move.ts";
@@ -35,8 +42,6 @@ export type MovingHost = {
   ask<T>(name: string, work: (libvirt: Libvirt) => Promise<T>, uuid?: string): Promise<T>;
   log(event: string, fields?: Record<string, unknown>): void;
 };
-
-type LiveOrder = { spec: GuestSpec; data: LiveMigrateData; block_migration: boolean };
 
 export class LibvirtMoving implements Moving {
   readonly #host: MovingHost;
@@ -88,7 +93,7 @@ export class LibvirtMoving implements Moving {
     );
   }
 
-  checkDestination(uuid: string, { data, block_migration }: LiveOrder): Promise<void> {
+  checkDestination(uuid: string, { data, block_migration }: ArrivalOrder): Promise<void> {
     const work = async (libvirt: Libvirt) => {
       const instances = join(this.#host.folder(uuid), "..");
       await checkDestination(libvirt, await this.#host.place(uuid), { data, block_migration, instances });
@@ -96,7 +101,7 @@ export class LibvirtMoving implements Moving {
     return this.#host.ask("check_destination", work, uuid);
   }
 
-  preLiveMigration(uuid: string, order: LiveOrder, link: MoveLink, signal: AbortSignal): Promise<void> {
+  preLiveMigration(uuid: string, order: ArrivalOrder, link: MoveLink, signal: AbortSignal): Promise<void> {
     const { endpoint } = this.#host;
     return this.#host.build("pre_live_migration", uuid, signal, async (libvirt, place) => {
       this.#coming.add(uuid);
