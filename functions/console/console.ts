@@ -7,16 +7,16 @@ import type { InstanceAction, InstanceEvent } from "../conductor/action-log.ts";
 import type { Screen } from "../conductor/screen.ts";
 import { config } from "../config.ts";
 import type { Actor } from "../identity/actor.ts";
-import { causeOf, log } from "../log.ts";
-import { CONSOLE_CLOSE, CONSOLE_REASON, type ConsoleCloseCode, type Sharing } from "../protocol/console.ts";
+import { log } from "../log.ts";
+import { CONSOLE_CLOSE, type ConsoleCloseCode, type Sharing } from "../protocol/console.ts";
 import type { OpenedSession, PowerOrder } from "../protocol/console-session.ts";
-import type { ConsoleClosed, Outcome } from "../protocol/frames.ts";
-import { type CallErrorCode, FIRST_LEG, METHODS } from "../protocol/methods.ts";
+import type { ConsoleClosed } from "../protocol/frames.ts";
+import { FIRST_LEG } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import { migrate, migrateExisting } from "../store/migrate.ts";
 import { eventOf, instanceActionOf } from "./action.ts";
+import { Connections, type Here } from "./connections.ts";
 import { ConsoleStore, MIGRATIONS, type Whose } from "./console-store.ts";
-import { Halves, JOIN_TIMEOUT_MS } from "./halves.ts";
 import {
   LINK_KEEP_MS,
   type Link,
@@ -26,18 +26,15 @@ import {
   refusalOf,
   refusedBecause,
 } from "./link.ts";
+import { ProjectRecords } from "./project-records.ts";
 import { isOpen, type Over, recordOf, resumableUntil, type SessionRecord, type SessionRow } from "./session.ts";
 import { ADDRESS_HEADER, HASH_HEADER, LEG_HEADER, SESSION_HEADER, SIDE_HEADER } from "./sides.ts";
-import { joinAgent } from "./splice.ts";
-import { signTicket, type Ticket } from "./ticket.ts";
+import type { Ticket } from "./ticket.ts";
 
-/** How long who ends a session waits for its host, before the object itself lets go of all its sockets. */
-const CUT_MS = 700;
 /** How often an object with open sessions asks their host whether they still are: an agent may have died over them. */
 const LOOK_MS = 600_000;
 /** When the project is told again what it could not be told at once. */
 const TELL_MS = 60_000;
-const NOTHING = { bytes_up: 0, bytes_down: 0, keys: 0, pointers: 0, cut_texts: 0 };
 
 const ORDER = {
   start: { action: "start", memo: {} },
@@ -45,11 +42,6 @@ const ORDER = {
   reboot: { action: "reboot_soft", memo: { reboot: "SOFT" } },
   reset: { action: "reboot_hard", memo: { reboot: "HARD" } },
 } as const;
-/** What a viewer is told when its host's agent does not come. */
-const UNSUMMONED: Partial<Record<CallErrorCode, ConsoleCloseCode>> = {
-  HypervisorUnavailable: CONSOLE_CLOSE.HOST_OFFLINE,
-  TooManyConsoles: CONSOLE_CLOSE.FULL,
-};
 const OVER_CODE: Record<Over, ConsoleCloseCode> = {
   revoked: CONSOLE_CLOSE.REVOKED,
   killed: CONSOLE_CLOSE.KILLED,
@@ -67,21 +59,21 @@ export type Offer = Ticket & {
   ends_at: number | null;
 };
 type Entry = { hash: string; address: string; attempt: string | null; pin: "none" | "given" | "proved" };
-type Here = Extract<Screen, { is: "here" }>;
 
 export class Console extends DurableObject<Env> {
   readonly #store: ConsoleStore;
-  readonly #halves = new Halves();
+  readonly #connections: Connections;
+  readonly #records: ProjectRecords;
   #exists: boolean;
-  /** The project is being told until then. */
-  #telling = Promise.resolve();
-  /** Those who wait for the next telling: what they want told may be too late for the one that goes on. */
-  #toTell: Promise<void> | null = null;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#exists = migrateExisting(ctx.storage, MIGRATIONS);
     this.#store = new ConsoleStore(ctx.storage.sql);
+    const server = () => this.#server();
+    this.#connections = new Connections({ env, store: this.#store, server });
+    const record = (row: SessionRow) => this.#record(row);
+    this.#records = new ProjectRecords({ env, store: this.#store, project: () => this.#project(), record });
   }
 
   /** Takes on a link that its server gave. */
@@ -156,8 +148,8 @@ export class Console extends DurableObject<Env> {
   /** Every session that is remembered, newest first; of those that are open, as far as their hosts say. */
   async sessions(): Promise<SessionRecord[]> {
     if (!this.#exists) return [];
-    await this.#look();
-    await this.#tell();
+    await this.#connections.look();
+    await this.#records.tell();
     return this.#store.sessions().map((row) => this.#record(row));
   }
 
@@ -170,11 +162,7 @@ export class Console extends DurableObject<Env> {
     migrate(this.ctx.storage, MIGRATIONS);
     this.#exists = true;
     this.ctx.storage.kv.put("sharing", sharing);
-    const open = new Map(this.#store.open().map((row) => [row.host, row]));
-    const told = [...open].map(([host, { bound }]) =>
-      this.env.HOST.getByName(host).ask("share_console", this.#server(), bound.generation, { sharing }),
-    );
-    await Promise.all(told);
+    await this.#connections.share(sharing);
   }
 
   /** Sessions as instance actions, newest first. */
@@ -229,7 +217,7 @@ export class Console extends DurableObject<Env> {
     const away = await this.#away(screen.host);
     if (away) return err(away);
     // Only to a private screen does it matter whether the others are there still.
-    if (this.sharing() === "private") await this.#look();
+    if (this.sharing() === "private") await this.#connections.look();
     // Somebody else may have come with it in between.
     const still = await this.#held(key);
     if (!still.ok) return still;
@@ -264,7 +252,7 @@ export class Console extends DurableObject<Env> {
     const row = this.#exists ? this.#store.session(session) : null;
     if (row?.host !== host) return;
     this.#store.left(session, leg, code, counts, Math.min(at, Date.now()));
-    await this.#tell();
+    await this.#records.tell();
   }
 
   /** Whether somebody may still be on the screen by the link of this hash. */
@@ -295,8 +283,8 @@ export class Console extends DurableObject<Env> {
     const now = Date.now();
     const due = this.#store.present(now).filter((row) => this.#endsAt(row) <= now);
     await this.#end(due, "expired");
-    await this.#look();
-    await this.#tell();
+    await this.#connections.look();
+    await this.#records.tell();
     this.#store.purgeSessions(now - config(this.env).CONSOLE_RECORD_RETENTION * 1000);
     this.#store.purgeLinks(now - LINK_KEEP_MS);
     await this.#arm();
@@ -326,9 +314,7 @@ export class Console extends DurableObject<Env> {
   }
 
   #agent(session: string, leg: number): Response {
-    const far = this.#halves.take(legOf(session, leg));
-    if (far === null) return refused();
-    return new Response(null, { status: 101, webSocket: joinAgent(config(this.env).CONSOLE_SPLICE, far) });
+    return this.#connections.take({ id: session, leg }) ?? refused();
   }
 
   /** Counts a use of the link, and makes its session, if there is a place. */
@@ -339,7 +325,7 @@ export class Console extends DurableObject<Env> {
   ): Promise<Result<string, Refused>> {
     let crowded = this.#crowded(id);
     if (crowded !== null) {
-      await this.#look();
+      await this.#connections.look();
       crowded = this.#crowded(id);
     }
     // From here to the row there is no await.
@@ -377,35 +363,15 @@ export class Console extends DurableObject<Env> {
 
   #join(session: string, leg: number, link: Link, screen: Here): Response {
     this.#store.joined(session, leg, screen, Date.now());
-    const { 0: near, 1: far } = new WebSocketPair();
-    this.#halves.wait(legOf(session, leg), far, closing(CONSOLE_CLOSE.HOST_TIMEOUT));
-    this.ctx.waitUntil(this.#summon({ server: this.#server(), session, leg }, link, screen));
-    return new Response(null, { status: 101, webSocket: near });
+    const viewer = this.#connections.wait({ id: session, leg });
+    this.ctx.waitUntil(this.#summon({ id: session, leg }, link, screen));
+    return viewer;
   }
 
-  /** Has the host's agent dial in for one connection. */
-  async #summon(at: Ticket, link: Link, { host, bound }: Here): Promise<void> {
-    const { server, session, leg } = at;
-    const { label, rights } = link.terms;
-    const ticket = await signTicket(this.env, "agent", at, JOIN_TIMEOUT_MS / 1000);
-    const outcome = await this.env.HOST.getByName(host).openConsole(server, bound.generation, {
-      console: server,
-      ticket,
-      rights: { input: rights.input, clipboard: rights.clipboard },
-      session: {
-        ...{ session, leg, label },
-        owner: link.kind === "console",
-        page: this.#store.session(session)?.page ?? false,
-        sharing: this.sharing(),
-      },
-    });
-    log("console.summoned", { server, host, session, leg, ok: outcome.ok });
+  async #summon(leg: Pick<SessionRow, "id" | "leg">, link: Link, screen: Here): Promise<void> {
+    await this.#connections.summon(leg, link, screen, this.sharing());
     await this.#arm();
-    if (outcome.ok) return this.#tell();
-    const code = UNSUMMONED[outcome.error.code] ?? CONSOLE_CLOSE.SCREEN_UNAVAILABLE;
-    this.#halves.end(legOf(session, leg), closing(code));
-    this.#store.left(session, leg, code, NOTHING, Date.now());
-    await this.#tell();
+    await this.#records.tell();
   }
 
   /** The session that a key is for, with its link, as long as it may go on. */
@@ -461,64 +427,18 @@ export class Console extends DurableObject<Env> {
    */
   async #end(rows: readonly SessionRow[], why: Over): Promise<void> {
     const [now, code] = [Date.now(), OVER_CODE[why]];
-    for (const { id, leg } of rows) {
-      this.#store.over(id, why, code, now);
-      this.#halves.end(legOf(id, leg), closing(code));
+    for (const row of rows) {
+      this.#store.over(row.id, why, code, now);
+      this.#connections.end(row, code);
     }
     const open = rows.filter((row) => isOpen(row));
     log("console.ended", { server: this.#server(), why, sessions: rows.length, open: open.length });
-    const cuts = [...Map.groupBy(open, ({ host }) => host)].map(async ([host, there]) => {
-      const sessions = there.map(({ id }) => id);
-      const generation = there[0]?.bound.generation ?? 0;
-      const asked = this.env.HOST.getByName(host).ask("close_consoles", this.#server(), generation, { sessions, code });
-      return Promise.race([asked.then(isCut), scheduler.wait(CUT_MS).then(() => false)]);
-    });
-    const cut = (await Promise.all(cuts)).every((done) => done);
-    this.ctx.waitUntil(this.#tell());
+    const cut = await this.#connections.cut(open, code);
+    this.ctx.waitUntil(this.#records.tell());
     if (cut) return;
     await this.ctx.storage.sync();
     // After the answer to who asked.
     setTimeout(() => this.ctx.abort("A console session was ended whose host did not answer."), 0);
-  }
-
-  /** Hears from the hosts which sessions are open: an agent that died over them told nobody. */
-  async #look(): Promise<void> {
-    const open = this.#store.open();
-    for (const [host, rows] of Map.groupBy(open, (row) => row.host)) {
-      const stub = this.env.HOST.getByName(host);
-      const outcome = await stub.ask("list_consoles", this.#server(), rows[0]?.bound.generation ?? 0, {});
-      const told = outcome.ok ? METHODS.list_consoles.value.safeParse(outcome.value) : null;
-      if (!told?.success) continue;
-      const there = new Set(told.data.sessions.map(({ session, leg }) => legOf(session, leg)));
-      const now = Date.now();
-      for (const { id, leg, joined_at } of rows) {
-        // One that is just being joined is not there yet.
-        if (there.has(legOf(id, leg)) || now - (joined_at ?? 0) < JOIN_TIMEOUT_MS) continue;
-        this.#store.left(id, leg, 1006, NOTHING, now);
-      }
-    }
-  }
-
-  /** Tells the project what it does not know of sessions, at once for all who want it while it is being told. */
-  #tell(): Promise<void> {
-    this.#toTell ??= this.#telling.then(() => {
-      this.#toTell = null;
-      this.#telling = this.#tellNow();
-      return this.#telling;
-    });
-    return this.#toTell;
-  }
-
-  /** What fails is tried again by the alarm. */
-  async #tellNow(): Promise<void> {
-    const rows = this.#store.untold();
-    if (rows.length === 0) return;
-    try {
-      await this.env.PROJECT.getByName(this.#project()).saveConsoleSessions(rows.map((row) => this.#record(row)));
-      this.#store.told(rows);
-    } catch (error) {
-      log("console.untold", { server: this.#server(), cause: causeOf(error) });
-    }
   }
 
   /** Sets the alarm to what is due first. */
@@ -559,10 +479,6 @@ export class Console extends DurableObject<Env> {
   }
 }
 
-/** Names one connection of a session. */
-const legOf = (session: string, leg: number) => `${session}:${leg}`;
-const closing = (code: ConsoleCloseCode) => ({ code, reason: CONSOLE_REASON[code] });
-
 /** Why there is no screen where there was one. */
 function absent({ is }: Exclude<Screen, Here>, { giver, terms }: Link): Refused {
   const why = ({ gone: "server_gone", stopped: "server_stopped", restarted: "server_restarted" } as const)[is];
@@ -573,11 +489,6 @@ function absent({ is }: Exclude<Screen, Here>, { giver, terms }: Link): Refused 
 function actorOf({ giver }: Link): Actor {
   const roles = { is_manager: false, is_service: false, may_write: true, may_read: true };
   return { ...giver, ...roles, request_id: `req-${crypto.randomUUID()}` };
-}
-
-/** Also when the guest, and with it every screen of that time, is gone. */
-function isCut(outcome: Outcome): boolean {
-  return outcome.ok || outcome.error.code === "StaleGeneration";
 }
 
 function refused(): Response {
