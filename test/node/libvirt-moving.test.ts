@@ -1,9 +1,12 @@
 /** What of moving libvirt's guests needs no libvirt: descriptions for another host, paces, values on the wire. */
-import { duplexPair } from "node:stream";
+import { open, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { duplexPair, PassThrough } from "node:stream";
 import { describe, expect, it } from "vitest";
 import { joinStreams } from "../../agent/drivers/libvirt/joined-streams.ts";
 import { dataGib, downtimeSteps, postCopyIsDue } from "../../agent/drivers/libvirt/live-pace.ts";
-import { readArrival } from "../../agent/drivers/libvirt/live-streams.ts";
+import { readArrival, receiveFile, sendFile } from "../../agent/drivers/libvirt/live-streams.ts";
 import { movedXml } from "../../agent/drivers/libvirt/moved-xml.ts";
 import { readNumbers, writeTypedParams } from "../../agent/drivers/libvirt/typed-params.ts";
 import { XdrReader, XdrWriter } from "../../agent/drivers/libvirt/xdr.ts";
@@ -124,4 +127,26 @@ describe("streams", () => {
       await expect(readArrival(near)).rejects.toMatchObject({ code: "MigrationError" });
     },
   );
+});
+
+it("a file that goes to the other host has gone once that has it, though this end has not seen its end yet", async () => {
+  const [from, to] = [join(tmpdir(), `file-${process.pid}`), join(tmpdir(), `copy-${process.pid}`)];
+  await writeFile(from, "drive");
+  const [source, copy] = [await open(from), await open(to, "w+")];
+  try {
+    const [here, there] = duplexPair();
+    const reading = new PassThrough();
+    reading.write("drive");
+    source.createReadStream = () => reading as never;
+    const sent = sendFile(here, source);
+    await receiveFile(there, copy);
+    there.end("ok\n");
+    await new Promise(setImmediate);
+    reading.end();
+    await sent;
+    expect(await copy.read(Buffer.alloc(8), 0, 8, 0)).toMatchObject({ bytesRead: 5 });
+  } finally {
+    await Promise.all([source.close(), copy.close()]);
+    await Promise.all([rm(from), rm(to)]);
+  }
 });

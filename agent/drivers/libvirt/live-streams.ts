@@ -59,10 +59,11 @@ export async function sendFile(stream: Duplex, file: FileHandle): Promise<void> 
   const { size } = await file.stat();
   const head = Buffer.alloc(LENGTH_BYTES);
   head.writeBigUInt64BE(BigInt(size));
-  const answer = readLine(stream);
+  stream.on("error", () => undefined);
   stream.write(head);
-  const source = file.createReadStream({ autoClose: false });
-  await Promise.all([pipeline(source, stream, { end: false }), answer]);
+  await pipeline(file.createReadStream({ autoClose: false }), stream, { end: false });
+  // Read no earlier: the other end knows the length, and may answer before this one has seen the end of the file.
+  await readLine(stream);
 }
 
 /** Rejects when the stream ends before the file does, or the file is too long. */
