@@ -38,6 +38,7 @@ const SIGNALLED: Partial<Record<Method, Signalled>> = {
   pre_live_migration: "build",
   live_migration: "build",
   power_off: "wait",
+  migrate_disk_and_power_off: "wait",
   reboot: "wait",
 };
 /** Methods that may take so long that the edge is told how far they are. */
@@ -51,7 +52,16 @@ const TOLD: ReadonlySet<Method> = new Set([
   "live_migration",
 ]);
 /** Methods after which the guest's screen, if it has one, is not the one it had. */
-const ENDS_SCREEN: ReadonlySet<Method> = new Set(["destroy", "power_off", "suspend", "rescue", "unrescue", "rebuild"]);
+const ENDS_SCREEN: ReadonlySet<Method> = new Set([
+  "destroy",
+  "power_off",
+  "migrate_disk_and_power_off",
+  "finish_revert_migration",
+  "suspend",
+  "rescue",
+  "unrescue",
+  "rebuild",
+]);
 
 export type CallsOptions = Host & {
   journal: Journal;

@@ -5,7 +5,7 @@ import { POWER_STATE } from "../functions/protocol/guest.ts";
 import { type ImageRef, METHODS, type Method, type Value } from "../functions/protocol/methods.ts";
 import type { Consoles } from "./console/consoles.ts";
 import { tail } from "./console/output.ts";
-import { type Driver, movingOf } from "./drivers/driver.ts";
+import { type Driver, type Grace, movingOf } from "./drivers/driver.ts";
 import { hostUptime } from "./host-uptime.ts";
 import type { Moves } from "./move/moves.ts";
 import type { Snapshots } from "./snapshots.ts";
@@ -50,8 +50,8 @@ export function bind(
     case "power_on":
       return withParams(METHODS.power_on.params, params, () => powered(driver.powerOn(server)));
     case "power_off":
-      return withParams(METHODS.power_off.params, params, ({ timeout: seconds = 0 }, hurry) =>
-        powered(driver.powerOff(server, seconds === 0 ? undefined : { seconds, hurry })),
+      return withParams(METHODS.power_off.params, params, ({ timeout }, hurry) =>
+        powered(driver.powerOff(server, graceOf(timeout, hurry))),
       );
     case "reboot":
       return withParams(METHODS.reboot.params, params, (p, hurry) => powered(driver.reboot(server, p.type, hurry)));
@@ -75,6 +75,10 @@ export function bind(
       return withParams(METHODS.upload_snapshot.params, params, (p, signal) =>
         nothing(snapshots.upload(server, p.image, signal)),
       );
+    case "migrate_disk_and_power_off":
+      return withParams(METHODS.migrate_disk_and_power_off.params, params, ({ migration, timeout }, hurry) =>
+        powered(movingOf(driver).migrateDiskAndPowerOff(server, migration, graceOf(timeout, hurry))),
+      );
     case "send_disks":
       return withParams(METHODS.send_disks.params, params, (p, signal) => moves.sendDisks(server, p.peer, signal));
     case "receive_disks":
@@ -84,6 +88,14 @@ export function bind(
     case "finish_migration":
       return withParams(METHODS.finish_migration.params, params, (p) =>
         powered(movingOf(driver).finishMigration(server, p)),
+      );
+    case "finish_revert_migration":
+      return withParams(METHODS.finish_revert_migration.params, params, () =>
+        powered(Promise.resolve(moves.forget(server)).then(() => movingOf(driver).finishRevertMigration(server))),
+      );
+    case "confirm_migration":
+      return withParams(METHODS.confirm_migration.params, params, () =>
+        nothing(movingOf(driver).confirmMigration(server)),
       );
     case "check_can_live_migrate_source":
       return withParams(METHODS.check_can_live_migrate_source.params, params, () =>
@@ -150,6 +162,8 @@ export function bind(
   }
   return call.method satisfies never;
 }
+
+const graceOf = (seconds = 0, hurry: AbortSignal): Grace | undefined => (seconds > 0 ? { seconds, hurry } : undefined);
 
 function withParams<P>(
   schema: z.ZodType<P>,

@@ -51,10 +51,15 @@ export type DepartureOrder = { options: LiveMigrationOptions; block_migration: b
 /** What a driver does whose guests can go to another host. */
 export interface Moving {
   /**
-   * The disks of a guest that is off, in files that lean on nothing but its image, which every host has from the edge.
-   * InstanceInvalidState while it runs. They stay as they are until the guest is destroyed or started.
+   * nova: migrate_disk_and_power_off. Stops the guest, as powerOff does, and puts its files aside, where they stay as they
+   * are until finishRevertMigration, confirmMigration or destroy; whatever else begins on the guest brings them back.
    */
-  disksOf(uuid: string): Promise<GuestDisk[]>;
+  migrateDiskAndPowerOff(uuid: string, migration: string, grace?: Grace): Promise<void>;
+  /**
+   * The disks of a guest that were put aside for this migration where this host can read them, in files that lean on
+   * nothing but its image, which every host has from the edge. Null when there are none.
+   */
+  disksOf(uuid: string, migration: string): Promise<GuestDisk[] | null>;
   /**
    * Makes room for a guest that is to come, with its image at hand, and tells where a disk of a name is to be written.
    * What an earlier try has written is kept. InsufficientFreeDisk.
@@ -62,6 +67,10 @@ export interface Moving {
   prepareDisks(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<(name: string) => string>;
   /** nova: finish_migration. Makes a guest of the disks that have come, grown to what `spec` says, and starts it if told. */
   finishMigration(uuid: string, order: RebuildOrder): Promise<void>;
+  /** nova: finish_revert_migration. The guest is as it was when it was put aside, if it was, and is off. */
+  finishRevertMigration(uuid: string): Promise<void>;
+  /** nova: confirm_migration. Where a guest was made in place of one that was put aside, that one goes. */
+  confirmMigration(uuid: string): Promise<void>;
   /** nova: check_can_live_migrate_source. InstanceInvalidState unless the guest runs or is paused. */
   checkSource(uuid: string): Promise<LiveMigrateData>;
   /** nova: check_can_live_migrate_destination. MigrationError with why the guest cannot come. Changes nothing. */

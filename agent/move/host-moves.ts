@@ -5,6 +5,7 @@ import {
   type ArrivalOrder,
   type DepartureOrder,
   type Driver,
+  DriverError,
   type LiveProgress,
   type Moving,
   movingOf,
@@ -13,6 +14,7 @@ import type { Identity } from "../identity.ts";
 import type { Log } from "../log.ts";
 import { reportOf } from "../progress.ts";
 import type { Bandwidth } from "./bandwidth.ts";
+import { copyDisks } from "./copy-disks.ts";
 import type { DirectListener } from "./direct.ts";
 import { Link } from "./link.ts";
 import type { Moves } from "./moves.ts";
@@ -35,6 +37,8 @@ export type HostMovesOptions = {
   nobodyMs?: number;
 };
 
+const notAside = () => new DriverError("InstanceInvalidState", "the guest's disks are not aside for this migration");
+
 export class HostMoves implements Moves {
   readonly #options: HostMovesOptions;
   readonly #links = new Map<string, Link>();
@@ -44,7 +48,8 @@ export class HostMoves implements Moves {
   }
 
   async sendDisks(server: string, peer: MovePeer, signal: AbortSignal): Promise<{ bytes: number }> {
-    const disks = await this.#moving.disksOf(server);
+    const disks = await this.#moving.disksOf(server, peer.migration);
+    if (disks === null) throw notAside();
     const link = this.#link(server, "source", peer);
     const { bandwidth, log } = this.#options;
     const send = (signal: AbortSignal) => sendDisks(disks, { link, log, signal, bandwidth });
@@ -57,9 +62,15 @@ export class HostMoves implements Moves {
 
   async receiveDisks(server: string, peer: MovePeer, spec: GuestSpec, signal: AbortSignal): Promise<{ bytes: number }> {
     const moving = this.#moving;
+    const { identity, log } = this.#options;
+    const here = await moving.disksOf(server, peer.migration);
+    if (here !== null) {
+      await copyDisks(here, await moving.prepareDisks(server, spec, signal), signal);
+      return { bytes: 0 };
+    }
+    if (peer.public_key === identity.signer.publicKey) throw notAside();
     // First, so that the source finds this host while its image is fetched.
     const link = this.#link(server, "destination", peer);
-    const { log } = this.#options;
     const received = await this.#orForgotten(server, link, async () => {
       const pathOf = await moving.prepareDisks(server, spec, signal);
       return receiveDisks({ link, pathOf, log, signal });

@@ -1,10 +1,10 @@
 /**
  * Resizing, and moving a server that is off (nova: conductor/tasks/migrate.py, compute prep_resize, resize_instance,
- * finish_resize). Its disks stay at the source until the move is confirmed or reverted.
+ * finish_resize). Its disks are put aside at the source, until the move is confirmed or reverted.
  *
  *   source                                          destination
  *   schedule, claim ------------------------------> the claim of the new flavor
- *   power_off                       resize_migrating
+ *   migrate_disk_and_power_off      resize_migrating
  *   send_disks --------------------------------------> receive_disks
  *   ---- resize_migrated: from here on the server is at the destination ----
  *                                   resize_finish    finish_migration --> resized
@@ -27,7 +27,7 @@ import {
   tellDestination,
 } from "./move.ts";
 import { claimInRounds } from "./placement.ts";
-import { powered, powerOff } from "./power.ts";
+import { grace, powered } from "./power.ts";
 import { faultOf, type ServerRecord } from "./record.ts";
 import { type Failure, type Step, Wait } from "./saga.ts";
 
@@ -71,10 +71,18 @@ const rest: Step<Context, Memo> = {
   async run(context, memo) {
     enter(context, "resize_migrating");
     await tell(context, { status: "migrating" });
-    return powerOff.run(context, memo);
+    const order = { ...grace(context), migration: context.saga };
+    const patienceMs = context.config.RPC_RESPONSE_TIMEOUT * 1000;
+    const done = await callHost(context, "migrate_disk_and_power_off", order, patienceMs);
+    if (!done.ok) return done;
+    context.patch(powered(context, done.value));
+    return ok(memo);
   },
   async undo(context, memo) {
-    if (hasSwitched(context, memo) || memo.was === "stopped") return;
+    if (hasSwitched(context, memo)) return;
+    // Of a host that is away, or never put anything aside: whatever its guest is asked next brings its disks back.
+    await callHost(context, "finish_revert_migration", {}, "while_up");
+    if (memo.was === "stopped") return;
     const done = await callHost(context, "power_on", {}, "while_up");
     context.patch(done.ok ? powered(context, done.value) : { vm_state: "stopped" });
   },

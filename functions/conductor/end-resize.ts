@@ -100,7 +100,8 @@ export const revertResize: ServerFlow = {
           context.patch({ host, node, zone, flavor, generation: nextGeneration(record), seen_generation: 0 });
         }
         await placed(context, host);
-        return ok(memo);
+        const done = await callHost(context, "finish_revert_migration", {}, Number.POSITIVE_INFINITY);
+        return done.ok ? ok(memo) : done;
       },
       // No undo: nothing is left at the destination.
     },

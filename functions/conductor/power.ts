@@ -19,7 +19,7 @@ export function powered(
 }
 
 /** How long the guest may take to shut down: its image's word, or the option's (nova: _get_power_off_values). */
-function grace({ record, config }: Context): { timeout: number } {
+export function grace({ record, config }: Context): { timeout: number } {
   const told = record().image_properties?.os_shutdown_timeout?.trim() ?? "";
   const timeout = /^\d{1,9}$/.test(told) ? Math.min(Number(told), MAX_SHUTDOWN_SECONDS) : config.SHUTDOWN_TIMEOUT;
   return { timeout };

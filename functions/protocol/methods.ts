@@ -218,12 +218,25 @@ export const METHODS = {
   /** Brings that file to the edge, which expects it by then; it goes on where an earlier upload was cut off. */
   upload_snapshot: { durable: true, params: z.object({ image: z.uuid() }), value: none },
   /**
-   * Cold migration, at the source: gives the disks of a guest that is off to the other end, and keeps them. Resolves
-   * when the other end has all of them. `bytes`: as many as travelled.
+   * Cold migration, at the source: as power_off, and puts the guest's disks aside for the migration, until they are given
+   * back by finish_revert_migration, or go with confirm_migration or destroy.
    */
+  migrate_disk_and_power_off: {
+    durable: true,
+    params: z.object({ migration: z.uuid(), timeout: z.int().min(0).max(MAX_SHUTDOWN_SECONDS).optional() }),
+    value: powered,
+  },
+  /** Gives those disks to the other end, and keeps them. Resolves when it has all of them. `bytes`: as many as travelled. */
   send_disks: { durable: true, params: z.object({ peer: movePeer }), value: moved },
-  /** The same at the destination. What an earlier try brought is looked at, and not brought again if it is right. */
+  /**
+   * The same at the destination. What an earlier try brought is looked at, and not brought again if it is right. Disks
+   * that are aside where this host has them, as where the peer is itself, are copied; nothing travels then.
+   */
   receive_disks: { durable: true, params: z.object({ peer: movePeer, spec: guestSpec }), value: moved },
+  /** At the source: the guest as it was before it was put aside, off; whatever was made in its place is ended. */
+  finish_revert_migration: { durable: true, params: none, value: powered },
+  /** Removes what is aside of a guest in whose place another was made on the same host. */
+  confirm_migration: { durable: true, params: none, value: none },
   /** Makes a guest of the disks that were received, as `spec` has it, its disk grown if need be (nova: finish_migration). */
   finish_migration: {
     durable: true,

@@ -16,6 +16,7 @@ import { SPEC } from "./agent-support.ts";
 
 const { RUNNING, PAUSED, SHUTDOWN } = POWER_STATE;
 const UUID = "3f2b8c1e-9d47-4a65-b0e2-7c51d8f9a023";
+const MIGRATION = "3f2b8c1e-9d47-4a65-b0e2-7c51d8f9a0aa";
 const WAIT = { timeout: 10_000, interval: 20 };
 const signal = new AbortController().signal;
 const OPTIONS = {
@@ -76,6 +77,11 @@ async function links(cut?: Cut): Promise<{ source: LocalMoveLink; destination: L
   return { source, destination };
 }
 
+async function asideOf({ moving }: FakeDriver) {
+  for (let i = 0; i < 2; i++) await moving.migrateDiskAndPowerOff(UUID, MIGRATION);
+  return (await moving.disksOf(UUID, MIGRATION)) ?? [];
+}
+
 async function screen(driver: FakeDriver): Promise<RfbClient> {
   const address = vncAddress.parse(await driver.getVncConsole(UUID));
   if (address.transport !== "unix") throw new Error("not a unix socket");
@@ -98,9 +104,9 @@ async function nextSecond(client: RfbClient): Promise<void> {
 describe("a cold move", () => {
   it("brings the disk and makes a guest of it, of another size", async () => {
     await from.spawn(UUID, spec(), signal);
-    await expect(from.moving.disksOf(UUID)).rejects.toMatchObject({ code: "InstanceInvalidState" });
-    await from.powerOff(UUID);
-    const disks = await from.moving.disksOf(UUID);
+    expect(await from.moving.disksOf(UUID, MIGRATION)).toBeNull();
+    const disks = await asideOf(from);
+    expect(await from.listLeftovers()).toEqual([]);
     const pathOf = await to.moving.prepareDisks(UUID, spec(), signal);
     for (const { name, path } of disks) await copyFile(path, pathOf(name));
     expect(() => pathOf("../disk")).toThrow("no file");
@@ -110,9 +116,10 @@ describe("a cold move", () => {
     const output = async () => (await to.getConsoleOutput(UUID)).toString();
     await vi.waitFor(async () => expect(await output()).toContain("Allowing 4 CPUs"), WAIT);
     expect(await from.getInfo(UUID)).toEqual({ uuid: UUID, power_state: SHUTDOWN });
-    await to.powerOff(UUID);
-    const [there] = await to.moving.disksOf(UUID);
+    const [there] = await asideOf(to);
     expect((await readFile(there?.path ?? "")).equals(await readFile(disks[0]?.path ?? ""))).toBe(true);
+    await from.moving.finishRevertMigration(UUID);
+    expect(await readdir(join(dir, "from/disks"))).toEqual([UUID]);
     for (const driver of [from, to]) await driver.destroy(UUID);
     for (const [i, driver] of [from, to].entries()) {
       expect(await driver.listLeftovers()).toEqual([]);

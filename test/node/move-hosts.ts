@@ -66,7 +66,7 @@ export class MoveHosts {
       const dir = join(temporaryDir(), side);
       mkdirSync(dir);
       const moving: Partial<Moving> = {
-        disksOf: async () => [],
+        disksOf: async () => (side === "source" ? [] : null),
         prepareDisks: async () => (name) => join(dir, name),
       };
       const moves = new HostMoves({

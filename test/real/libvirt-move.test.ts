@@ -19,6 +19,7 @@ const WAIT = { timeout: 60_000, interval: 200 };
 const GIB = 2 ** 30;
 const run = promisify(execFile);
 const uuid = "6f1c2a3b-0000-4000-8000-000000000011";
+const migration = "6f1c2a3b-0000-4000-8000-0000000000aa";
 
 const spec = (over: Partial<GuestSpec> = {}): GuestSpec => ({
   display_name: "web",
@@ -58,15 +59,17 @@ describe.skipIf(missing)("a cold move between two qemu:///session", () => {
   }, TIMEOUT_MS);
   afterAll(() => hosts?.stop([from, to]), TIMEOUT_MS);
 
-  /** A guest that is off, whose own disk has x at 1 MiB. */
+  /** A guest that is aside, whose own disk has x at 1 MiB. */
   async function stopped(): Promise<void> {
     await from.call("spawn", uuid, spec());
     await from.call("powerOff", uuid);
     await run("qemu-io", ["-f", "qcow2", "-c", "write -P 120 1M 64k", join(folder(roots.from), "disk")]);
+    for (let i = 0; i < 2; i++) await from.migrateDiskAndPowerOff(uuid, migration);
   }
+  const disksAside = async () => (await from.disksOf(uuid, migration)) ?? [];
 
   async function copied(given = spec()): Promise<void> {
-    const disks = await from.disksOf(uuid);
+    const disks = await disksAside();
     const targets = await to.prepareDisks(
       uuid,
       given,
@@ -77,12 +80,7 @@ describe.skipIf(missing)("a cold move between two qemu:///session", () => {
 
   it("brings every file, grows the disk, and boots", { timeout: TIMEOUT_MS }, async () => {
     await stopped();
-    expect((await from.disksOf(uuid)).map(({ name }) => name)).toEqual([
-      "disk",
-      "disk.config",
-      "disk.eph0",
-      "disk.swap",
-    ]);
+    expect((await disksAside()).map(({ name }) => name)).toEqual(["disk", "disk.config", "disk.eph0", "disk.swap"]);
     const grown = spec({ disk_gb: 2, memory_mb: 96, swap_mb: 16, ephemerals: [{ size: 2, format: "ext4" }] });
     await copied(grown);
     await to.finishMigration(uuid, grown, true);
@@ -93,7 +91,7 @@ describe.skipIf(missing)("a cold move between two qemu:///session", () => {
     expect(disk).toMatchObject({ "virtual-size": 2 * GIB, "backing-filename": join(roots.to, "base") });
     expect((await stat(at("disk.eph0"))).size).toBe(2 * GIB);
     expect((await stat(at("disk.swap"))).size).toBe(16 << 20);
-    const drive = await readFile(join(folder(roots.from), "disk.config"));
+    const drive = await readFile(join(`${folder(roots.from)}_resize`, "disk.config"));
     expect((await readFile(at("disk.config"))).equals(drive)).toBe(true);
     const xml = await to.virsh("dumpxml", "instance-00000011");
     expect(xml).toContain("<memory unit='KiB'>98304</memory>");
@@ -102,7 +100,10 @@ describe.skipIf(missing)("a cold move between two qemu:///session", () => {
     await run("qemu-io", ["-f", "qcow2", "-c", "read -P 120 1M 64k", at("disk")]);
     // The source has all of it until it is dismissed, and boots it.
     expect(await from.call("getInfo", uuid)).toEqual({ uuid, power_state: POWER_STATE.SHUTDOWN });
+    expect(await from.call("listLeftovers")).toEqual([]);
     await to.call("destroy", uuid);
+    for (let i = 0; i < 2; i++) await from.finishRevertMigration(uuid);
+    await run("qemu-io", ["-f", "qcow2", "-c", "read -P 120 1M 64k", join(folder(roots.from), "disk")]);
     await from.call("powerOn", uuid);
     expect(await from.call("getInfo", uuid)).toEqual({ uuid, power_state: POWER_STATE.RUNNING });
   });
@@ -119,13 +120,9 @@ describe.skipIf(missing)("a cold move between two qemu:///session", () => {
     expect(await to.call("getInfo", uuid)).toEqual({ uuid, power_state: POWER_STATE.RUNNING });
   });
 
-  it("is refused for a guest that runs or is suspended, and where it has no room", {
-    timeout: TIMEOUT_MS,
-  }, async () => {
-    await from.call("spawn", uuid, spec());
-    await expect(from.disksOf(uuid)).rejects.toMatchObject({ code: "InstanceInvalidState" });
-    await from.call("suspend", uuid);
-    await expect(from.disksOf(uuid)).rejects.toMatchObject({ code: "InstanceInvalidState" });
+  it("is refused where it has no room, and of a guest that is not there", { timeout: TIMEOUT_MS }, async () => {
+    await expect(from.migrateDiskAndPowerOff(uuid, migration)).rejects.toMatchObject({ code: "InstanceNotFound" });
+    expect(await from.disksOf(uuid, migration)).toBeNull();
     const large = to.prepareDisks(uuid, spec({ disk_gb: 1_000_000 }), []);
     await expect(large).rejects.toMatchObject({ code: "InsufficientFreeDisk" });
     await expect(to.prepareDisks(uuid, spec(), ["../disk"])).rejects.toMatchObject({ code: "InvalidCall" });

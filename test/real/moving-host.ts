@@ -56,13 +56,16 @@ const asked = {
     const value = await method.apply(driver, name === "spawn" ? [...args, goOn] : args);
     return Buffer.isBuffer(value) ? value.toString() : value;
   },
-  disksOf: (uuid: string) => driver.moving.disksOf(uuid),
+  migrateDiskAndPowerOff: (uuid: string, migration: string) => driver.moving.migrateDiskAndPowerOff(uuid, migration),
+  disksOf: (uuid: string, migration: string) => driver.moving.disksOf(uuid, migration),
   prepareDisks: async (uuid: string, spec: GuestSpec, names: string[]) => {
     const pathOf = await driver.moving.prepareDisks(uuid, spec, goOn);
     return names.map(pathOf);
   },
   finishMigration: (uuid: string, spec: GuestSpec, start: boolean) =>
     driver.moving.finishMigration(uuid, { spec, start }),
+  finishRevertMigration: (uuid: string) => driver.moving.finishRevertMigration(uuid),
+  confirmMigration: (uuid: string) => driver.moving.confirmMigration(uuid),
   checkSource: (uuid: string) => driver.moving.checkSource(uuid),
   checkDestination: (uuid: string, order: ArrivalOrder) => driver.moving.checkDestination(uuid, order),
   openLink: async (listen: string, peer: string, cut?: Cut) => {

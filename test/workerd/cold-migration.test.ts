@@ -37,7 +37,7 @@ describe("a resize", () => {
       generation: (before?.generation ?? 0) + 1,
       resized: { host: world.agent(0).host, node: "node0", flavor: { flavorid: "1" }, was: "active" },
     });
-    expect(world.methods(0)).toEqual(["spawn", "power_off", "send_disks"]);
+    expect(world.methods(0)).toEqual(["spawn", "migrate_disk_and_power_off", "send_disks"]);
     expect(world.methods(1)).toEqual(["receive_disks", "finish_migration"]);
     await world.holds([
       [1024, "off"],

@@ -50,7 +50,11 @@ const WAYS: Partial<Record<Method, { before?: Begun[]; act: Begun; ends: VmState
   set_admin_password: { act: "change_password", ends: "active" },
 };
 /** Those of moves: which host is asked, and where the server is after they failed. */
-const MOVES: Partial<Record<Method, { act: Begun; of: "source" | "destination"; ends: VmState }>> = {
+const MOVES: Partial<
+  Record<Method, { before?: Begun; act: Begun; of: "source" | "destination"; ends: VmState; at?: "source" }>
+> = {
+  migrate_disk_and_power_off: { act: "migrate", of: "source", ends: "active" },
+  finish_revert_migration: { before: "migrate", act: "revert_resize", of: "source", ends: "error", at: "source" },
   send_disks: { act: "migrate", of: "source", ends: "active" },
   receive_disks: { act: "migrate", of: "destination", ends: "active" },
   finish_migration: { act: "migrate", of: "destination", ends: "error" },
@@ -59,7 +63,7 @@ const MOVES: Partial<Record<Method, { act: Begun; of: "source" | "destination"; 
   post_live_migration_at_destination: { act: "live_migrate", of: "destination", ends: "error" },
 };
 /** Asked by a build, a delete, or a request that waits. */
-const OTHERS: readonly Method[] = ["spawn", "destroy"];
+const OTHERS: readonly Method[] = ["spawn", "destroy", "confirm_migration"];
 const ASKED = [
   "get_vnc_console",
   "get_console_output",
@@ -199,8 +203,10 @@ describe.each(Object.entries(MOVES) as [Method, NonNullable<(typeof MOVES)[Metho
       world.agent(at).raw(JSON.stringify({ t: "result", call: id, outcome: RUBBISH[what] }));
       return null;
     });
+    if (way.before) await world.done(way.before);
     const record = await world.done(way.act);
-    expect(record).toMatchObject({ vm_state: way.ends, host: world.agent(way.ends === "error" ? 1 : 0).host });
+    const isThere = way.ends === "error" && way.at === undefined;
+    expect(record).toMatchObject({ vm_state: way.ends, host: world.agent(isThere ? 1 : 0).host });
     expect(["error", "failed"]).toContain((await world.migrations())[0]?.status);
     expect([world.agent(0).closed, world.agent(1).closed]).toEqual([null, null]);
     await world.close();

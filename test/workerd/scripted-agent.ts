@@ -107,6 +107,11 @@ export class ScriptedAgent {
       return { power_state };
     };
     switch (method) {
+      case "migrate_disk_and_power_off":
+      case "finish_revert_migration":
+        return is(4);
+      case "confirm_migration":
+        return {};
       case "send_disks":
       case "receive_disks":
         return { bytes: 1024 };

@@ -1,7 +1,8 @@
 /** The disks of fake guests, as far as they have been moved: nothing else reads one. */
 import { randomBytes } from "node:crypto";
-import { access, mkdir, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
+import { access, mkdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { dropAside, guestsWithFolders } from "../aside.ts";
 
 /** The one file of a guest. */
 export const DISK = "disk";
@@ -14,8 +15,12 @@ export class Disks {
     this.#dir = join(stateDir, "disks");
   }
 
+  folder(uuid: string): string {
+    return join(this.#dir, uuid);
+  }
+
   path(uuid: string): string {
-    return join(this.#dir, uuid, DISK);
+    return join(this.folder(uuid), DISK);
   }
 
   async has(uuid: string): Promise<boolean> {
@@ -27,12 +32,16 @@ export class Disks {
 
   /** Makes room for a disk that is to come, and keeps one that is there. */
   async prepare(uuid: string): Promise<void> {
-    await mkdir(join(this.#dir, uuid), { recursive: true, mode: 0o700 });
+    await mkdir(this.folder(uuid), { recursive: true, mode: 0o700 });
   }
 
-  /** The guest's disk; one that it never had is as if the guest had written to it at random. */
-  async read(uuid: string): Promise<Buffer> {
+  /** Makes a disk as if the guest had written to it at random, unless it has one. */
+  async make(uuid: string): Promise<void> {
     if (!(await this.has(uuid))) await this.write(uuid, randomBytes(BYTES));
+  }
+
+  async read(uuid: string): Promise<Buffer> {
+    await this.make(uuid);
     return readFile(this.path(uuid));
   }
 
@@ -43,11 +52,12 @@ export class Disks {
 
   /** The guests that have one. */
   async list(): Promise<string[]> {
-    return readdir(this.#dir).catch(() => []);
+    return guestsWithFolders(this.#dir).catch(() => []);
   }
 
   async remove(uuid: string): Promise<void> {
-    await rm(join(this.#dir, uuid), { recursive: true, force: true });
+    await dropAside(this.folder(uuid));
+    await rm(this.folder(uuid), { recursive: true, force: true });
     // The last one leaves no empty folder.
     await rmdir(this.#dir).catch(() => undefined);
   }

@@ -119,6 +119,7 @@ export class FakeDriver implements Driver {
    */
   spawn(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<void> {
     return this.#build(uuid, signal, async (given) => {
+      await this.moving.settle(uuid);
       const earlier = this.#store.get(uuid);
       if (earlier && hasScreen(earlier)) return this.#become(earlier);
       if (earlier === undefined) {
@@ -133,6 +134,7 @@ export class FakeDriver implements Driver {
 
   rebuild(uuid: string, { spec, start }: RebuildOrder, signal: AbortSignal): Promise<void> {
     return this.#build(uuid, signal, async (given) => {
+      await this.moving.settle(uuid);
       await this.#prepare("rebuild", spec, spec.image, given);
       await this.#drives.write({ uuid, spec });
       await this.#drives.endRescue(uuid);
@@ -145,6 +147,7 @@ export class FakeDriver implements Driver {
 
   rescue(uuid: string, { image, spec }: RescueOrder, signal: AbortSignal): Promise<void> {
     return this.#build(uuid, signal, async (given) => {
+      await this.moving.settle(uuid);
       const guest = this.#existing(uuid);
       if (guest.rescue !== null && guest.power_state === POWER_STATE.RUNNING) return;
       await this.#prepare("rescue", guest.spec, image, given);
@@ -271,7 +274,10 @@ export class FakeDriver implements Driver {
   }
 
   #change(uuid: string, method: Failable, work: (guest: StoredGuest) => Promise<void>): Promise<void> {
-    return this.#turns.run(uuid, () => work(this.#allowed(uuid, method)));
+    return this.#turns.run(uuid, async () => {
+      await this.moving.settle(uuid);
+      await work(this.#allowed(uuid, method));
+    });
   }
 
   #existing(uuid: string): StoredGuest {

@@ -3,6 +3,7 @@
  * disk, their drive and what stands on their screen. The clock stands still while it is on its way, and goes on there.
  */
 import { once } from "node:events";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -11,6 +12,7 @@ import { POWER_STATE } from "../../../functions/protocol/guest.ts";
 import type { GuestSpec, ImageRef } from "../../../functions/protocol/methods.ts";
 import type { LiveMigrateData } from "../../../functions/protocol/move.ts";
 import type { MoveLink } from "../../move/moves.ts";
+import { asideOf, bringBack, dropAside, putAside, readAside, setReplaced } from "../aside.ts";
 import {
   type ArrivalOrder,
   type DepartureOrder,
@@ -24,7 +26,7 @@ import type { ConfigDrives } from "./config-drives.ts";
 import { type Failable, failIfOrdered, timeOf } from "./demo-orders.ts";
 import { DISK, type Disks } from "./disks.ts";
 import { goOn, halt } from "./guest-clock.ts";
-import { booted, hasScreen, made } from "./guest-life.ts";
+import { booted, hasScreen, made, stopped } from "./guest-life.ts";
 import { type GuestStore, type StoredGuest, storedGuest } from "./guest-store.ts";
 import type { Screens } from "./screens.ts";
 
@@ -36,11 +38,11 @@ const STREAM = "guest";
 const STEP_MS = 50;
 
 const cells = z.array(z.int());
+/** What is kept of a guest that is aside. */
+const kept = z.object({ guest: storedGuest, drive: z.array(z.tuple([z.string(), z.base64()])) });
 /** What a live guest is on its way. */
-const traveller = z.object({
-  guest: storedGuest,
+const traveller = kept.extend({
   disk: z.base64(),
-  drive: z.array(z.tuple([z.string(), z.base64()])),
   text: z.object({ above: z.array(cells), line: cells }).nullable(),
 });
 
@@ -77,15 +79,43 @@ export class FakeMoving implements Moving {
     this.#leaving.get(uuid)?.abort.abort();
   }
 
-  disksOf(uuid: string): Promise<GuestDisk[]> {
+  /** A guest that is aside while no move of it goes on here is as it was again. To be called in its turn. */
+  async settle(uuid: string): Promise<void> {
+    if ((await this.#aside(uuid))?.replaced === false) await this.#bringBack(uuid);
+  }
+
+  migrateDiskAndPowerOff(uuid: string, migration: string): Promise<void> {
+    const { become, disks, drives, inTurn } = this.#host;
+    return inTurn(uuid, async () => {
+      if ((await this.#aside(uuid))?.migration === migration) return;
+      await this.settle(uuid);
+      const guest = stopped(this.#allowed(uuid, "migrate_disk_and_power_off"), POWER_STATE.SHUTDOWN, Date.now());
+      await become(guest);
+      await disks.make(uuid);
+      const description = JSON.stringify({ guest, drive: await drives.read(uuid) });
+      await putAside(disks.folder(uuid), { migration, description });
+    });
+  }
+
+  disksOf(uuid: string, migration: string): Promise<GuestDisk[] | null> {
     const { disks, inTurn } = this.#host;
     return inTurn(uuid, async () => {
-      const guest = this.#allowed(uuid, "send_disks");
-      if (hasScreen(guest) || guest.power_state === POWER_STATE.SUSPENDED) {
-        throw new DriverError("InstanceInvalidState", "the guest is not off");
-      }
-      await disks.read(uuid);
-      return [{ name: DISK, path: disks.path(uuid) }];
+      if ((await this.#aside(uuid))?.migration !== migration) return null;
+      return [{ name: DISK, path: join(asideOf(disks.folder(uuid)), DISK) }];
+    });
+  }
+
+  finishRevertMigration(uuid: string): Promise<void> {
+    return this.#host.inTurn(uuid, async () => {
+      this.#allowed(uuid, "finish_revert_migration");
+      await this.#bringBack(uuid);
+    });
+  }
+
+  confirmMigration(uuid: string): Promise<void> {
+    return this.#host.inTurn(uuid, async () => {
+      this.#allowed(uuid, "confirm_migration");
+      if ((await this.#aside(uuid))?.replaced !== false) await dropAside(this.#host.disks.folder(uuid));
     });
   }
 
@@ -113,6 +143,7 @@ export class FakeMoving implements Moving {
       await drives.write({ uuid, spec });
       const now = Date.now();
       const guest = made({ uuid, spec, now });
+      await setReplaced(disks.folder(uuid));
       await become(start ? booted(guest, now) : { ...guest, power_state: POWER_STATE.SHUTDOWN });
     });
   }
@@ -185,6 +216,20 @@ export class FakeMoving implements Moving {
 
   async forceCompleteLiveMigration(uuid: string): Promise<void> {
     this.#underWay(uuid).hurry.abort();
+  }
+
+  #aside(uuid: string): ReturnType<typeof readAside> {
+    return readAside(this.#host.disks.folder(uuid));
+  }
+
+  #bringBack(uuid: string): Promise<void> {
+    const { become, disks, drives, screens } = this.#host;
+    return bringBack(disks.folder(uuid), async (description) => {
+      const { guest, drive } = kept.parse(JSON.parse(description));
+      await screens.close(uuid);
+      if (guest.config_drive) await drives.restore(uuid, drive);
+      await become(guest);
+    });
   }
 
   #underWay(uuid: string): Leaving {

@@ -1,6 +1,6 @@
 /**
- * A guest that is off goes to another host in its files (nova/virt/libvirt/driver.py: migrate_disk_and_power_off,
- * finish_migration). Its disk leans on its image alone, of which each host has its own verified copy; so the overlay
+ * A guest that is off goes to another host, or becomes another one here, in its files (nova/virt/libvirt/driver.py:
+ * migrate_disk_and_power_off, finish_migration, finish_revert_migration). Its disk leans on its image alone, of which each host has its own verified copy; so the overlay
  * travels, and is put on the copy that is here.
  *
  * What comes was another host's: no disk of it may name a file of this one, and no format is guessed.
@@ -8,30 +8,47 @@
 import { existsSync } from "node:fs";
 import { chmod, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { POWER_STATE } from "../../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../../functions/protocol/methods.ts";
 import { makeConfigDrive } from "../../config-drive-image.ts";
 import { Refused } from "../../image-inspect/image-bytes.ts";
 import { ownDiskSizeOf } from "../../image-inspect/inspect.ts";
+import { asideOf, bringBack, putAside, readAside, setReplaced } from "../aside.ts";
 import { DriverError, type GuestDisk, type RebuildOrder } from "../driver.ts";
 import { buildFailed, checkHardware, describe, lookupOurs, type Place } from "./build.ts";
 import { diskBytes, grow, rebase } from "./disk.ts";
 import type { GuestDisk as DomainDisk } from "./disk-xml.ts";
 import { type EmptyDisk, emptyDisksOf, makeEmptyDisks } from "./empty-disk.ts";
-import { CONFIG_DRIVE, DISK, movesAlong, SWAP } from "./guest-folder.ts";
-import { powerOf, runs } from "./guests.ts";
+import { CONFIG_DRIVE, DISK, isEmptyDisk, movesAlong, SWAP } from "./guest-folder.ts";
+import { find, runs, stop } from "./guests.ts";
 import type { Domain, Libvirt } from "./procedures.ts";
 import { PASSABLE, PRIVATE } from "./reach.ts";
 import { endRescue } from "./rescue.ts";
 
-/** The files of a guest that is off. A rescue that was left ends: its disk does not travel. */
-export async function disksOf(libvirt: Libvirt, domain: Domain, folder: string): Promise<GuestDisk[]> {
-  if (runs(domain) || (await powerOf(libvirt, domain.uuid)) === POWER_STATE.SUSPENDED) {
-    throw new DriverError("InstanceInvalidState", "the guest is not off");
-  }
+/** Puts a guest that is off aside. A rescue that was left ends: its disk does not travel. */
+export async function putGuestAside(
+  libvirt: Libvirt,
+  domain: Domain,
+  { folder, migration }: { folder: string; migration: string },
+): Promise<void> {
   await endRescue(libvirt, domain, folder);
-  const names = (await readdir(folder)).filter(movesAlong).toSorted();
-  return names.map((name) => ({ name, path: join(folder, name) }));
+  await putAside(folder, { migration, description: await libvirt.storedXml(domain) });
+}
+
+/** The guest as it was before it was put aside; it is off. One that was not is left as it is. */
+export async function bringGuestBack(libvirt: Libvirt, uuid: string, folder: string): Promise<void> {
+  await bringBack(folder, async (description) => {
+    const domain = await find(libvirt, uuid);
+    if (domain) await stop(libvirt, domain);
+    await libvirt.define(description);
+  });
+}
+
+/** The files that go to another host of a guest that was put aside for this migration; null when none was. */
+export async function disksOf(folder: string, migration: string): Promise<GuestDisk[] | null> {
+  if ((await readAside(folder))?.migration !== migration) return null;
+  const aside = asideOf(folder);
+  const names = (await readdir(aside)).filter(movesAlong).toSorted();
+  return names.map((name) => ({ name, path: join(aside, name) }));
 }
 
 /** Where each file of a guest that is to come is to be written. */
@@ -90,6 +107,7 @@ export async function finishMigration(
   const configDrive = await configDriveFor(place, spec, signal);
   signal.throwIfAborted();
   const domain = await describe(libvirt, place, spec, { disks, emptyDisks, configDrive });
+  await setReplaced(place.folder);
   if (start) await libvirt.start(domain).catch(buildFailed);
 }
 
@@ -112,9 +130,12 @@ function unusable(error: unknown): never {
   throw new DriverError("MigrationError", `the guest's disk cannot be used: ${why}`, { cause: error });
 }
 
-/** The ephemeral disks that came, grown to their sizes, and new ones in place of those that did not. */
+/** The ephemeral disks that came, grown to their sizes, and new ones in place of those that did not; no others. */
 async function emptyDisksFor(place: Place, spec: GuestSpec, signal: AbortSignal): Promise<string[]> {
   const wanted = emptyDisksOf(spec);
+  const names = new Set(wanted.map(({ name }) => name));
+  const others = (await readdir(place.folder)).filter((name) => isEmptyDisk(name) && !names.has(name));
+  for (const name of others) await rm(join(place.folder, name));
   const missing: EmptyDisk[] = [];
   for (const disk of wanted) {
     const path = join(place.folder, disk.name);

@@ -16,6 +16,9 @@ export const FROZEN = "frozen";
 
 const OWN_FILE = /^(disk|disk\.config|disk\.swap|disk\.eph\d{1,2}|nvram\.fd)$/;
 
+/** Whether a file of that name is one of the disks that begin empty. */
+export const isEmptyDisk = (name: string) => /^disk\.(swap|eph\d{1,2})$/.test(name);
+
 /** Whether a file of that name goes with the guest to another host. */
 export const movesAlong = (name: string) => OWN_FILE.test(name);
 /** There while the guest is on its way to another host, alive: without a domain, it has arrived there. */

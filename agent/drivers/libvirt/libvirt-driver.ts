@@ -1,11 +1,12 @@
 /** The libvirt driver: nova/virt/libvirt/driver.py in small. Guests are QEMU domains on this host. */
-import { readdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Inventory, POWER_STATE, type VncAddress } from "../../../functions/protocol/guest.ts";
 import { type Diagnostics, type GuestSpec, MAX_CONSOLE_BYTES } from "../../../functions/protocol/methods.ts";
 import { bootIdOf } from "../../boot-id.ts";
 import type { AgentConfig } from "../../config.ts";
 import { Turns } from "../../turns.ts";
+import { dropAside, guestsWithFolders } from "../aside.ts";
 import {
   type Driver,
   type DriverContext,
@@ -70,6 +71,7 @@ export class LibvirtDriver implements Driver {
       folder: (uuid) => this.#folder(uuid),
       ...{ build: (...args) => this.#build(...args), inTurn: (...args) => this.#inTurn(...args) },
       ...{ look: (...args) => this.#look(...args), ask: (...args) => this.#ask(...args) },
+      powerOff: (...args) => this.#powerOff(...args),
       place: (uuid) => this.#place(uuid, this.#closing.signal),
       log: (event, fields) => ctx.log(event, fields),
     });
@@ -118,9 +120,9 @@ export class LibvirtDriver implements Driver {
   }
 
   async listLeftovers(): Promise<string[]> {
-    const names = await readdir(join(this.#ctx.stateDir, INSTANCES));
+    const folders = await guestsWithFolders(join(this.#ctx.stateDir, INSTANCES));
     const there = new Set((await this.listGuests()).map(({ uuid }) => uuid));
-    return names.filter((name) => UUID.test(name) && !there.has(name));
+    return folders.filter((uuid) => !there.has(uuid));
   }
 
   getInfo(uuid: string): Promise<GuestInfo | null> {
@@ -135,15 +137,15 @@ export class LibvirtDriver implements Driver {
   }
 
   spawn(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<void> {
-    return this.#build("spawn", uuid, signal, (libvirt, place) => spawn(libvirt, place, spec, signal));
+    return this.#remake("spawn", uuid, signal, (libvirt, place) => spawn(libvirt, place, spec, signal));
   }
 
   rebuild(uuid: string, order: RebuildOrder, signal: AbortSignal): Promise<void> {
-    return this.#build("rebuild", uuid, signal, (libvirt, place) => rebuild(libvirt, place, order, signal));
+    return this.#remake("rebuild", uuid, signal, (libvirt, place) => rebuild(libvirt, place, order, signal));
   }
 
   rescue(uuid: string, order: RescueOrder, signal: AbortSignal): Promise<void> {
-    return this.#build("rescue", uuid, signal, async (libvirt, place) => {
+    return this.#remake("rescue", uuid, signal, async (libvirt, place) => {
       await rescue(libvirt, { domain: await this.#need(libvirt, uuid), place, order }, signal);
     });
   }
@@ -164,6 +166,7 @@ export class LibvirtDriver implements Driver {
         // A domain that was transient is gone by now.
         await libvirt.undefine(domain).catch(unless(VIR_ERR.NO_DOMAIN));
       }
+      await dropAside(this.#folder(uuid));
       await rm(this.#folder(uuid), { recursive: true, force: true });
       await this.moving.forget(uuid);
     });
@@ -174,10 +177,7 @@ export class LibvirtDriver implements Driver {
   }
 
   powerOff(uuid: string, grace?: Grace): Promise<void> {
-    return this.#change("power_off", uuid, async (libvirt, domain) => {
-      if (grace && (await this.#shutDown(libvirt, domain, grace))) return;
-      await stop(libvirt, domain);
-    });
+    return this.#change("power_off", uuid, (libvirt, domain) => this.#powerOff(libvirt, domain, grace));
   }
 
   /** As Nova, HARD is a new QEMU process and not a reset: it also helps a guest whose QEMU hangs. */
@@ -265,6 +265,11 @@ export class LibvirtDriver implements Driver {
     return join(this.#ctx.stateDir, INSTANCES, uuid);
   }
 
+  async #powerOff(libvirt: Libvirt, domain: Domain, grace?: Grace): Promise<void> {
+    if (grace && (await this.#shutDown(libvirt, domain, grace))) return;
+    await stop(libvirt, domain);
+  }
+
   async #shutDown(libvirt: Libvirt, domain: Domain, { seconds, hurry }: Grace): Promise<boolean> {
     if (!runs(domain)) return false;
     const ends = AbortSignal.any([hurry, this.#closing.signal]);
@@ -289,6 +294,19 @@ export class LibvirtDriver implements Driver {
     });
   }
 
+  /** As `#build`, for a guest that does not move. */
+  #remake(
+    name: string,
+    uuid: string,
+    signal: AbortSignal,
+    work: (libvirt: Libvirt, place: Place) => Promise<void>,
+  ): Promise<void> {
+    return this.#build(name, uuid, signal, async (libvirt, place) => {
+      await this.moving.settle(libvirt, uuid);
+      await work(libvirt, place);
+    });
+  }
+
   #place(uuid: string, signal: AbortSignal): Promise<Place> {
     const guest = { uuid, folder: this.#folder(uuid) };
     const here = { ctx: this.#ctx, endpoint: this.#endpoint, options: this.#options, capabilities: this.#host };
@@ -297,7 +315,10 @@ export class LibvirtDriver implements Driver {
 
   /** Work on a guest that is there, in its turn. */
   #change(name: string, uuid: string, work: (libvirt: Libvirt, domain: Domain) => Promise<void>): Promise<void> {
-    return this.#inTurn(name, uuid, async (libvirt) => work(libvirt, await this.#need(libvirt, uuid)));
+    return this.#inTurn(name, uuid, async (libvirt) => {
+      await this.moving.settle(libvirt, uuid);
+      await work(libvirt, await this.#need(libvirt, uuid));
+    });
   }
 
   /** What waits for no turn: it changes nothing that another call would build on. */

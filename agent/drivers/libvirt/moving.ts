@@ -4,9 +4,11 @@ import { POWER_STATE } from "../../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../../functions/protocol/methods.ts";
 import type { LiveMigrateData, LiveMigrationOptions } from "../../../functions/protocol/move.ts";
 import type { MoveLink } from "../../move/moves.ts";
+import { dropAside, readAside } from "../aside.ts";
 import {
   type ArrivalOrder,
   DriverError,
+  type Grace,
   type GuestDisk,
   type LiveProgress,
   type Moving,
@@ -14,7 +16,7 @@ import {
 } from "../driver.ts";
 import type { Place } from "./build.ts";
 import type { QemuUser } from "./capabilities.ts";
-import { disksOf, finishMigration, prepareDisks } from "./cold-move.ts";
+import { bringGuestBack, disksOf, finishMigration, prepareDisks, putGuestAside } from "./cold-move.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { find, powerOf } from "./guests.ts";
 import { awaitGuest } from "./live-arrival.ts";
@@ -37,6 +39,7 @@ export type MovingHost = {
     signal: AbortSignal,
     work: (libvirt: Libvirt, place: Place) => Promise<T>,
   ): Promise<T>;
+  powerOff(libvirt: Libvirt, domain: Domain, grace?: Grace): Promise<void>;
   inTurn<T>(name: string, uuid: string, work: (libvirt: Libvirt) => Promise<T>): Promise<T>;
   look<T>(name: string, uuid: string, work: (libvirt: Libvirt, domain: Domain) => Promise<T>): Promise<T>;
   ask<T>(name: string, work: (libvirt: Libvirt) => Promise<T>, uuid?: string): Promise<T>;
@@ -70,10 +73,26 @@ export class LibvirtMoving implements Moving {
     await removeMoveFolder(moveFolder(uuid, this.#host.endpoint));
   }
 
-  disksOf(uuid: string): Promise<GuestDisk[]> {
-    return this.#host.inTurn("disks", uuid, async (libvirt) => {
-      return disksOf(libvirt, await needed(libvirt, uuid), this.#host.folder(uuid));
+  /** A guest that is aside while no move of it goes on here is as it was again. To be called in its turn. */
+  async settle(libvirt: Libvirt, uuid: string): Promise<void> {
+    const folder = this.#host.folder(uuid);
+    if ((await readAside(folder))?.replaced === false) await bringGuestBack(libvirt, uuid, folder);
+  }
+
+  migrateDiskAndPowerOff(uuid: string, migration: string, grace?: Grace): Promise<void> {
+    return this.#host.inTurn("migrate_disk_and_power_off", uuid, async (libvirt) => {
+      const folder = this.#host.folder(uuid);
+      const before = await readAside(folder);
+      if (before?.migration === migration) return;
+      await this.settle(libvirt, uuid);
+      const domain = await needed(libvirt, uuid);
+      await this.#host.powerOff(libvirt, domain, grace);
+      await putGuestAside(libvirt, domain, { folder, migration });
     });
+  }
+
+  disksOf(uuid: string, migration: string): Promise<GuestDisk[] | null> {
+    return this.#host.inTurn("disks", uuid, () => disksOf(this.#host.folder(uuid), migration));
   }
 
   prepareDisks(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<(name: string) => string> {
@@ -85,6 +104,21 @@ export class LibvirtMoving implements Moving {
     return this.#host.build("finish_migration", uuid, closing, (libvirt, place) =>
       finishMigration(libvirt, place, order, closing),
     );
+  }
+
+  finishRevertMigration(uuid: string): Promise<void> {
+    return this.#host.inTurn("finish_revert_migration", uuid, async (libvirt) => {
+      await bringGuestBack(libvirt, uuid, this.#host.folder(uuid));
+      await needed(libvirt, uuid);
+    });
+  }
+
+  confirmMigration(uuid: string): Promise<void> {
+    return this.#host.inTurn("confirm_migration", uuid, async () => {
+      const folder = this.#host.folder(uuid);
+      // Half a guest is in place of one that is not replaced.
+      if ((await readAside(folder))?.replaced !== false) await dropAside(folder);
+    });
   }
 
   checkSource(uuid: string): Promise<LiveMigrateData> {

@@ -1,7 +1,11 @@
-/** Which bases guests lean on: whatever a domain, as it runs or as it would start, or a rescued guest's folder names. */
-import { readdir, readFile } from "node:fs/promises";
+/**
+ * Which bases guests lean on: whatever a domain, as it runs or as it would start, or the folder of a guest that is rescued
+ * or aside names.
+ */
+import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { networkReason } from "../../failure.ts";
+import { guestsWithFolders, readAside } from "../aside.ts";
 import { unless, VIR_ERR } from "./errors.ts";
 import { UNRESCUE_XML } from "./guest-folder.ts";
 import type { Libvirt } from "./procedures.ts";
@@ -22,9 +26,11 @@ export async function usedImages(libvirt: Libvirt, instances: string): Promise<S
     }
   };
   // The folders first: a rescue that ends meanwhile is then in its domain.
-  for (const uuid of await readdir(instances)) {
-    const kept = await readFile(join(instances, uuid, UNRESCUE_XML), "utf8").catch(unlessMissing);
+  for (const uuid of await guestsWithFolders(instances)) {
+    const folder = join(instances, uuid);
+    const kept = await readFile(join(folder, UNRESCUE_XML), "utf8").catch(unlessMissing);
     if (kept !== undefined) read(kept);
+    read((await readAside(folder))?.description ?? "");
   }
   for (const domain of await libvirt.listDomains()) {
     read((await libvirt.xml(domain).catch(unless(VIR_ERR.NO_DOMAIN))) ?? "");
