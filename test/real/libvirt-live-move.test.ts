@@ -1,6 +1,6 @@
 /** Guests that run, moved between two real libvirtds (QEMU, TCG) over streams of ours, and what may go wrong on the way. */
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
@@ -280,6 +280,35 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
       await expectStayed();
     },
   );
+
+  it("lets a source ask for nothing but its guest", { timeout: TIMEOUT_MS }, async () => {
+    await booted();
+    await prepared();
+    const relay = join(roots.from, "relay");
+    const there = `qemu+unix:///session?socket=${relay}`;
+    await from.relay(relay);
+    const refused = async () =>
+      (await to.logs()).filter((it) => it.event === "libvirt.call_refused").map(({ why }) => why);
+    await expect(from.virsh("-c", there, "list")).rejects.toThrow();
+    expect(await refused()).toEqual([expect.stringMatching(/^it calls procedure \d+$/)]);
+    const moved = (await from.virsh("dumpxml", "--migratable", NAME)).replaceAll(roots.from, roots.to);
+    const migrate = async (...options: string[]) => {
+      const uri = `unix:///tmp/en-move/edgenova-move-${uuid}/memory`;
+      const given = ["--live", "--p2p", "--persistent", "--unsafe", "--migrateuri", uri, ...options];
+      await expect(from.virsh("migrate", NAME, ...given, there)).rejects.toThrow();
+      return refused();
+    };
+    const described = async (option: string, xml: string) => {
+      await writeFile(join(roots.from, "guest.xml"), xml);
+      return migrate(option, join(roots.from, "guest.xml"));
+    };
+    const other = moved.replace(`${folder(roots.to)}/disk'`, "/etc/shadow'");
+    expect(other).not.toBe(moved);
+    expect(await described("--xml", other)).toEqual([expect.stringContaining("a disk is not the guest's own")]);
+    expect(await migrate()).toEqual([expect.stringContaining("a disk is not the guest's own")]);
+    expect(await to.virsh("list", "--all", "--name")).toBe("\n");
+    await expectStayed();
+  });
 
   it("is refused before anything has changed", { timeout: TIMEOUT_MS }, async () => {
     await booted();

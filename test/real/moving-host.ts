@@ -3,10 +3,14 @@
  * a mount namespace where the temporary folder is theirs alone, as it is on a host of its own. Started by moving-hosts.ts,
  * which asks it by messages.
  */
+
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import type { ArrivalOrder, Driver, LiveProgress } from "../../agent/drivers/driver.ts";
+import { joinStreams } from "../../agent/drivers/libvirt/joined-streams.ts";
 import { LibvirtDriver } from "../../agent/drivers/libvirt/libvirt-driver.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import type { LiveMigrationOptions } from "../../functions/protocol/move.ts";
@@ -18,7 +22,7 @@ const libvirtd = await startLibvirtd();
 const stateDir = join(libvirtd.root, "state");
 const base = join(libvirtd.root, "base");
 await mkdir(stateDir);
-const logs: unknown[] = [];
+const logs: Record<string, unknown>[] = [];
 const ctx = {
   stateDir,
   image: async () => base,
@@ -72,6 +76,14 @@ const asked = {
     link?.close();
     link = new LocalMoveLink({ peer, cut });
     await link.listen(listen);
+  },
+  /** Speaks to the other host's libvirtd for whoever comes to this socket, as a host that was broken into could. */
+  relay: async (path: string) => {
+    const server = createServer({ allowHalfOpen: true }, async (socket) => {
+      joinStreams(socket, await needLink().open("libvirt", goOn));
+    });
+    server.listen(path).unref();
+    await once(server, "listening");
   },
   cutLeg: async (kind: string) => link?.cut(kind),
   linkCounts: () => Object.fromEntries(link?.opened ?? []),

@@ -38,6 +38,8 @@ export function encodeFrame(frame: Frame): Buffer {
 }
 
 function decodeFrame(message: Buffer): Frame {
+  const version = message.readUInt32BE(8);
+  if (version !== PROGRAM_VERSION) throw new XdrError(`a message of version ${version} cannot be`);
   return {
     program: message.readUInt32BE(4),
     procedure: message.readUInt32BE(12),
@@ -53,6 +55,11 @@ export class FrameReader {
   #chunks: Buffer[] = [];
   #held = 0;
   #wanted = LENGTH_BYTES;
+  readonly #maxBytes: number;
+
+  constructor(maxBytes: number = MESSAGE_MAX_BYTES) {
+    this.#maxBytes = maxBytes;
+  }
 
   /** The frames that `chunk` completes, in order. Throws XdrError on a length that no message can have. */
   push(chunk: Buffer): Frame[] {
@@ -62,7 +69,7 @@ export class FrameReader {
     while (this.#held >= this.#wanted) {
       const held = Buffer.concat(this.#chunks, this.#held);
       const length = held.readUInt32BE(0);
-      if (length < LENGTH_BYTES + HEADER_BYTES || length > MESSAGE_MAX_BYTES) {
+      if (length < LENGTH_BYTES + HEADER_BYTES || length > this.#maxBytes) {
         throw new XdrError(`a message of ${length} bytes cannot be`);
       }
       const whole = held.length >= length;

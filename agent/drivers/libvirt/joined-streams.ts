@@ -1,8 +1,8 @@
 /** Two streams as one: what comes from either goes to the other, and so does its end. */
 import type { Duplex } from "node:stream";
 
-/** What ends in the middle ends the other. */
-export function joinStreams(a: Duplex, b: Duplex): void {
+/** What ends in the middle ends the other. What comes from `a` goes by `through`, whose failure ends both. */
+export function joinStreams(a: Duplex, b: Duplex, through?: Duplex): void {
   for (const [from, to] of [
     [a, b],
     [b, a],
@@ -12,6 +12,12 @@ export function joinStreams(a: Duplex, b: Duplex): void {
       // What it sent before its end is still on its way to the other.
       if (!from.readableEnded) to.destroy();
     });
-    from.pipe(to);
   }
+  through?.on("error", () => {
+    a.destroy();
+    b.destroy();
+  });
+  if (through) a.pipe(through).pipe(b);
+  else a.pipe(b);
+  b.pipe(a);
 }

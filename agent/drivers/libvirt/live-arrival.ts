@@ -1,8 +1,8 @@
 /**
  * A guest's way in: what is made ready for it, and what answers the source until the guest is here.
  *
- * The source drives the migration through this host's libvirtd, as each of libvirt's peers does; so a host trusts those
- * that the edge sends guests from as much as itself. It reaches libvirtd only while a guest is to come.
+ * The source drives the migration through this host's libvirtd, as each of libvirt's peers does. It reaches that only while
+ * a guest is to come, and may ask of it what brings that guest (procedure-filter.ts).
  */
 import { open, rename, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
@@ -12,6 +12,7 @@ import type { GuestSpec } from "../../../functions/protocol/methods.ts";
 import type { LiveMigrateData } from "../../../functions/protocol/move.ts";
 import type { MoveLink } from "../../move/moves.ts";
 import { DriverError } from "../driver.ts";
+import { awaitedGuest } from "./awaited-guest.ts";
 import { checkHardware, lookupOurs, type Place } from "./build.ts";
 import type { QemuUser } from "./capabilities.ts";
 import { makeFolder } from "./cold-move.ts";
@@ -22,6 +23,7 @@ import { joinStreams } from "./joined-streams.ts";
 import { checkNames } from "./live-checks.ts";
 import { ABOUT, type Arrival, FILE, receiveFile } from "./live-streams.ts";
 import { isLeg, type Leg, makeMoveFolder, moveFolder } from "./move-sockets.ts";
+import { ProcedureFilter } from "./procedure-filter.ts";
 import type { Libvirt } from "./procedures.ts";
 
 export type ArrivalOrder = { spec: GuestSpec; data: LiveMigrateData };
@@ -45,11 +47,16 @@ export async function awaitGuest(
   const sockets = moveFolder(place.uuid, endpoint);
   await makeMoveFolder(sockets, user);
   const arrival: Arrival = { uri: endpoint.uri, sockets, folder: place.folder, base };
+  const guest = await awaitedGuest(libvirt, place, { spec, data, base, endpoint, sockets });
+  const filter = () =>
+    new ProcedureFilter(guest).on("error", (error) => {
+      place.log("libvirt.call_refused", { server: place.uuid, why: error.message });
+    });
   link.onStream((kind, stream) => {
     stream.on("error", () => undefined);
     if (kind === ABOUT) stream.end(`${JSON.stringify(arrival)}\n`);
     else if (kind === FILE + CONFIG_DRIVE) void takeFile(stream, join(place.folder, CONFIG_DRIVE));
-    else if (isLeg(kind)) void carry(stream, kind, { endpoint, sockets });
+    else if (isLeg(kind)) void carry(stream, kind, { endpoint, sockets, filter });
     else stream.destroy();
   });
 }
@@ -89,12 +96,12 @@ async function takeFile(stream: Duplex, path: string): Promise<void> {
 async function carry(
   stream: Duplex,
   leg: Leg,
-  { endpoint, sockets }: { endpoint: Endpoint; sockets: string },
+  { endpoint, sockets, filter }: { endpoint: Endpoint; sockets: string; filter(): ProcedureFilter },
 ): Promise<void> {
   const paths = leg === "libvirt" ? endpoint.sockets : [join(sockets, leg)];
   for (const path of paths) {
     const socket = await connected(path);
-    if (socket) return joinStreams(stream, socket);
+    if (socket) return joinStreams(stream, socket, leg === "libvirt" ? filter() : undefined);
   }
   stream.destroy();
 }

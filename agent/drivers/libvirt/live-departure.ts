@@ -26,7 +26,7 @@ import { movingDisks, needAlive, writableDisks } from "./live-checks.ts";
 import type { LiveMonitor } from "./live-monitor.ts";
 import { ABOUT, type Arrival, FILE, readArrival, sendFile } from "./live-streams.ts";
 import { MIGRATE, type MigrationOrder } from "./migration-procedures.ts";
-import { listenForLegs, makeMoveFolder, moveFolder, removeMoveFolder } from "./move-sockets.ts";
+import { disksUri, listenForLegs, makeMoveFolder, memoryUri, moveFolder, removeMoveFolder } from "./move-sockets.ts";
 import { movedXml, type Whereabouts } from "./moved-xml.ts";
 import { type Domain, JOB, type Libvirt } from "./procedures.ts";
 import type { TypedParam } from "./typed-params.ts";
@@ -132,8 +132,8 @@ async function orderOf(libvirt: Libvirt, domain: Domain, way: Way): Promise<Migr
   const params: TypedParam[] = [
     ["destination_xml", movedXml(live, from, arrival)],
     ["persistent_xml", movedXml(stored, from, arrival)],
-    ["migrate_uri", `unix://${sockets}/memory`],
-    ["disks_uri", `unix://${sockets}/disks`],
+    ["migrate_uri", memoryUri(sockets)],
+    ["disks_uri", disksUri(sockets)],
     ...writableDisks(live, folder).map(({ target }): TypedParam => ["migrate_disks", target]),
   ];
   if (options.live_migration_bandwidth > 0) params.push(["bandwidth", options.live_migration_bandwidth]);

@@ -11,6 +11,9 @@ export const MIGRATE = {
   PEER2PEER: 1 << 1,
   PERSIST_DEST: 1 << 3,
   UNDEFINE_SOURCE: 1 << 4,
+  /** libvirt's own: the guest is paused at its source. */
+  PAUSED: 1 << 5,
+  NON_SHARED_DISK: 1 << 6,
   NON_SHARED_INC: 1 << 7,
   ABORT_ON_ERROR: 1 << 12,
   AUTO_CONVERGE: 1 << 13,

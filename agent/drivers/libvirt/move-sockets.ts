@@ -23,6 +23,10 @@ export function moveFolder(uuid: string, { session }: { session: boolean }): str
   return join(session ? tmpdir() : "/run", `edgenova-move-${uuid}`);
 }
 
+/** What libvirt is told of where QEMU listens. */
+export const memoryUri = (folder: string) => `unix://${folder}/memory`;
+export const disksUri = (folder: string) => `unix://${folder}/disks`;
+
 /** Makes the folder, which only we and QEMU's user can enter. */
 export async function makeMoveFolder(folder: string, user: QemuUser | null): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });

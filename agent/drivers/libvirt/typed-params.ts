@@ -17,18 +17,17 @@ export function writeTypedParams(writer: XdrWriter, params: readonly TypedParam[
   return writer;
 }
 
-/** The numbers among the values, by their names. */
-export function readNumbers(reader: XdrReader, max: number): Map<string, number> {
-  const numbers = new Map<string, number>();
-  reader.array(max, (r) => {
-    const name = r.string();
-    const value = readValue(r);
-    if (value !== null) numbers.set(name, value);
-  });
-  return numbers;
+export function readTypedParams(reader: XdrReader, max: number): [name: string, value: string | number][] {
+  return reader.array(max, (r) => [r.string(), readValue(r)]);
 }
 
-function readValue(reader: XdrReader): number | null {
+/** The numbers among the values, by their names. */
+export function readNumbers(reader: XdrReader, max: number): Map<string, number> {
+  const params = readTypedParams(reader, max);
+  return new Map(params.filter((param): param is [string, number] => typeof param[1] === "number"));
+}
+
+function readValue(reader: XdrReader): string | number {
   const type = reader.int();
   switch (type) {
     case TYPE.INT:
@@ -43,8 +42,7 @@ function readValue(reader: XdrReader): number | null {
     case TYPE.DOUBLE:
       return reader.fixed(DOUBLE_BYTES).readDoubleBE();
     case TYPE.STRING:
-      reader.string();
-      return null;
+      return reader.string();
     default:
       throw new XdrError(`a value of type ${type} is unknown`);
   }
