@@ -99,6 +99,8 @@ const options = z.object({
   INSTANCE_BUILD_TIMEOUT: seconds(0),
   /** Seconds that a guest may take to shut down by itself before it is switched off. */
   SHUTDOWN_TIMEOUT: count(0, 3600),
+  /** Whether a resize may end on the host where the server is. */
+  ALLOW_RESIZE_TO_SAME_HOST: z.stringbool(),
   /** Seconds after which a resize that nobody confirmed or reverted is confirmed; 0: never. */
   RESIZE_CONFIRM_WINDOW: seconds(0),
   /**

@@ -1,6 +1,6 @@
 /** The disks that a server is asked with beside its image's: block_device_mapping_v2 (nova/compute/api.py _validate_bdm). */
 import type { Flavor } from "../compute/flavor.ts";
-import { EPHEMERAL_FORMATS, type Ephemeral } from "../protocol/methods.ts";
+import { DEFAULT_EPHEMERAL_FORMAT, EPHEMERAL_FORMATS, type Ephemeral } from "../protocol/methods.ts";
 import { badRequest } from "./fault.ts";
 import type { CreateBody } from "./schema/server.ts";
 
@@ -10,8 +10,6 @@ type Device = NonNullable<Asked["block_device_mapping_v2"]>[number];
 /** `swap_mb` 0 is none. */
 export type EmptyDisks = { ephemerals: Ephemeral[]; swap_mb: number };
 
-/** nova: default_ephemeral_format, which is unset there; then it is ext4 for an image whose os_type is linux. */
-const DEFAULT_FORMAT = "ext4";
 /** nova: max_local_block_devices; the image's own disk is one of them. */
 const MAX_LOCAL = 3;
 const INVALID = "Block Device Mapping is Invalid: ";
@@ -59,7 +57,7 @@ function isSwap({ guest_format }: Device): boolean {
 
 /** As large as the flavor's where no size is asked for. */
 function ephemeralOf({ volume_size, guest_format }: Device, flavor: Flavor): Ephemeral {
-  const name = guest_format || DEFAULT_FORMAT;
+  const name = guest_format || DEFAULT_EPHEMERAL_FORMAT;
   const format = EPHEMERAL_FORMATS.find((known) => known === name);
   if (format === undefined) throw badRequest(`${INVALID}${name} format is not supported`);
   return { size: volume_size ?? flavor.ephemeral, format };

@@ -20,6 +20,8 @@ export type ClaimRequest = Resources & {
   /** The incarnation that its screen is of, where it comes with the one that it has. */
   screen_since?: number;
   image_properties?: Record<string, string>;
+  /** Another size of a server that is here: it is held beside the one that the server has. */
+  resizes?: boolean;
 };
 /**
  * `away`: it is up, and its agent is not connected at the moment. `leaving`: the guest of an earlier incarnation is still

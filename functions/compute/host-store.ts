@@ -23,6 +23,10 @@ export const MIGRATIONS = [
   `ALTER TABLE allocation ADD COLUMN screen_since INTEGER;
    CREATE TABLE evacuated (server TEXT PRIMARY KEY, done INTEGER NOT NULL) WITHOUT ROWID;
    CREATE TABLE live_migration (seq INTEGER PRIMARY KEY, server TEXT NOT NULL UNIQUE);`,
+  `CREATE TABLE resize (
+     server TEXT PRIMARY KEY, generation INTEGER NOT NULL, ended INTEGER NOT NULL DEFAULT 0,
+     vcpus INTEGER NOT NULL, memory_mb INTEGER NOT NULL, disk_gb INTEGER NOT NULL
+   ) WITHOUT ROWID;`,
 ] as const;
 
 /** How long a dismissed server is remembered, against a claim that was still under way: far longer than any RPC. */
@@ -38,6 +42,14 @@ export type Allocation = Resources & {
   /** The incarnation that its guest's screen began with, where that came from another host; null: this one. */
   screen_since: number | null;
 };
+
+/**
+ * What a server had before it was resized here (in Placement its migration has it), and the incarnation that was claimed
+ * for. One that has ended is kept against a claim that was still under way.
+ */
+export type Resize = Resources & { server: string; generation: number; ended: number };
+/** What is left of a resize when it is over. */
+export type Size = "old" | "new";
 
 /** Nova's own of an image. */
 type Properties = Record<string, string>;
@@ -72,14 +84,54 @@ export class HostStore {
     return this.#sql.exec<Allocation>("SELECT * FROM allocation").toArray();
   }
 
-  /** The sum of all claims, those that are leaving too. */
+  /** The sum of all claims, those that are leaving too, and both sizes of what is being resized here. */
   used(): Resources & { instances: number } {
     return this.#sql
       .exec<Resources & { instances: number }>(
         `SELECT coalesce(sum(vcpus), 0) AS vcpus, coalesce(sum(memory_mb), 0) AS memory_mb,
-                coalesce(sum(disk_gb), 0) AS disk_gb, count(*) AS instances FROM allocation`,
+                coalesce(sum(disk_gb), 0) AS disk_gb, (SELECT count(*) FROM allocation) AS instances
+         FROM (SELECT vcpus, memory_mb, disk_gb FROM allocation
+               UNION ALL SELECT vcpus, memory_mb, disk_gb FROM resize WHERE ended = 0)`,
       )
       .one();
+  }
+
+  resize(server: string): Resize | null {
+    return this.#sql.exec<Resize>("SELECT * FROM resize WHERE server = ?", server).toArray()[0] ?? null;
+  }
+
+  /** Gives the server another size, and keeps the one that it has. */
+  beginResize(server: string, generation: number, { vcpus, memory_mb, disk_gb }: Resources): void {
+    this.#sql.exec(
+      `INSERT OR REPLACE INTO resize (server, generation, vcpus, memory_mb, disk_gb)
+       SELECT server, ?, vcpus, memory_mb, disk_gb FROM allocation WHERE server = ?`,
+      generation,
+      server,
+    );
+    this.#resizeTo(server, { vcpus, memory_mb, disk_gb });
+  }
+
+  /** Gives one of the two sizes up. What is claimed late for this incarnation, or an earlier one, begins no other. */
+  endResize(server: string, keep: Size, generation: number): void {
+    const begun = this.resize(server);
+    if (begun?.ended === 0 && begun.generation <= generation && keep === "old") this.#resizeTo(server, begun);
+    this.#sql.exec(
+      `INSERT INTO resize (server, generation, ended, vcpus, memory_mb, disk_gb)
+       SELECT server, ?1, 1, 0, 0, 0 FROM allocation WHERE server = ?2
+       ON CONFLICT (server) DO UPDATE SET generation = ?1, ended = 1 WHERE generation <= ?1`,
+      generation,
+      server,
+    );
+  }
+
+  #resizeTo(server: string, { vcpus, memory_mb, disk_gb }: Resources): void {
+    this.#sql.exec(
+      "UPDATE allocation SET vcpus = ?, memory_mb = ?, disk_gb = ? WHERE server = ?",
+      vcpus,
+      memory_mb,
+      disk_gb,
+      server,
+    );
   }
 
   /** Guests that are being made, by claims whose guest was not seen yet, and those that are made anew or copied. */
@@ -147,6 +199,7 @@ export class HostStore {
   free(server: string, generation: number): void {
     this.#sql.exec("DELETE FROM allocation WHERE server = ? AND generation <= ?", server, generation);
     this.#sql.exec("DELETE FROM call WHERE server = ? AND generation <= ?", server, generation);
+    this.#sql.exec("DELETE FROM resize WHERE server = ? AND server NOT IN (SELECT server FROM allocation)", server);
   }
 
   call(id: string): CallRow | null {

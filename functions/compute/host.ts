@@ -30,8 +30,9 @@ import { Calls, type Settled } from "./calls.ts";
 import { type ClaimRefused, type ClaimRequest, lacking } from "./claims.ts";
 import { Departures } from "./departures.ts";
 import { Guests } from "./guests.ts";
-import { HostStore, MIGRATIONS } from "./host-store.ts";
+import { HostStore, MIGRATIONS, type Size } from "./host-store.ts";
 import { Link, send } from "./link.ts";
+import { resizeAsked } from "./resize-claim.ts";
 import { roomOf } from "./service.ts";
 import { ServiceRecord } from "./service-record.ts";
 import { Watch } from "./watch.ts";
@@ -49,6 +50,9 @@ const BUSY: ReadonlySet<Method> = new Set([
   "send_disks",
   "live_migration",
 ] as const);
+
+/** What is left of a resize on this host when a call is done. */
+const ENDS_RESIZE: Partial<Record<Method, Size>> = { confirm_migration: "new", finish_revert_migration: "old" };
 
 export class Host extends DurableObject<Env> {
   readonly #store: HostStore;
@@ -107,11 +111,31 @@ export class Host extends DurableObject<Env> {
     const node = service.inventory.hypervisor_hostname;
     const held = this.#store.allocation(request.server);
     const isLeft = held?.leaving || this.#store.evacuated().some(({ server }) => server === request.server);
-    if (held !== null) return isLeft ? err({ kind: "leaving" }) : ok({ node });
+    if (isLeft) return err({ kind: "leaving" });
+    const asked = request.resizes ? resizeAsked(held, this.#store.resize(request.server), request) : held && "held";
+    if (asked === "held") return ok({ node });
+    if (asked !== null) return err({ kind: asked });
     const classes = lacking({ ...roomOf(service, config(this.env)), used: this.#store.used() }, request);
-    if (classes.length === 0) this.#store.allocate(request.server, request.generation, request);
+    if (classes.length === 0 && request.resizes) {
+      this.#store.beginResize(request.server, request.generation, request);
+    } else if (classes.length === 0) this.#store.allocate(request.server, request.generation, request);
     this.#later(this.#publish());
     return classes.length === 0 ? ok({ node }) : err({ kind: "lacking", classes });
+  }
+
+  /** Gives one of two sizes up that a server has here, up to this incarnation; its guest is as that is. */
+  endResize(server: string, keep: Size, generation: number): void {
+    if (!migrateExisting(this.ctx.storage, MIGRATIONS)) return;
+    this.#store.endResize(server, keep, generation);
+    this.#later(this.#publish());
+  }
+
+  /** Has the agent end a resize on this host that nobody goes on with, if there is one; then that size is given up. */
+  settleResize(server: string, keep: Size, generation: number): void {
+    if (!migrateExisting(this.ctx.storage, MIGRATIONS) || this.#store.resize(server)?.ended !== 0) return;
+    const method = keep === "new" ? "confirm_migration" : "finish_revert_migration";
+    const id = `${server}:${generation}:${crypto.randomUUID()}`;
+    this.#later(this.#calls.call({ id, server, generation, method, params: {} }));
   }
 
   /**
@@ -365,6 +389,9 @@ export class Host extends DurableObject<Env> {
     } else if (outcome.ok) {
       const power = powerState.safeParse(outcome.value.power_state);
       if (power.success) this.#store.setPower(call.server, call.generation, power.data);
+      const keep = ENDS_RESIZE[call.method];
+      const begun = keep === undefined ? null : this.#store.resize(call.server);
+      if (keep && begun?.ended === 0) this.endResize(call.server, keep, begun.generation);
     }
     if (call.method === "spawn") this.#service.countBuild(outcome.ok);
     if (BUSY.has(call.method)) this.#later(this.#publish());

@@ -3,9 +3,9 @@
  * finish_resize). Its disks are put aside at the source, until the move is confirmed or reverted.
  *
  *   source                                          destination
- *   schedule, claim ------------------------------> the claim of the new flavor
+ *   schedule, claim ------------------------------> the claim of the new flavor, beside the old one's if it is the source
  *   migrate_disk_and_power_off      resize_migrating
- *   send_disks --------------------------------------> receive_disks
+ *   send_disks --------------------------------------> receive_disks: a copy of what is aside, if it is the source
  *   ---- resize_migrated: from here on the server is at the destination ----
  *                                   resize_finish    finish_migration --> resized
  */
@@ -20,6 +20,7 @@ import {
   giveUp,
   giveUpDestinations,
   hasSwitched,
+  type Moved,
   mismatch,
   recorded,
   sourceOf,
@@ -30,13 +31,21 @@ import { claimInRounds } from "./placement.ts";
 import { grace, powered } from "./power.ts";
 import { faultOf, type ServerRecord } from "./record.ts";
 import { type Failure, type Step, Wait } from "./saga.ts";
+import { sizedTo, sizesOf } from "./sizes.ts";
 
-/** The flavor that it is to have. */
-const flavorOf = ({ flavor, new_flavor }: ServerRecord) => new_flavor ?? flavor;
+/** What it is to be. */
+const sizesThere = (record: ServerRecord) =>
+  record.new_flavor === null ? sizesOf(record) : sizedTo(record.new_flavor, record);
+
+/** What it is to be, and whether that may be where it is: as in Nova, a migration never stays. */
+function movedOf({ config, record }: Context): Moved {
+  const { flavor } = sizesThere(record());
+  return { flavor, stays: config.ALLOW_RESIZE_TO_SAME_HOST && record().new_flavor !== null };
+}
 
 const schedule: Step<Context, Memo> = {
   name: "schedule",
-  run: (context, memo) => chooseDestination(context, { ...memo, at: 0 }, flavorOf(context.record())),
+  run: (context, memo) => chooseDestination(context, { ...memo, at: 0 }, movedOf(context)),
   // No undo: a choice holds nothing.
 };
 
@@ -53,14 +62,15 @@ const claim: Step<Context, Memo> = {
 
 /** A host that was named is the only one that is tried. */
 async function claimDestination(context: Context, memo: Memo): Promise<Result<Memo, Failure>> {
-  const flavor = flavorOf(context.record());
+  const moved = movedOf(context);
   const more = async (trying: Memo) => {
-    const chosen = memo.move?.target ? null : await chooseDestination(context, trying, flavor);
+    const chosen = memo.move?.target ? null : await chooseDestination(context, trying, moved);
     // That there is no other tells less than why those that there were refused.
     return chosen?.ok ? chosen : null;
   };
   const misfit = (host: string) => mismatch(context, sourceOf(memo), host);
-  const claimed = await claimInRounds(context, memo, more, { generation: generationThere(memo), flavor, misfit });
+  const as = { generation: generationThere(memo), flavor: moved.flavor, misfit, beside: sourceOf(memo) };
+  const claimed = await claimInRounds(context, memo, more, as);
   return claimed.ok ? ok(claimed.value.memo) : claimed;
 }
 
@@ -110,24 +120,27 @@ const copy: Step<Context, Memo> = {
 
 type CopyFailure = CallFailure & { there: boolean };
 
-/** Has both hosts at it, and waits for both: none is left at work behind the back of what comes next. */
+/**
+ * Has both hosts at it, and waits for both: none is left at work behind the back of what comes next. A host that is both
+ * has the disks already, and its guest is no other one before the server has arrived.
+ */
 async function copyTo(context: Context, memo: Memo): Promise<{ ok: true } | { ok: false; error: CopyFailure }> {
   const { host: source, generation } = context.record();
   if (source === null) throw new Error("a move of a server that is nowhere");
   const destination = destinationOf(memo);
   const peers = await context.peers({ migration: context.saga, source, destination });
   if (!peers.ok) return err({ ...peers.error, there: false });
-  const spec = guestSpecOf(context, { flavor: flavorOf(context.record()) });
-  const [received, sent] = await Promise.all([
-    callOn(context, there(memo), "receive_disks", { peer: peers.value.destination, spec }, "while_up"),
-    callOn(
-      context,
-      { host: source, generation, to: destination },
-      "send_disks",
-      { peer: peers.value.source },
-      "while_up",
-    ),
-  ]);
+  const spec = guestSpecOf(context, sizesThere(context.record()));
+  const order = { peer: peers.value.destination, spec };
+  const from = { host: source, generation, to: destination };
+  const [received, sent] = await Promise.all(
+    source === destination
+      ? [callOn(context, { host: source, generation }, "receive_disks", order, "while_up"), ok()]
+      : [
+          callOn(context, there(memo), "receive_disks", order, "while_up"),
+          callOn(context, from, "send_disks", { peer: peers.value.source }, "while_up"),
+        ],
+  );
   if (received === "waiting" || sent === "waiting") throw new Wait(`disks from ${source} to ${destination}`);
   if (!received.ok) return err({ ...received.error, there: true });
   return sent.ok ? { ok: true } : err({ ...sent.error, there: false });
@@ -157,11 +170,11 @@ const arrive: Step<Context, Memo> = {
   event: "compute_finish_resize",
   async run(context, memo) {
     const record = context.record();
-    const { host, node, zone, flavor } = record;
+    const { host, node, zone } = record;
     if (host === null || hasSwitched(context, memo)) return ok(memo);
     context.patch({
       ...(await atDestination(context, memo)),
-      flavor: flavorOf(record),
+      ...sizesThere(record),
       new_flavor: null,
       task_state: "resize_migrated",
       resized: {
@@ -170,7 +183,7 @@ const arrive: Step<Context, Memo> = {
         host,
         node,
         zone,
-        flavor,
+        ...sizesOf(record),
         was: memo.was ?? "active",
       },
     });

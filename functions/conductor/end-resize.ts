@@ -9,11 +9,15 @@ import { ok } from "../result.ts";
 import { type Context, callHost, type Memo, type ServerFlow } from "./context.ts";
 import { placed } from "./placement.ts";
 import { powered } from "./power.ts";
-import { faultOf, lastGeneration, nextGeneration, type Resized } from "./record.ts";
+import { faultOf, lastGeneration, nextGeneration, type Resized, type ServerRecord } from "./record.ts";
 import { type Failure, type Step, Wait } from "./saga.ts";
+import { sizesOf } from "./sizes.ts";
 
 /** What the resize left; a server that was reset meanwhile has nothing of it. */
 const leftOf = (context: Context): Resized | null => context.record().resized ?? null;
+
+const sizesLeft = ({ flavor, ephemerals, swap_mb }: Resized, now: ServerRecord) =>
+  sizesOf({ ...now, flavor, ...(ephemerals && { ephemerals }), ...(swap_mb !== undefined && { swap_mb }) });
 
 const told = (name: string, status: string): Step<Context, Memo> => ({
   name,
@@ -49,6 +53,10 @@ export const confirmResize: ServerFlow = {
       name: "leave",
       async run(context, memo) {
         const left = leftOf(context);
+        if (left !== null && left.host === context.record().host) {
+          const done = await callHost(context, "confirm_migration", {}, Number.POSITIVE_INFINITY);
+          return done.ok ? ok(memo) : done;
+        }
         // A source that is away ends its guest, and frees the claim, when it returns.
         if (left !== null) await leave(context, left.host, false);
         return ok(memo);
@@ -91,15 +99,21 @@ export const revertResize: ServerFlow = {
       name: "return",
       event: "compute_finish_revert_resize",
       async run(context, memo) {
-        const record = context.record();
         const left = leftOf(context);
         if (left === null) return ok(memo);
-        const { host, node, zone, flavor } = left;
-        if (record.host !== host) {
-          // Its guest there is of the incarnation that it was: what its host says of it counts.
-          context.patch({ host, node, zone, flavor, generation: nextGeneration(record), seen_generation: 0 });
-        }
+        const { host, node, zone } = left;
+        // Its guest there is of the incarnation that it was: what its host says of it counts.
+        const incarnation = { generation: nextGeneration(context.record()), seen_generation: 0 };
+        context.patch({ host, node, zone, ...sizesLeft(left, context.record()), ...incarnation });
         await placed(context, host);
+        return ok(memo);
+      },
+      // No undo: nothing is left at the destination.
+    },
+    {
+      name: "bring_back",
+      async run(context, memo) {
+        if (leftOf(context) === null) return ok(memo);
         const done = await callHost(context, "finish_revert_migration", {}, Number.POSITIVE_INFINITY);
         return done.ok ? ok(memo) : done;
       },

@@ -18,6 +18,7 @@ import {
   hasSwitched,
   mismatch,
   recorded,
+  settleResize,
   sourceOf,
   tell,
   tellDestination,
@@ -33,11 +34,13 @@ const release: Step<Context, Memo> = {
   async run(context, memo) {
     const record = context.record();
     if (memo.cut_off) await context.project().changeMigration(memo.cut_off, { status: "error" });
+    if (record.host !== null) await settleResize(context, record.host);
     for (const host of memo.hosts) {
       if (host !== record.host) {
         await context.host(host).dismiss({ server: record.uuid, generation: lastGeneration(record) });
       }
     }
+    if (record.new_flavor !== null) context.patch({ new_flavor: null });
     return ok(memo);
   },
   // No undo: nothing was there that anybody had.
@@ -46,7 +49,7 @@ const release: Step<Context, Memo> = {
 const schedule: Step<Context, Memo> = {
   name: "schedule",
   async run(context, memo) {
-    const chosen = await chooseDestination(context, { ...memo, at: 0 }, context.record().flavor);
+    const chosen = await chooseDestination(context, { ...memo, at: 0 }, context.record());
     if (!chosen.ok) {
       // As in Nova, a server whose host is down and that has nowhere to go is in ERROR.
       context.patch({ vm_state: "error" });
@@ -90,6 +93,7 @@ const arrive: Step<Context, Memo> = {
     context.patch({
       ...there,
       evacuated_from: [...new Set([...evacuated_from, sourceOf(memo)])],
+      resized: null,
       task_state: "rebuild_spawning",
     });
     return ok(memo);

@@ -65,7 +65,7 @@ const checkSource: Step<Context, Memo> = {
 
 const schedule: Step<Context, Memo> = {
   name: "schedule",
-  run: (context, memo) => chooseDestination(context, memo, context.record().flavor),
+  run: (context, memo) => chooseDestination(context, memo, context.record()),
   // No undo: a choice holds nothing.
 };
 
@@ -90,7 +90,7 @@ const findDestination: Step<Context, Memo> = {
       }
       trying = { ...trying, at: trying.at + 1 };
       if (trying.at < trying.hosts.length) continue;
-      const more = await chooseDestination(context, trying, flavor);
+      const more = await chooseDestination(context, trying, { flavor });
       // Of a host that was named, and of one that was the last, it is told why it could not be.
       if (!more.ok) return err(why);
       trying = more.value;

@@ -4,7 +4,7 @@ import type { NewMigration } from "../project/migration.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { RequestSpec } from "../scheduler/host-state.ts";
 import type { Context, Memo, MoveMemo } from "./context.ts";
-import { choose, noValidHost, placed, specOf } from "./placement.ts";
+import { choose, noValidHost, placed, specOf, unclaim } from "./placement.ts";
 import { lastGeneration, nextGeneration } from "./record.ts";
 import type { Failure, Step } from "./saga.ts";
 
@@ -17,8 +17,11 @@ export const destinationOf = (memo: Memo): string => memo.hosts[memo.at] ?? "";
 /** The server's incarnation at the destination. */
 export const generationThere = (memo: Memo): number => memo.move?.generation ?? 0;
 
-/** Whether the server is at its destination already: nothing brings it back from there but another move. */
-export const hasSwitched = (context: Context, memo: Memo): boolean => context.record().host !== sourceOf(memo);
+/** Whether the server is at its destination already: nothing brings it back from there but another move, or a revert. */
+export function hasSwitched(context: Context, memo: Memo): boolean {
+  const { host, resized } = context.record();
+  return host !== sourceOf(memo) || resized?.migration === context.saga;
+}
 
 /** Writes a later word on the move down. */
 export function tell(context: Context, change: Partial<NewMigration>): Promise<void> {
@@ -59,22 +62,26 @@ export function recorded(type: NewMigration["migration_type"], status: string): 
   };
 }
 
+/** What is to be moved. `stays`: whether it may be to the host where it is. */
+export type Moved = { flavor: Flavor; stays?: boolean };
+
 /** What the scheduler is asked: a host that is none of those that were tried, for a server of `flavor`. */
-async function moveSpec(context: Context, memo: Memo, flavor: Flavor): Promise<RequestSpec> {
+async function moveSpec(context: Context, memo: Memo, { flavor, stays = false }: Moved): Promise<RequestSpec> {
   const { target } = memo.move ?? {};
-  const spec = await specOf(context, memo.hosts, {
+  const tried = memo.hosts.slice(stays ? 1 : 0);
+  const spec = await specOf(context, tried, {
     flavor,
     // Where it was once created at is no matter any more.
     requested_host: target?.forced ? target.host : null,
     requested_destination: target && !target.forced ? target.host : null,
   });
-  return { ...spec, ignored_hosts: memo.hosts };
+  return { ...spec, ignored_hosts: tried };
 }
 
 /** More hosts to try, after all that are in the memo. */
-export async function chooseDestination(context: Context, memo: Memo, flavor: Flavor): Promise<Result<Memo, Failure>> {
+export async function chooseDestination(context: Context, memo: Memo, moved: Moved): Promise<Result<Memo, Failure>> {
   const zones = memo.zones ?? memo.hosts.map(() => context.record().zone ?? "");
-  const chosen = await choose(context, { ...memo, zones }, await moveSpec(context, memo, flavor));
+  const chosen = await choose(context, { ...memo, zones }, await moveSpec(context, memo, moved));
   if (!chosen.ok) return chosen;
   context.note(chosen.value);
   return chosen;
@@ -112,15 +119,22 @@ export async function mismatch(context: Context, source: string, destination: st
   return { code: 400, message, details: `${destination} has ${to.inventory.hypervisor_type}.` };
 }
 
-/** Gives up all hosts but the source: what is there of the guest goes, and their claims with it. */
+/** Gives up all hosts that were tried: what is there of the guest goes, and their claims with it. */
 export async function giveUpDestinations(context: Context, memo: Memo): Promise<void> {
   if (hasSwitched(context, memo)) return;
   for (const host of memo.hosts.slice(1, memo.at + 1)) await giveUp(context, memo, host);
   await placed(context, sourceOf(memo));
 }
 
-export async function giveUp(context: Context, memo: Memo, host: string): Promise<void> {
-  await context.host(host).dismiss({ server: context.record().uuid, generation: generationThere(memo) });
+export function giveUp(context: Context, memo: Memo, host: string): Promise<void> {
+  return unclaim(context, host, { generation: generationThere(memo), beside: sourceOf(memo) });
+}
+
+/** Ends what a resize that was cut off, or that nobody is to confirm any more, has left on the server's own host. */
+export async function settleResize(context: Context, host: string): Promise<void> {
+  const record = context.record();
+  const keep = record.resized?.host === host ? "new" : "old";
+  await context.host(host).settleResize(record.uuid, keep, lastGeneration(record));
 }
 
 /** The memo of a move that ends as `status` says, kept where the undo of it reads it. */

@@ -53,7 +53,20 @@ export type Refused = { stale: boolean; away: boolean; refused: string[] };
 export type ClaimAs = Pick<ClaimRequest, "generation" | "screen_since"> & {
   flavor: Flavor;
   misfit?: (host: string) => Promise<Failure | null>;
+  /** The host where the server is and stays: this is claimed there beside what it has. */
+  beside?: string;
 };
+
+/** Gives a claim up, and what there is of the guest by it; a server that stays there keeps what it has. */
+export async function unclaim(
+  context: Context,
+  host: string,
+  { generation, beside }: Pick<ClaimAs, "generation" | "beside">,
+): Promise<void> {
+  const server = context.record().uuid;
+  if (host === beside) await context.host(host).endResize(server, "old", generation);
+  else await context.host(host).dismiss({ server, generation });
+}
 
 /** Claims the first host that takes the server, from `memo.at` on. */
 export async function claimFirst(
@@ -62,7 +75,7 @@ export async function claimFirst(
   as: ClaimAs = context.record(),
 ): Promise<Result<Claimed, Refused>> {
   const { uuid, image_properties = {} } = context.record();
-  const { flavor, generation, screen_since, misfit } = as;
+  const { flavor, generation, screen_since, misfit, beside } = as;
   let stale = false;
   let away = false;
   const refused: string[] = [];
@@ -76,11 +89,11 @@ export async function claimFirst(
       refused.push(`${host}: ${wrong.details ?? wrong.message}`);
       continue;
     }
-    const since = screen_since === undefined ? {} : { screen_since };
-    const wanted = { server: uuid, generation, ...since, ...resourcesOf(flavor), image_properties };
+    const how = { ...(screen_since !== undefined && { screen_since }), ...(host === beside && { resizes: true }) };
+    const wanted = { server: uuid, generation, ...how, ...resourcesOf(flavor), image_properties };
     const claimed = await context.host(host).claim(wanted);
     if (claimed.ok && (await placed(context, host))) return ok({ memo: { ...memo, at }, node: claimed.value.node });
-    if (claimed.ok) await context.host(host).dismiss({ server: uuid, generation });
+    if (claimed.ok) await unclaim(context, host, as);
     // A host that is down stays so for longer than a build waits.
     stale ||= claimed.ok || (claimed.error.kind !== "down" && claimed.error.kind !== "away");
     away ||= !claimed.ok && claimed.error.kind === "away";

@@ -99,6 +99,9 @@ export type Resized = {
   node: string | null;
   zone: string | null;
   flavor: Flavor;
+  /** Its other disks; none in what a resize left before it changed them. */
+  ephemerals?: Ephemeral[];
+  swap_mb?: number;
   was: VmState;
 };
 

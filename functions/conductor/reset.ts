@@ -1,6 +1,7 @@
 /** What is left to do when an admin says what state a server is in (nova: os-resetState): the guest is not touched. */
 import { ok } from "../result.ts";
 import type { ServerFlow } from "./context.ts";
+import { settleResize } from "./move.ts";
 import { faultOf, lastGeneration } from "./record.ts";
 import { dropImage } from "./snapshot.ts";
 
@@ -19,6 +20,7 @@ export const reset: ServerFlow = {
         for (const name of memo.hosts) {
           if (name !== host) await context.host(name).dismiss({ server: uuid, generation });
         }
+        if (host !== null) await settleResize(context, host);
         if (resized) {
           await context.project().changeMigration(resized.migration, { status: "error" });
           context.patch({ resized: null });

@@ -56,6 +56,8 @@ export type ConfigDrive = z.infer<typeof configDrive>;
 
 /** The file systems of ephemeral disks (nova/virt/libvirt/driver.py: is_supported_fs_format). */
 export const EPHEMERAL_FORMATS = ["ext2", "ext3", "ext4", "xfs"] as const;
+/** nova: default_ephemeral_format, which is unset there; then it is ext4 for an image whose os_type is linux. */
+export const DEFAULT_EPHEMERAL_FORMAT = "ext4";
 
 /** An empty disk that has a file system on it. `size` in GiB. */
 const ephemeral = z.object({ size: z.int().min(1), format: z.enum(EPHEMERAL_FORMATS) });

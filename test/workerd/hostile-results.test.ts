@@ -62,7 +62,7 @@ const MOVES: Partial<
   live_migration: { act: "live_migrate", of: "source", ends: "active" },
   post_live_migration_at_destination: { act: "live_migrate", of: "destination", ends: "error" },
 };
-/** Asked by a build, a delete, or a request that waits. */
+/** Asked by a build, a delete, a resize that stays (resize-here.test.ts), or a request that waits. */
 const OTHERS: readonly Method[] = ["spawn", "destroy", "confirm_migration"];
 const ASKED = [
   "get_vnc_console",

@@ -3,6 +3,8 @@ import type { Context } from "hono";
 import { z } from "zod";
 import type { Flavor } from "../../compute/flavor.ts";
 import { leaseIsOverAt } from "../../compute/lease.ts";
+import type { ServerRecord } from "../../conductor/record.ts";
+import { wouldShrink } from "../../conductor/sizes.ts";
 import { config } from "../../config.ts";
 import { actionFault } from "../action-fault.ts";
 import type { AppEnv } from "../app-env.ts";
@@ -153,7 +155,7 @@ async function targetFlavor(c: Context<AppEnv>, ref: string): Promise<Flavor> {
     throw badRequest("Resize to flavor with zero disk is not allowed for a server that boots from an image.");
   }
   // Nova's libvirt driver finds it out later, by a fault (ResizeError); it is known now.
-  if (flavor.disk < record.flavor.disk) throw badRequest("Resize error: Unable to resize disk down.");
+  if (wouldShrink(record as ServerRecord, flavor)) throw badRequest("Resize error: Unable to resize disk down.");
   const { image, image_properties: properties = {} } = record;
   // An image that is gone asks for nothing any more.
   const { min_ram = 0, min_disk = 0 } = (await c.env.IMAGES.getByName("default").get(image.id)) ?? {};
