@@ -138,7 +138,7 @@ const schema = z.strictObject({
     .default(""),
   /** 0: any that is free. */
   migration_inbound_port: z.int().min(0).max(65_535).default(16_515),
-  /** How fast disks may leave this host, MiB/s; 0: no limit. */
+  /** How fast guests may leave this host, their disks and memory together, MiB/s; 0: no limit. */
   migration_bandwidth: z.int().min(0).max(MAX_INT).default(0),
   /** What measures this host for the scheduler, by name: `cpu.virt_driver`, and those of compute_monitors_path. */
   compute_monitors: z.array(z.string().min(1).max(64)).max(64).default([]),

@@ -3,21 +3,26 @@ import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { Bandwidth } from "../agent/move/bandwidth.ts";
 import type { MoveLink } from "../agent/move/moves.ts";
 
 /** Streams of this kind break when so many bytes came from their opener. */
 export type Cut = { kind: string; bytes: number };
 
+type LocalMoveLinkOptions = { peer: string; cut?: Cut | undefined; bandwidth?: Bandwidth };
+
 export class LocalMoveLink implements MoveLink {
   readonly #peer: string;
   readonly #cut: Cut | undefined;
+  readonly bandwidth: Bandwidth;
   readonly #sockets = new Set<Socket>();
   readonly #legs = new Map<string, Socket[]>();
   #server: Server | undefined;
   /** How many streams of each kind were opened here, and the bytes that went into them. */
   readonly opened = new Map<string, { streams: number; bytes: number }>();
 
-  constructor({ peer, cut }: { peer: string; cut?: Cut | undefined }) {
+  constructor({ peer, cut, bandwidth = new Bandwidth(0) }: LocalMoveLinkOptions) {
+    this.bandwidth = bandwidth;
     this.#peer = peer;
     this.#cut = cut;
   }

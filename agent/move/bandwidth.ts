@@ -1,4 +1,5 @@
 /** A token bucket: what all that asks of it is given stays below a rate, but for a second's worth at a time. */
+import { Transform, type TransformCallback } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export class Bandwidth {
@@ -11,6 +12,10 @@ export class Bandwidth {
   constructor(bytesPerSecond: number, now: () => number = performance.now.bind(performance)) {
     this.#bytesPerSecond = bytesPerSecond;
     this.#now = now;
+  }
+
+  get unlimited(): boolean {
+    return this.#bytesPerSecond === 0;
   }
 
   /** Takes so many bytes; for how long who sends them has to wait before, in ms. */
@@ -28,5 +33,28 @@ export class Bandwidth {
   async wait(bytes: number, signal: AbortSignal): Promise<void> {
     const ms = this.take(bytes);
     if (ms > 0) await sleep(ms, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}
+
+/** Passes what comes as fast as that allows. */
+export class Bounded extends Transform {
+  readonly #bandwidth: Bandwidth;
+  readonly #over = new AbortController();
+
+  constructor(bandwidth: Bandwidth) {
+    super();
+    this.#bandwidth = bandwidth;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.#bandwidth.wait(chunk.length, this.#over.signal).then(
+      () => done(null, chunk),
+      () => undefined, // it has been destroyed
+    );
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#over.abort();
+    done(error);
   }
 }

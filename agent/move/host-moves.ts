@@ -51,8 +51,8 @@ export class HostMoves implements Moves {
     const disks = await this.#moving.disksOf(server, peer.migration);
     if (disks === null) throw notAside();
     const link = this.#link(server, "source", peer);
-    const { bandwidth, log } = this.#options;
-    const send = (signal: AbortSignal) => sendDisks(disks, { link, log, signal, bandwidth });
+    const { log } = this.#options;
+    const send = (signal: AbortSignal) => sendDisks(disks, { link, log, signal });
     const sent = await this.#orForgotten(server, link, () => send(signal));
     this.#linger(server, link, async (signal) => {
       for (; !signal.aborted; await send(signal)) await link.whenDown(signal);
@@ -132,9 +132,9 @@ export class HostMoves implements Moves {
   /** A new link for this server's move; what there was of an earlier one ends. */
   #link(server: string, side: MoveSide, peer: MovePeer): Link {
     this.forget(server);
-    const { identity, listener, log, nobodyMs } = this.#options;
+    const { identity, listener, bandwidth, log, nobodyMs } = this.#options;
     const end = { side, peer, signer: identity.signer, edge: identity.edge, listener };
-    const link = new Link({ ...end, log, ...(nobodyMs === undefined ? {} : { nobodyMs }) });
+    const link = new Link({ ...end, bandwidth, log, ...(nobodyMs === undefined ? {} : { nobodyMs }) });
     this.#links.set(server, link);
     return link;
   }

@@ -12,6 +12,7 @@ import { type BackoffOptions, backoff } from "../backoff.ts";
 import { DriverError } from "../drivers/driver.ts";
 import { networkReason } from "../failure.ts";
 import type { Log } from "../log.ts";
+import type { Bandwidth } from "./bandwidth.ts";
 import { type Control, control, type OpenMessage } from "./control.ts";
 import { newNonce } from "./handshake.ts";
 import type { MoveLink } from "./moves.ts";
@@ -28,7 +29,7 @@ const STEADY_MS = 5000;
 /** The first stream has no other end yet that could be told a nonce. */
 const FIRST_NONCE = "0".repeat(16);
 
-export type LinkOptions = End & { log: Log; nobodyMs?: number };
+export type LinkOptions = End & { bandwidth: Bandwidth; log: Log; nobodyMs?: number };
 type Up = { way: Way; control: Control; stream: Duplex };
 
 export class Link implements MoveLink {
@@ -49,6 +50,10 @@ export class Link implements MoveLink {
     const odd = options.side === "source" ? 1 : 0;
     this.#free = Array.from({ length: MAX_MOVE_STREAMS - 1 }, (_, at) => at + 1).filter((n) => n % 2 === odd);
     void this.#run();
+  }
+
+  get bandwidth(): Bandwidth {
+    return this.#options.bandwidth;
   }
 
   get way(): Way | null {

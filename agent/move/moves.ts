@@ -3,9 +3,12 @@ import type { Duplex } from "node:stream";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import type { MovePeer } from "../../functions/protocol/move.ts";
 import { type ArrivalOrder, type DepartureOrder, DriverError } from "../drivers/driver.ts";
+import type { Bandwidth } from "./bandwidth.ts";
 
 /** One move's way to the other host. Both ends may open streams; what one opens comes out at the other. */
 export interface MoveLink {
+  /** How fast this host may send: whoever opens a stream asks it before what is large. */
+  readonly bandwidth: Bandwidth;
   /** `kind` tells the other end what the stream is for. Rejects when the other host does not come. */
   open(kind: string, signal: AbortSignal): Promise<Duplex>;
   /** Takes the streams that the other end opens from now on. */

@@ -8,7 +8,6 @@ import { DriverError, type GuestDisk } from "../drivers/driver.ts";
 import { networkReason } from "../failure.ts";
 import type { Log } from "../log.ts";
 import { reportOf } from "../progress.ts";
-import type { Bandwidth } from "./bandwidth.ts";
 import { BLOCK_BYTES, blocksOf, drained, hashOf, isZero, lengthOf, readBlock, serveBlocks } from "./blocks.ts";
 import { isLasting, onDisk, reasonOf, Tries } from "./disk-failure.ts";
 import {
@@ -39,7 +38,6 @@ export type Transfer = {
   link: MoveLink;
   log: Log;
   signal: AbortSignal;
-  bandwidth: Bandwidth;
 };
 type OpenDisk = { name: string; file: FileHandle; size: number };
 
@@ -69,7 +67,7 @@ async function sendOnce(
   transfer: Transfer,
   travelled: (bytes: number) => void,
 ): Promise<void> {
-  const { link, bandwidth } = transfer;
+  const { link } = transfer;
   const over = new AbortController();
   const signal = AbortSignal.any([transfer.signal, over.signal]);
   const id = newNonce();
@@ -90,7 +88,7 @@ async function sendOnce(
       }
       for (const disk of opened) disk.size = (await onDisk(() => disk.file.stat())).size;
       const blocks = Array.from({ length: STREAMS }, async () =>
-        serveBlocks(await openStream("blocks"), opened, { bandwidth, signal, sent: travelled }),
+        serveBlocks(await openStream("blocks"), opened, { bandwidth: link.bandwidth, signal, sent: travelled }),
       );
       // The announcing ends before the answer comes, and the blocks never end by themselves.
       const announced = announce(main, opened, signal);

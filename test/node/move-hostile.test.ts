@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import type { Duplex } from "node:stream";
 import fc from "fast-check";
 import { beforeEach, expect, it, onTestFinished } from "vitest";
+import { Bandwidth } from "../../agent/move/bandwidth.ts";
 import { disksMessage, endMessage, FROM_DESTINATION, zerosMessage } from "../../agent/move/disk-messages.ts";
 import { Link } from "../../agent/move/link.ts";
 import { take } from "../../agent/move/take.ts";
@@ -27,7 +28,15 @@ beforeEach(async () => {
 /** A link of the test's own, with that side's key. */
 function hostile(side: MoveSide): Link {
   const { peer, signer } = pair[side];
-  const link = new Link({ side, peer, signer, edge: edge.url, listener: null, log: () => undefined });
+  const link = new Link({
+    side,
+    peer,
+    signer,
+    edge: edge.url,
+    listener: null,
+    bandwidth: new Bandwidth(0),
+    log: () => undefined,
+  });
   onTestFinished(() => link.close());
   return link;
 }

@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { Bandwidth } from "../../agent/move/bandwidth.ts";
 import { Link } from "../../agent/move/link.ts";
 import { take } from "../../agent/move/take.ts";
 import type { MovePeer, MoveSide } from "../../functions/protocol/move.ts";
@@ -32,7 +33,15 @@ function links() {
       inbound: null,
     };
     const logged = recordingLog();
-    const link = new Link({ side, peer, signer: signers[side], edge: edge.url, listener: null, log: logged.log });
+    const link = new Link({
+      side,
+      peer,
+      signer: signers[side],
+      edge: edge.url,
+      listener: null,
+      bandwidth: new Bandwidth(0),
+      log: logged.log,
+    });
     onTestFinished(() => link.close());
     const taken: Taken[] = [];
     link.onStream((kind, stream) => void taken.push({ kind, stream }));

@@ -10,6 +10,7 @@ import type { LiveMigrationOptions } from "../../functions/protocol/move.ts";
 import { FULL_DRIVE } from "../config-drive.ts";
 import { bootDisk } from "./boot-sector.ts";
 import { LIBVIRT_NEEDS } from "./libvirtd.ts";
+import type { LinkLimits } from "./moving-host.ts";
 import { type Host, MovingHosts } from "./moving-hosts.ts";
 import { needs } from "./requirement.ts";
 
@@ -88,11 +89,11 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     await from.told();
   }
 
-  async function prepared(cut?: { kind: string; bytes: number }): Promise<void> {
+  async function prepared(limits?: LinkLimits): Promise<void> {
     const data = await from.checkSource(uuid);
     const order = { spec: given, data, block_migration: true };
     await to.checkDestination(uuid, order);
-    await hosts.link(from, to, cut);
+    await hosts.link(from, to, limits);
     await to.preLiveMigration(uuid, order);
   }
 
@@ -173,6 +174,18 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     await prepared();
     const permitted = { ...OPTIONS, live_migration_permit_post_copy: true, live_migration_permit_auto_converge: true };
     expect(await from.liveMigration(uuid, permitted)).toEqual({ aborted: false });
+    await to.postLiveMigration(uuid);
+    await expectAlive(to);
+  });
+
+  it("takes no more bandwidth than its host gives, for memory and disks together", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    await booted();
+    await prepared({ bytesPerSecond: 32 << 20 });
+    expect(await from.liveMigration(uuid, OPTIONS)).toEqual({ aborted: false });
+    const { memory, disks } = await from.linkCounts();
+    expect(await from.granted()).toBe((memory?.bytes ?? 0) + (disks?.bytes ?? 0));
     await to.postLiveMigration(uuid);
     await expectAlive(to);
   });
@@ -275,7 +288,7 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     },
     async (cut) => {
       await booted({ busy: true });
-      await prepared(cut);
+      await prepared({ cut });
       await expect(from.liveMigration(uuid, SLOW)).rejects.toMatchObject({ code: "MigrationError" });
       await expectStayed();
     },

@@ -12,11 +12,23 @@ import { join } from "node:path";
 import type { ArrivalOrder, Driver, LiveProgress } from "../../agent/drivers/driver.ts";
 import { joinStreams } from "../../agent/drivers/libvirt/joined-streams.ts";
 import { LibvirtDriver } from "../../agent/drivers/libvirt/libvirt-driver.ts";
+import { Bandwidth } from "../../agent/move/bandwidth.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import type { LiveMigrationOptions } from "../../functions/protocol/move.ts";
 import { type Cut, LocalMoveLink } from "../local-move-link.ts";
 import { LIBVIRT, startLibvirtd } from "./libvirtd.ts";
 import { serve } from "./served-host.ts";
+
+export type LinkLimits = { cut?: Cut | undefined; bytesPerSecond?: number };
+
+class CountedBandwidth extends Bandwidth {
+  granted = 0;
+
+  override take(bytes: number): number {
+    this.granted += bytes;
+    return super.take(bytes);
+  }
+}
 
 const libvirtd = await startLibvirtd();
 const stateDir = join(libvirtd.root, "state");
@@ -39,6 +51,7 @@ let driver = await open();
 
 const goOn = new AbortController().signal;
 let link: LocalMoveLink | undefined;
+let bandwidth = new CountedBandwidth(0);
 const progress: LiveProgress[] = [];
 
 const asked = {
@@ -72,9 +85,11 @@ const asked = {
   confirmMigration: (uuid: string) => driver.moving.confirmMigration(uuid),
   checkSource: (uuid: string) => driver.moving.checkSource(uuid),
   checkDestination: (uuid: string, order: ArrivalOrder) => driver.moving.checkDestination(uuid, order),
-  openLink: async (listen: string, peer: string, cut?: Cut) => {
+  /** `bytesPerSecond`: of what leaves this host. */
+  openLink: async (listen: string, peer: string, { cut, bytesPerSecond = 0 }: LinkLimits = {}) => {
     link?.close();
-    link = new LocalMoveLink({ peer, cut });
+    bandwidth = new CountedBandwidth(bytesPerSecond);
+    link = new LocalMoveLink({ peer, cut, bandwidth });
     await link.listen(listen);
   },
   /** Speaks to the other host's libvirtd for whoever comes to this socket, as a host that was broken into could. */
@@ -86,6 +101,7 @@ const asked = {
     await once(server, "listening");
   },
   cutLeg: async (kind: string) => link?.cut(kind),
+  granted: () => bandwidth.granted,
   linkCounts: () => Object.fromEntries(link?.opened ?? []),
   preLiveMigration: (uuid: string, order: ArrivalOrder) =>
     driver.moving.preLiveMigration(uuid, order, needLink(), goOn),

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { MovingHost } from "./moving-host.ts";
+import type { LinkLimits, MovingHost } from "./moving-host.ts";
 import type { Asked } from "./served-host.ts";
 
 const DRIVER_ONLY = "moving-host.ts";
@@ -32,10 +32,10 @@ export class MovingHosts {
   }
 
   /** A link between the two, anew; what was open between them ends. */
-  async link(source: Host, destination: Host, cut?: { kind: string; bytes: number }): Promise<void> {
+  async link(source: Host, destination: Host, limits: LinkLimits = {}): Promise<void> {
     const [a, b] = [join(this.#folder, "source"), join(this.#folder, "destination")];
     await destination.openLink(b, a);
-    await source.openLink(a, b, cut);
+    await source.openLink(a, b, limits);
   }
 
   /** A host of this name, which runs that program of this folder. */

@@ -13,6 +13,7 @@ export function joinStreams(a: Duplex, b: Duplex, through?: Duplex): void {
       if (!from.readableEnded) to.destroy();
     });
   }
+  b.once("close", () => through?.destroy());
   through?.on("error", () => {
     a.destroy();
     b.destroy();

@@ -12,9 +12,9 @@ import { existsSync } from "node:fs";
 import { open, rm, writeFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { join } from "node:path";
-import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LiveMigrationOptions } from "../../../functions/protocol/move.ts";
+import { Bounded } from "../../move/bandwidth.ts";
 import type { MoveLink } from "../../move/moves.ts";
 import { DriverError } from "../driver.ts";
 import type { QemuUser } from "./capabilities.ts";
@@ -26,7 +26,15 @@ import { movingDisks, needAlive, writableDisks } from "./live-checks.ts";
 import type { LiveMonitor } from "./live-monitor.ts";
 import { ABOUT, type Arrival, FILE, readArrival, sendFile } from "./live-streams.ts";
 import { MIGRATE, type MigrationOrder } from "./migration-procedures.ts";
-import { disksUri, listenForLegs, makeMoveFolder, memoryUri, moveFolder, removeMoveFolder } from "./move-sockets.ts";
+import {
+  disksUri,
+  type Leg,
+  listenForLegs,
+  makeMoveFolder,
+  memoryUri,
+  moveFolder,
+  removeMoveFolder,
+} from "./move-sockets.ts";
 import { movedXml, type Whereabouts } from "./moved-xml.ts";
 import { type Domain, JOB, type Libvirt } from "./procedures.ts";
 import type { TypedParam } from "./typed-params.ts";
@@ -65,7 +73,7 @@ export async function depart(
     try {
       await makeMoveFolder(sockets, user);
       unlisten = await listenForLegs(sockets, user, (leg, socket) => {
-        void carry(socket, departure.link.open(leg, ending.signal), () => monitor.breakOff());
+        void carry(socket, leg, { ...departure, signal: ending.signal, broken: () => monitor.breakOff() });
       });
       const order = await orderOf(libvirt, domain, { ...departure, sockets, signal: ending.signal });
       const diskBytes = (await movingDisks(libvirt, domain, folder)).reduce((sum, { capacity }) => sum + capacity, 0);
@@ -94,15 +102,20 @@ export async function depart(
 }
 
 /** Joins what libvirtd, or QEMU, has opened with the other host. `broken`: that side ended without having said so. */
-async function carry(socket: Socket, opening: Promise<Duplex>, broken: () => void): Promise<void> {
+async function carry(
+  socket: Socket,
+  leg: Leg,
+  { link, signal, broken }: { link: MoveLink; signal: AbortSignal; broken(): void },
+): Promise<void> {
   socket.on("error", () => undefined);
   try {
-    const stream = await opening;
+    const stream = await link.open(leg, signal);
     stream.on("error", () => undefined);
     stream.once("close", () => {
       if (!stream.readableEnded && !socket.readableEnded) broken();
     });
-    joinStreams(socket, stream);
+    const bounded = leg !== "libvirt" && !link.bandwidth.unlimited;
+    joinStreams(socket, stream, bounded ? new Bounded(link.bandwidth) : undefined);
   } catch {
     socket.destroy();
   }
