@@ -87,7 +87,8 @@ export function bind(
       );
     case "finish_migration":
       return withParams(METHODS.finish_migration.params, params, (p) =>
-        powered(movingOf(driver).finishMigration(server, p)),
+        // Both ends have said that they have what they want.
+        powered(Promise.resolve(moves.forget(server)).then(() => movingOf(driver).finishMigration(server, p))),
       );
     case "finish_revert_migration":
       return withParams(METHODS.finish_revert_migration.params, params, () =>

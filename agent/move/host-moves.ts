@@ -22,8 +22,8 @@ import { receiveDisks } from "./receive-disks.ts";
 import { sendDisks } from "./send-disks.ts";
 
 /**
- * How long an end that has all it wants stays to say so: the other may have been killed before it could keep that, and
- * then asks again.
+ * How long an end that has all it wants stays to say so, unless it hears that both have: the other may have been killed
+ * before it could keep that, and then asks again.
  */
 const LINGER_MS = 60_000;
 

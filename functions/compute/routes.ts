@@ -123,7 +123,10 @@ async function joinMove(c: Context<AppEnv>): Promise<Response> {
   const stream = moveStream(c.req.param("stream") ?? "");
   if (ticket === null || stream === null || ticket.migration !== c.req.param("migration")) throw unauthorized();
   const end = { [MOVE_SIDE_HEADER]: ticket.side, [MOVE_STREAM_HEADER]: String(stream) };
-  return c.env.MOVE.getByName(ticket.migration).fetch(c.req.url, { headers: { upgrade: "websocket", ...end } });
+  const headers = { upgrade: "websocket", ...end };
+  const joined = await c.env.MOVE.getByName(ticket.migration).fetch(c.req.url, { headers });
+  if (joined.status !== 101) throw new Fault(410, "The move is over.");
+  return joined;
 }
 
 async function image(c: Context<AppEnv>): Promise<Response> {

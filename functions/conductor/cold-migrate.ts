@@ -207,6 +207,7 @@ const finish: Step<Context, Memo> = {
       task_state: null,
       fault: null,
     });
+    await context.endPipe();
     await tell(context, { status: "finished" });
     return ok(memo);
   },

@@ -89,6 +89,8 @@ export interface Context {
   host(name: string): DurableObjectStub<Host>;
   /** What the two ends of a move are told of each other, and the way between them. */
   peers(move: MoveEnds): Promise<Result<MovePeers, Failure>>;
+  /** Ends the way between the two: this saga's move is over. */
+  endPipe(): Promise<void>;
   scheduler(): DurableObjectStub<Scheduler>;
   project(): DurableObjectStub<Project>;
   images(): DurableObjectStub<Images>;

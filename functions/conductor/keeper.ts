@@ -166,6 +166,7 @@ export class Keeper {
       hostOf: (server) => this.#env.SERVER.getByName(server).placedOn(),
       host: (name) => this.#env.HOST.getByName(name),
       peers: (move) => movePeers(this.#env, move),
+      endPipe: () => this.#env.MOVE.getByName(saga.id).end(),
       scheduler: () => this.#env.SCHEDULER.getByName("default"),
       images: () => this.#env.IMAGES.getByName("default"),
       project: () => this.#env.PROJECT.getByName(record().project_id),

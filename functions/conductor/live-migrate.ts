@@ -215,6 +215,7 @@ const leave: Step<Context, Memo> = {
   name: "leave",
   async run(context, memo) {
     await leaveSource(context, memo);
+    await context.endPipe();
     await tell(context, { status: "completed" });
     context.patch({ task_state: null, fault: null, abort_requested: null });
     return ok(memo);

@@ -58,7 +58,10 @@ export function recorded(type: NewMigration["migration_type"], status: string): 
       context.patch({ tried_generation: Math.max(generation, lastGeneration(record)) });
       return ok({ ...memo, hosts: [host ?? ""], at: 0, move: { ...memo.move, generation } });
     },
-    undo: (context, memo) => tell(context, { status: memo.move?.ends ?? "error" }),
+    async undo(context, memo) {
+      await context.endPipe();
+      await tell(context, { status: memo.move?.ends ?? "error" });
+    },
   };
 }
 

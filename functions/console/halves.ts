@@ -24,6 +24,10 @@ export class Halves {
     return half.far;
   }
 
+  endAll(closing: Closing): void {
+    for (const key of [...this.#halves.keys()]) this.end(key, closing);
+  }
+
   /** Ends one that is still waiting. */
   end(key: string, { code, reason }: Closing): void {
     const far = this.take(key);

@@ -11,7 +11,7 @@ export type MoveEnds = { migration: string; source: string; destination: string 
 export type MovePeers = Record<MoveSide, MovePeer>;
 
 /** The longest that one move may take: the largest disks over the slowest lines. */
-const LIFE_SECONDS = 7 * 24 * 3600;
+export const MOVE_LIFE_SECONDS = 7 * 24 * 3600;
 
 const publicKey = z.object({ x: z.base64url().length(43) });
 
@@ -22,7 +22,7 @@ export async function movePeers(env: Env, ends: MoveEnds): Promise<Result<MovePe
   const told = async (side: MoveSide, host: string): Promise<MovePeer | null> => {
     const key = await env.HOST.getByName(host).agentKey();
     if (key === null) return null;
-    const ticket = await signMoveTicket(env, { migration, side }, LIFE_SECONDS);
+    const ticket = await signMoveTicket(env, { migration, side }, MOVE_LIFE_SECONDS);
     return { migration, host, public_key: publicKey.parse(JSON.parse(key)).x, ticket, inbound };
   };
   const [toSource, toDestination] = await Promise.all([told("source", destination), told("destination", source)]);

@@ -73,6 +73,12 @@ describe("a move's calls", () => {
     for (const { sent } of [source, destination]) {
       expect(sent[0]).toMatchObject({ t: "progress", stage: "disk", of: 20 * MIB });
     }
+    // They stay for whoever asks again, until the guest is made of what has come.
+    const unlinked = ({ logged }: MoveHost) => logged.events().includes("move.unlinked");
+    expect([pair.source, pair.destination].map(unlinked)).toEqual([false, false]);
+    Object.assign(destination.driver, { moving: { finishMigration: async () => undefined } });
+    await destination.calls.handle(call("f", "finish_migration", { params: { spec: SPEC, start: true } }));
+    await until(() => [pair.source, pair.destination].every(unlinked), "both ends have let go");
   });
 
   it("end when the server is dismissed, and need no build's slot", async () => {

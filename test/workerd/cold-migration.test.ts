@@ -56,6 +56,7 @@ describe("a resize", () => {
         new_instance_type_id: "x3",
       },
     ]);
+    expect(await world.pipeIsOver()).toBe(true);
     const { action, events } = (await world.server().action(world.actor(), request)) ?? {};
     expect(action?.message).toBeNull();
     expect(events?.map(({ event, result }) => [event, result])).toEqual([

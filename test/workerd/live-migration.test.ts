@@ -76,6 +76,7 @@ describe("a live migration", () => {
         dest_compute: world.agent(1).host,
       },
     ]);
+    expect(await world.pipeIsOver()).toBe(true);
     const { events } = (await world.server().action(world.actor(), request)) ?? {};
     expect(events?.map(({ event, result }) => [event, result])).toEqual([
       ["conductor_live_migrate_instance", "Success"],

@@ -1,4 +1,4 @@
-import { createExecutionContext, env, runInDurableObject } from "cloudflare:test";
+import { createExecutionContext, env, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { describe, expect, it } from "vitest";
 import worker from "../../functions/index.ts";
 import { signMoveTicket } from "../../functions/move/ticket.ts";
@@ -76,7 +76,27 @@ describe("the pipe between two hosts", () => {
     expect(alone.closed()).toBe(MOVE_CLOSE.ALONE);
   }, 25_000);
 
-  it("stores nothing", async () => {
+  it("ends with its move, and lets nobody in again", async () => {
+    const migration = crypto.randomUUID();
+    const [source, destination] = [await end(migration, "source"), await end(migration, "destination")];
+    const alone = await end(migration, "source", 1);
+    await env.MOVE.getByName(migration).end();
+    await until(() => alone.closed() !== null, "who waits is told");
+    expect([alone.closed(), source.closed()]).toEqual([MOVE_CLOSE.OVER, null]);
+    for (const side of ["source", "destination"] as const) {
+      expect((await ask(`${migration}/0`, await ticketOf(migration, side))).status).toBe(410);
+    }
+    await env.MOVE.getByName(migration).end();
+    expect(await runDurableObjectAlarm(env.MOVE.getByName(migration))).toBe(true);
+    await until(() => source.closed() !== null && destination.closed() !== null, "both ends are cut");
+    expect((await ask(`${migration}/0`, await ticketOf(migration, "source"))).status).toBe(410);
+    expect(await runDurableObjectAlarm(env.MOVE.getByName(migration))).toBe(true);
+    expect(await runInDurableObject(env.MOVE.getByName(migration), (_, { storage }) => storage.kv.get("state"))).toBe(
+      undefined,
+    );
+  });
+
+  it("stores nothing while it lasts", async () => {
     const migration = crypto.randomUUID();
     const size = () => runInDurableObject(env.MOVE.getByName(migration), (_, { storage }) => storage.sql.databaseSize);
     const before = await size();

@@ -7,6 +7,7 @@ import type { ServerRecord } from "../../functions/conductor/record.ts";
 import type { Step } from "../../functions/conductor/saga.ts";
 import type { Action } from "../../functions/conductor/state.ts";
 import type { Actor } from "../../functions/identity/actor.ts";
+import { MOVE_SIDE_HEADER, MOVE_STREAM_HEADER } from "../../functions/move/sides.ts";
 import type { Outcome } from "../../functions/protocol/frames.ts";
 import type { Inventory } from "../../functions/protocol/guest.ts";
 import type { CallErrorCode, Method } from "../../functions/protocol/methods.ts";
@@ -58,6 +59,13 @@ export class MovingWorld {
   readonly show = () => this.server().show(this.actor());
   readonly host = (at: number) => env.HOST.getByName(this.agent(at).host);
   readonly migrations = () => env.PROJECT.getByName(this.project).migrations({ instance_uuid: this.uuid });
+
+  /** Whether the way between the hosts of its last move has been closed. */
+  async pipeIsOver(): Promise<boolean> {
+    const [last] = await this.migrations();
+    const headers = { upgrade: "websocket", [MOVE_SIDE_HEADER]: "source", [MOVE_STREAM_HEADER]: "0" };
+    return (await env.MOVE.getByName(last?.uuid ?? "").fetch("http://edge", { headers })).status === 410;
+  }
 
   async create(): Promise<void> {
     const spec = specOf({ project_id: this.project, requested_host: this.agent(0).host });
