@@ -14,7 +14,10 @@ export type GuestInfo = { uuid: string; power_state: PowerState };
 /** A guest that runs, with the interfaces that it has, none included. */
 export type GuestNetworks = GuestInfo & { interfaces: GuestInterface[] };
 
-/** Called when a guest changed by itself or from outside (nova: emit_event). A guest that vanished has NOSTATE. */
+/**
+ * Called when a guest changed by itself or from outside (nova: emit_event). A guest that vanished has NOSTATE. Of one that
+ * comes alive from another host the first word is that it runs here.
+ */
 export type LifecycleListener = (guest: GuestInfo) => void;
 
 /** How long a guest may take to shut down before it is stopped hard; `hurry` ends the wait, and never the work. */
@@ -103,7 +106,7 @@ export interface Driver {
   close(): Promise<void>;
   /** nova: get_available_resource. */
   getAvailableResource(): Promise<Inventory>;
-  /** nova: list_instances, with get_info of each. Only guests that this driver made. */
+  /** nova: list_instances, with get_info of each. Only guests that this driver made, and none that is yet to come. */
   listGuests(): Promise<GuestInfo[]>;
   /**
    * Names the run of the machine under the hypervisor since it was switched on: guests that ran in another do not run in

@@ -11,6 +11,7 @@
  *   completed
  */
 import { liveMigrationOptions } from "../move/options.ts";
+import { type GuestReport, POWER_STATE } from "../protocol/guest.ts";
 import { METHODS } from "../protocol/methods.ts";
 import { err, ok } from "../result.ts";
 import { type Context, callHost, callOn, type Memo, type ServerFlow } from "./context.ts";
@@ -239,9 +240,19 @@ export const liveMigrate: ServerFlow = {
   ],
   failed(context, failure) {
     const fault = failure.message === CALLED_OFF.message ? {} : { fault: faultOf(failure) };
-    context.patch({ task_state: null, abort_requested: null, ...fault });
+    context.patch({ task_state: null, abort_requested: null, screen_host: null, ...fault });
   },
 };
+
+/**
+ * Whether `host` says that the guest runs there by now. Its screen is there then, though the source says that it has gone
+ * only once it has cleaned up after it, which takes a large guest seconds.
+ */
+export function hasCome({ flow, next, memo }: SagaRow<Memo>, host: string, report: GuestReport): boolean {
+  const isUnderWay = flow === liveMigrate.name && stageOf({ next }) === "running";
+  const isThere = destinationOf(memo) === host && generationThere(memo) === report.generation;
+  return isUnderWay && isThere && report.power_state === POWER_STATE.RUNNING;
+}
 
 /** How far a live migration has come: before it copies anything, while it does, and once its guest has gone. */
 export function stageOf({ next }: Pick<SagaRow<Memo>, "next">): "before" | "running" | "arrived" {

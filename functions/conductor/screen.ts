@@ -35,5 +35,5 @@ export function screenOf(
   if (now.generation !== generation && !next) return { ...shown, is: "restarted" };
   if (record.host === null || !hasScreen(record)) return { ...shown, is: "stopped" };
   if (now.screens_ended !== screens_ended && !next) return { ...shown, is: "restarted" };
-  return { ...shown, is: "here", host: record.host, bound: now };
+  return { ...shown, is: "here", host: record.screen_host ?? record.host, bound: now };
 }

@@ -20,6 +20,7 @@ import { applyDetails, type DetailsChange, type DetailsError } from "./details.t
 import { closeEvacuation } from "./evacuate.ts";
 import { flowOf } from "./flows.ts";
 import { Keeper } from "./keeper.ts";
+import { hasCome } from "./live-migrate.ts";
 import { type ActionError, type NewServer, type NotFound, type NotReady, notReady, type Order } from "./order.ts";
 import { withProgress, working } from "./progress.ts";
 import { replacedBy } from "./rebuild.ts";
@@ -290,9 +291,13 @@ export class Server extends DurableObject<Env> {
    */
   async guestReported(host: string, report: GuestReport): Promise<boolean> {
     const record = this.#keeper.record();
+    const running = this.#keeper.store.saga();
+    if (record !== null && running !== null && hasCome(running, host, report)) {
+      this.#keeper.change({ screen_host: host });
+      return false;
+    }
     if (record === null || record.host !== host) return false;
     if (report.generation < (record.seen_generation ?? record.generation)) return false;
-    const running = this.#keeper.store.saga();
     if (record.task_state !== null || (running !== null && running.flow !== "refresh")) return false;
     const { vm_state } = record;
     const { power_state, fault } = report;

@@ -336,6 +336,22 @@ describe("PowerWatch", () => {
     ]);
   });
 
+  it("tells nothing of a guest that is coming, and when it has come that it runs", () => {
+    const told: unknown[] = [];
+    let coming = true;
+    const watch = new PowerWatch(
+      async () => {},
+      async () => null,
+      () => coming,
+    );
+    watch.listen((guest) => told.push(guest.power_state));
+    for (const state of [3, 1] as const) watch.see("g", state, "news");
+    expect(told).toEqual([]);
+    coming = false;
+    watch.see("g", 1, "news");
+    expect(told).toEqual([1]);
+  });
+
   it("looks again when a hint comes while it reads", async () => {
     const turns = new Turns();
     const told: unknown[] = [];

@@ -86,7 +86,7 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     await run("qemu-io", ["-f", "qcow2", "-c", "write -P 120 1M 64k", join(folder(roots.from), "disk")]);
     await from.call("powerOn", uuid);
     await vi.waitFor(async () => expect(await printed(from)).toContain("own"), WAIT);
-    await from.told();
+    for (const host of [from, to]) await host.told();
   }
 
   async function prepared(limits?: LinkLimits): Promise<void> {
@@ -146,7 +146,7 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     const counts = await from.linkCounts();
     for (const leg of ["libvirt", "memory", "disks"]) expect(counts[leg]?.bytes).toBeGreaterThan(1000);
     expect(counts.disks?.bytes).toBeLessThan(8 << 20);
-    expect([await from.told(), await to.told()]).toEqual([[], []]);
+    expect([await from.told(), await to.told()]).toEqual([[], [{ uuid, power_state: RUNNING }]]);
 
     await to.call("powerOff", uuid);
     const disk = join(folder(roots.to), "disk");

@@ -3,6 +3,7 @@ import { env, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FLOWS } from "../../functions/conductor/flows.ts";
 import { bindingOf } from "../../functions/conductor/screen.ts";
+import { POWER_STATE, type PowerState } from "../../functions/protocol/guest.ts";
 import { err } from "../../functions/result.ts";
 import { failAfter, runTwice, undoTwice } from "./injection.ts";
 import { MovingWorld } from "./moving.ts";
@@ -101,6 +102,31 @@ describe("a live migration", () => {
     expect(await world.server().screen(bindingOf(before), false)).toMatchObject({ is: "restarted" });
     await world.host(1).vncConsole(world.uuid, generation);
     expect(world.agent(1).calls.at(-1)).toMatchObject({ generation });
+  });
+
+  it("has its screen at the destination once the guest runs there, whatever else the source still does", async () => {
+    const before = await world.show();
+    if (!before) throw new Error("no server");
+    const shown = async () => {
+      const screen = await world.server().screen(bindingOf(before), false);
+      return screen.is === "here" && screen.host;
+    };
+    const arrives = (at: number, power_state: PowerState) =>
+      world.server().guestReported(world.agent(at).host, { server: world.uuid, generation: 2, power_state });
+    await arrives(1, POWER_STATE.RUNNING);
+    const end = await running();
+    for (const [at, state] of [
+      [1, POWER_STATE.PAUSED],
+      [2, POWER_STATE.RUNNING],
+    ] as const) {
+      await arrives(at, state);
+      expect(await shown()).toBe(world.agent(0).host);
+    }
+    await arrives(1, POWER_STATE.RUNNING);
+    expect(await shown()).toBe(world.agent(1).host);
+    end(true);
+    await world.rested();
+    expect(await shown()).toBe(world.agent(0).host);
   });
 
   it("goes there and back, as often as one likes", async () => {

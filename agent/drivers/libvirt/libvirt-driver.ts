@@ -79,7 +79,10 @@ export class LibvirtDriver implements Driver {
 
   async init(): Promise<void> {
     const link = new Link(this.#endpoint, {
-      lifecycle: (uuid) => this.#watch.hint(uuid),
+      lifecycle: (event) => {
+        this.moving.noted(event);
+        this.#watch.hint(event.uuid);
+      },
       restored: () => void this.#lookAtAll().catch(() => {}),
       log: (event, fields) => this.#ctx.log(event, fields),
     });
@@ -111,8 +114,9 @@ export class LibvirtDriver implements Driver {
     return this.#ask("inventory", (libvirt) => inventoryOf(libvirt, here));
   }
 
-  listGuests(): Promise<GuestInfo[]> {
-    return this.#ask("list", listOurs);
+  async listGuests(): Promise<GuestInfo[]> {
+    const guests = await this.#ask("list", listOurs);
+    return guests.filter(({ uuid }) => !this.moving.awaits(uuid));
   }
 
   bootId(): Promise<string | null> {
@@ -121,7 +125,7 @@ export class LibvirtDriver implements Driver {
 
   async listLeftovers(): Promise<string[]> {
     const folders = await guestsWithFolders(join(this.#ctx.stateDir, INSTANCES));
-    const there = new Set((await this.listGuests()).map(({ uuid }) => uuid));
+    const there = new Set((await this.#ask("list", listOurs)).map(({ uuid }) => uuid));
     return folders.filter((uuid) => !there.has(uuid));
   }
 
@@ -243,7 +247,11 @@ export class LibvirtDriver implements Driver {
     return this.#ask("used_images", (libvirt) => usedImages(libvirt, join(this.#ctx.stateDir, INSTANCES)));
   }
 
-  getVncConsole(uuid: string): Promise<VncAddress> {
+  async getVncConsole(uuid: string): Promise<VncAddress> {
+    // libvirt would answer once it has ended what is left of the guest here.
+    if (this.moving.hasSwitched(uuid)) {
+      throw new DriverError("ConsoleNotAvailable", "the guest goes on at another host");
+    }
     return this.#look("vnc_console", uuid, async (libvirt, domain) => {
       const address = runs(domain) ? vncOf(await libvirt.xml(domain)) : null;
       if (address) return address;

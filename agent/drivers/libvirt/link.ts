@@ -7,15 +7,15 @@
 import { DriverError } from "../driver.ts";
 import { dialAdvice, driverAdvice, type Endpoint, startSessionDaemon } from "./endpoint.ts";
 import { isLibvirtError, VIR_ERR } from "./errors.ts";
-import { AUTH_NONE, Libvirt, readLifecycleEvent } from "./procedures.ts";
+import { AUTH_NONE, Libvirt, type LifecycleEvent, readLifecycleEvent } from "./procedures.ts";
 import { RpcConnection, type RpcEvents } from "./rpc.ts";
 
 const REDIAL_BASE_MS = 500;
 const REDIAL_CAP_MS = 30_000;
 
 export type LinkEvents = {
-  /** A domain's lifecycle changed; how, the reader asks libvirt. */
-  lifecycle(uuid: string): void;
+  /** A domain's lifecycle changed; how it is by now, the reader asks libvirt. */
+  lifecycle(event: LifecycleEvent): void;
   /** Connected again after a loss: events in between are lost. */
   restored(): void;
   log(event: string, fields?: Record<string, unknown>): void;
@@ -67,8 +67,8 @@ export class Link {
     let alive = true;
     const rpc = await this.#dialAny({
       event: (procedure, payload) => {
-        const domain = readLifecycleEvent(procedure, payload);
-        if (domain) this.#events.lifecycle(domain.uuid);
+        const event = readLifecycleEvent(procedure, payload);
+        if (event) this.#events.lifecycle(event);
       },
       closed: (reason) => {
         alive = false;

@@ -29,6 +29,8 @@ export class LiveMonitor {
   aborting = false;
   /** Some of the guest's memory has gone. */
   began = false;
+  /** The guest stands still here, to go on at the other end. */
+  switched = false;
   /** We stopped the guest for it to come to an end. */
   paused = false;
 

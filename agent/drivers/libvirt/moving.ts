@@ -24,7 +24,14 @@ import { checkDestination, checkSource } from "./live-checks.ts";
 import { depart } from "./live-departure.ts";
 import { LiveMonitor } from "./live-monitor.ts";
 import { moveFolder, removeMoveFolder } from "./move-sockets.ts";
-import type { Domain, Libvirt } from "./procedures.ts";
+import {
+  type Domain,
+  LIFECYCLE,
+  type Libvirt,
+  type LifecycleEvent,
+  RESUMED_FROM_AFAR,
+  SUSPENDED_TO_GO,
+} from "./procedures.ts";
 
 /** What the driver does of it: turns, connections, failures. */
 export type MovingHost = {
@@ -60,6 +67,20 @@ export class LibvirtMoving implements Moving {
   /** Whether the guest, if it is here at all, is another host's still. */
   awaits(uuid: string): boolean {
     return this.#coming.has(uuid);
+  }
+
+  noted({ uuid, event, detail }: LifecycleEvent): void {
+    // Before that libvirt calls it running, too.
+    if (event === LIFECYCLE.RESUMED && RESUMED_FROM_AFAR.includes(detail)) this.#coming.delete(uuid);
+    const monitor = this.#leaving.get(uuid);
+    if (monitor === undefined) return;
+    if (event === LIFECYCLE.SUSPENDED && SUSPENDED_TO_GO.includes(detail)) monitor.switched = true;
+    if (event === LIFECYCLE.RESUMED) monitor.switched = false;
+  }
+
+  /** Whether the guest has stopped here, to go on at the other host. */
+  hasSwitched(uuid: string): boolean {
+    return this.#leaving.get(uuid)?.switched ?? false;
   }
 
   /** Whoever waits for the guest's turn, to end it, need not wait for its migration. */

@@ -55,10 +55,11 @@ export class PowerWatch {
 
   /** Takes note of a state; tells the listeners when it is news to them, and not what the driver itself was asked for. */
   see(uuid: string, state: PowerState | null, why: "asked" | "news"): void {
+    if (this.#coming(uuid)) return;
     const before = this.#known.get(uuid) ?? null;
     if (state === null) this.#known.delete(uuid);
     else this.#known.set(uuid, state);
-    if (why === "asked" || before === state || this.#coming(uuid)) return;
+    if (why === "asked" || before === state) return;
     for (const listener of this.#listeners) listener({ uuid, power_state: state ?? POWER_STATE.NOSTATE });
   }
 }

@@ -32,6 +32,10 @@ const JOB_STATS_COMPLETED = 1;
 const FEATURE_KEEPALIVE = 10;
 /** virDomainEventID: lifecycle. */
 const EVENT_LIFECYCLE = 0;
+/** virDomainEventType, and of virDomainEventSuspendedDetailType and ResumedDetailType what is MIGRATED or POSTCOPY. */
+export const LIFECYCLE = { SUSPENDED: 3, RESUMED: 4 } as const;
+export const SUSPENDED_TO_GO: readonly number[] = [1, 7];
+export const RESUMED_FROM_AFAR: readonly number[] = [1, 3];
 /** virDomainMetadataType: the element in a namespace. */
 const METADATA_ELEMENT = 2;
 /** MANAGED_SAVE, SNAPSHOTS_METADATA, NVRAM, CHECKPOINTS_METADATA: without them undefine refuses such a domain. */
@@ -78,11 +82,14 @@ function readInterface(reader: XdrReader): InterfaceAddresses {
   return { mac, addresses };
 }
 
-/** The domain a lifecycle event is about, or null when the message is no lifecycle event. */
-export function readLifecycleEvent(procedure: number, payload: XdrReader): Domain | null {
+export type LifecycleEvent = { uuid: string; event: number; detail: number };
+
+/** Null when the message is no lifecycle event. */
+export function readLifecycleEvent(procedure: number, payload: XdrReader): LifecycleEvent | null {
   if (procedure !== PROC.DOMAIN_EVENT_CALLBACK_LIFECYCLE) return null;
   payload.int(); // our callback's id; we register one
-  return readDomain(payload);
+  const { uuid } = readDomain(payload);
+  return { uuid, event: payload.int(), detail: payload.int() };
 }
 
 /** libvirt's API over one connection. Every method rejects with LibvirtError or HypervisorUnavailable. */
