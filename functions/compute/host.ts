@@ -133,6 +133,7 @@ export class Host extends DurableObject<Env> {
   /** Has the agent end a resize on this host that nobody goes on with, if there is one; then that size is given up. */
   settleResize(server: string, keep: Size, generation: number): void {
     if (!migrateExisting(this.ctx.storage, MIGRATIONS) || this.#store.resize(server)?.ended !== 0) return;
+    if (this.#store.openCallsOf(server).some(({ method }) => ENDS_RESIZE[method])) return;
     const method = keep === "new" ? "confirm_migration" : "finish_revert_migration";
     const id = `${server}:${generation}:${crypto.randomUUID()}`;
     this.#later(this.#calls.call({ id, server, generation, method, params: {} }));

@@ -1,6 +1,7 @@
 /** The end of a server, and its soft end (nova: compute terminate_instance, soft_delete_instance, restore_instance). */
 import { ok } from "../result.ts";
 import { callHost, type ServerFlow } from "./context.ts";
+import { endMove } from "./move.ts";
 import { guestFlow } from "./power.ts";
 import { faultOf, lastGeneration } from "./record.ts";
 import { Wait } from "./saga.ts";
@@ -49,6 +50,15 @@ export const softDelete: ServerFlow = {
   name: "soft_delete",
   event: "compute_soft_delete_instance",
   steps: [
+    {
+      name: "end_move",
+      // As in Nova, a resize that nobody confirmed is.
+      async run(context, memo) {
+        if (context.record().resized) await endMove(context, memo, "confirmed");
+        return ok(memo);
+      },
+      // No undo: what is destroyed stays so.
+    },
     {
       name: "power_off",
       async run(context, memo) {

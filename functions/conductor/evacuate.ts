@@ -13,34 +13,26 @@ import {
   chooseDestination,
   destinationOf,
   ending,
+  endMove,
   generationThere,
   giveUpDestinations,
   hasSwitched,
   mismatch,
   recorded,
-  settleResize,
   sourceOf,
   tell,
   tellDestination,
 } from "./move.ts";
 import { claimFirst, noValidHost } from "./placement.ts";
 import { powered, powerOff } from "./power.ts";
-import { faultOf, lastGeneration } from "./record.ts";
+import { faultOf } from "./record.ts";
 import type { Step } from "./saga.ts";
 
 /** Hosts that a flow which this one cut off was trying may have a guest on the way: of those there is none to keep. */
 const release: Step<Context, Memo> = {
   name: "release",
   async run(context, memo) {
-    const record = context.record();
-    if (memo.cut_off) await context.project().changeMigration(memo.cut_off, { status: "error" });
-    if (record.host !== null) await settleResize(context, record.host);
-    for (const host of memo.hosts) {
-      if (host !== record.host) {
-        await context.host(host).dismiss({ server: record.uuid, generation: lastGeneration(record) });
-      }
-    }
-    if (record.new_flavor !== null) context.patch({ new_flavor: null });
+    await endMove(context, memo, "error");
     return ok(memo);
   },
   // No undo: nothing was there that anybody had.
@@ -93,7 +85,6 @@ const arrive: Step<Context, Memo> = {
     context.patch({
       ...there,
       evacuated_from: [...new Set([...evacuated_from, sourceOf(memo)])],
-      resized: null,
       task_state: "rebuild_spawning",
     });
     return ok(memo);

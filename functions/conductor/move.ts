@@ -133,11 +133,24 @@ export function giveUp(context: Context, memo: Memo, host: string): Promise<void
   return unclaim(context, host, { generation: generationThere(memo), beside: sourceOf(memo) });
 }
 
-/** Ends what a resize that was cut off, or that nobody is to confirm any more, has left on the server's own host. */
-export async function settleResize(context: Context, host: string): Promise<void> {
+/**
+ * Ends what a move has left that was cut off, or that nobody is to confirm any more: on other hosts, on the server's own,
+ * and in its records, where an unconfirmed one ends as `status`.
+ */
+export async function endMove(context: Context, memo: Memo, status: "error" | "confirmed"): Promise<void> {
   const record = context.record();
-  const keep = record.resized?.host === host ? "new" : "old";
-  await context.host(host).settleResize(record.uuid, keep, lastGeneration(record));
+  const { uuid, host, flavor, resized } = record;
+  const generation = lastGeneration(record);
+  // One that is being reverted has its old flavor already.
+  const keep = resized && resized.flavor.flavorid !== flavor.flavorid ? "new" : "old";
+  if (memo.cut_off) await context.project().changeMigration(memo.cut_off, { status: "error" });
+  for (const name of memo.hosts) {
+    if (name !== host) await context.host(name).dismiss({ server: uuid, generation });
+  }
+  if (host !== null) await context.host(host).settleResize(uuid, keep, generation);
+  if (resized) await context.project().changeMigration(resized.migration, { status });
+  // Last: a repeated step finds what it found before.
+  if (resized || record.new_flavor !== null) context.patch({ resized: null, new_flavor: null });
 }
 
 /** The memo of a move that ends as `status` says, kept where the undo of it reads it. */

@@ -127,6 +127,38 @@ describe("a cold move", () => {
     }
   });
 
+  it("to its own host leaves what was there aside, until that is brought back or goes", async () => {
+    await from.spawn(UUID, spec(), signal);
+    const larger = { spec: spec({}, { vcpus: 4, config_drive: null }), start: true };
+    const folders = async () => (await readdir(join(dir, "from/disks"))).toSorted();
+    const drive = () => readdir(join(dir, "from/config-drives", UUID), { recursive: true });
+    const before = await drive();
+    for (const confirm of [false, true]) {
+      const [disk] = await asideOf(from);
+      const pathOf = await from.moving.prepareDisks(UUID, larger.spec, signal);
+      // Half a guest is not what is kept.
+      await writeFile(pathOf("disk"), "half");
+      await from.moving.confirmMigration(UUID);
+      expect(await folders()).toEqual([UUID, `${UUID}_resize`]);
+      await copyFile(disk?.path ?? "", pathOf("disk"));
+      for (let i = 0; i < 2; i++) await from.moving.finishMigration(UUID, larger);
+      expect(await from.listLeftovers()).toEqual([]);
+      for (let i = 0; i < 2; i++) {
+        await (confirm ? from.moving.confirmMigration(UUID) : from.moving.finishRevertMigration(UUID));
+      }
+      expect(await folders()).toEqual([UUID]);
+      if (!confirm) expect(await drive()).toEqual(before);
+      expect(await from.getInfo(UUID)).toEqual({ uuid: UUID, power_state: confirm ? RUNNING : SHUTDOWN });
+    }
+    // One that nobody ends is as it was when its guest is asked for anything.
+    await asideOf(from);
+    await from.powerOn(UUID);
+    expect(await folders()).toEqual([UUID]);
+    await asideOf(from);
+    await from.destroy(UUID);
+    expect(await from.listLeftovers()).toEqual([]);
+  });
+
   it("makes no guest without a disk, and leaves a file that is found", async () => {
     await expect(to.moving.finishMigration(UUID, { spec: spec(), start: true })).rejects.toMatchObject({
       code: "MigrationError",

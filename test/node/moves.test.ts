@@ -1,5 +1,5 @@
 /** Servers that move between two agents, through the API: what an operator asks for, and where it ends. */
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest";
 import { ask as askEdge, type CallOptions, demoImage, startTestEdge, type TestEdge, until } from "../edge.ts";
 
 import { askSession, screenOf, tokenIn, typeOn } from "../page-session.ts";
@@ -67,6 +67,37 @@ it("a resize goes to the other host, and back, and stays once it is confirmed", 
   expect(await hostOf(id)).toBe(other(from));
   expect(await statuses(id)).toEqual(["confirmed", "reverted"]);
   await freed(id);
+});
+
+it("a resize may stay where it is, where the deployment allows that", async () => {
+  const here = await startTestEdge({ ALLOW_RESIZE_TO_SAME_HOST: "true" });
+  onTestFinished(() => here.close());
+  await here.agent("alone", { vcpus: 16, memory_mb: 32_768 });
+  const id = await here.cloud.createServer("s", await demoImage(here.cloud), "1");
+  await here.cloud.built(id, 20_000);
+  const path = `${V}/servers/${id}`;
+  const shown = async () => (await askEdge(here, "GET", path, { minor: 80 })).body.server;
+  const used = async () =>
+    (await askEdge(here, "GET", `${V}/os-hypervisors/detail`, { minor: 60 })).body.hypervisors[0].memory_mb_used;
+  const reserved = (await used()) - 512;
+  for (const [action, status, ram, memory] of [
+    ["resize", "VERIFY_RESIZE", 2048, 2560],
+    ["revertResize", "ACTIVE", 512, 512],
+    ["resize", "VERIFY_RESIZE", 2048, 2560],
+    ["confirmResize", "ACTIVE", 2048, 2048],
+  ] as const) {
+    await askEdge(here, "POST", `${path}/action`, {
+      minor: 80,
+      body: { [action]: action === "resize" ? { flavorRef: "2" } : null },
+    });
+    await until(async () => {
+      const server = await shown();
+      if (server.fault) throw new Error(JSON.stringify(server.fault));
+      return server.status === status && server["OS-EXT-STS:task_state"] === null;
+    }, `it is ${status}`);
+    expect((await shown()).flavor.ram).toBe(ram);
+    expect(await used()).toBe(reserved + memory);
+  }
 });
 
 it("a running server goes to the other host alive, and back, and a link to its console stays good", async () => {

@@ -28,7 +28,11 @@ describe.skipIf(missing)("servers between two hosts", () => {
   let server: string;
 
   beforeAll(async () => {
-    edge = await startTestEdge({ RESERVED_HOST_MEMORY_MB: "0", SHUTDOWN_TIMEOUT: "1" });
+    edge = await startTestEdge({
+      RESERVED_HOST_MEMORY_MB: "0",
+      SHUTDOWN_TIMEOUT: "1",
+      ALLOW_RESIZE_TO_SAME_HOST: "true",
+    });
     machines = await MovingHosts.open();
     for (const name of HOSTS) {
       hosts[name] = await machines.start<AgentHost>(name, "agent-host.ts");
@@ -150,6 +154,41 @@ describe.skipIf(missing)("servers between two hosts", () => {
     await expectOn("hv2");
     const info = await hosts.hv2.virsh("domblkinfo", `instance-${server}`, "vda", "--human");
     expect(info).toMatch(/Capacity: +20.000 GiB/);
+  });
+
+  it("resizes one where it is, with its other disks, which is taken back, and then is not", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const disks = async () => {
+      const list = await hosts.hv2.virsh("domblklist", `instance-${server}`);
+      return ["disk", "disk.eph0", "disk.swap"].filter((name) => list.includes(`/${name}\n`));
+    };
+    const folders = async () => (await hosts.hv2.folders()).toSorted();
+    const sizes = { ram: 2048, vcpus: 1, disk: 20, swap: 8, "OS-FLV-EXT-DATA:ephemeral": 1 };
+    const flavor = { id: "with-more", name: "with-more", ...sizes };
+    expect((await ask(edge, "POST", `${V21}/flavors`, { body: { flavor } })).status).toBe(200);
+    const [{ id: other }] = (await ask(edge, "GET", `${V21}/os-services?host=hv1`, { minor: 53 })).body.services;
+    const take = (status: string) => ask(edge, "PUT", `${V21}/os-services/${other}`, { minor: 53, body: { status } });
+    expect((await take("disabled")).status).toBe(200);
+    await act({ resize: { flavorRef: "with-more" } });
+    await becomes("VERIFY_RESIZE");
+    expect(await disks()).toEqual(["disk", "disk.eph0", "disk.swap"]);
+    expect(await folders()).toEqual([server, `${server}_resize`]);
+    await act({ revertResize: null });
+    await becomes("ACTIVE");
+    expect([await disks(), await folders()]).toEqual([["disk"], [server]]);
+    await act({ resize: { flavorRef: "with-more" } });
+    await becomes("VERIFY_RESIZE");
+    const confirm = { confirmResize: null };
+    expect((await ask(edge, "POST", `${V21}/servers/${server}/action`, { body: confirm })).status).toBe(204);
+    await becomes("ACTIVE");
+    expect(await disks()).toEqual(["disk", "disk.eph0", "disk.swap"]);
+    expect((await take("enabled")).status).toBe(200);
+    await expectOn("hv2");
+    const smaller = { resize: { flavorRef: "2" } };
+    expect(await ask(edge, "POST", `${V21}/servers/${server}/action`, { body: smaller })).toMatchObject({
+      ...{ status: 400, body: { badRequest: { message: "Resize error: Unable to resize disk down." } } },
+    });
   });
 
   it("builds one anew whose host is lost, which is clean when it is back", { timeout: TIMEOUT_MS }, async () => {

@@ -13,6 +13,7 @@ import type { ArrivalOrder, Driver, LiveProgress } from "../../agent/drivers/dri
 import { joinStreams } from "../../agent/drivers/libvirt/joined-streams.ts";
 import { LibvirtDriver } from "../../agent/drivers/libvirt/libvirt-driver.ts";
 import { Bandwidth } from "../../agent/move/bandwidth.ts";
+import { copyDisks } from "../../agent/move/copy-disks.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import type { LiveMigrationOptions } from "../../functions/protocol/move.ts";
 import { type Cut, LocalMoveLink } from "../local-move-link.ts";
@@ -78,6 +79,13 @@ const asked = {
   prepareDisks: async (uuid: string, spec: GuestSpec, names: string[]) => {
     const pathOf = await driver.moving.prepareDisks(uuid, spec, goOn);
     return names.map(pathOf);
+  },
+  /** As the agent does where it finds a guest's disks aside on its own host; `cut`: it is killed in the middle. */
+  copyAside: async (uuid: string, migration: string, spec: GuestSpec, cut: boolean) => {
+    const pathOf = await driver.moving.prepareDisks(uuid, spec, goOn);
+    const disks = (await driver.moving.disksOf(uuid, migration)) ?? [];
+    if (cut) await writeFile(`${pathOf("disk")}.part`, "half");
+    else await copyDisks(disks, pathOf, goOn);
   },
   finishMigration: (uuid: string, spec: GuestSpec, start: boolean) =>
     driver.moving.finishMigration(uuid, { spec, start }),

@@ -5,7 +5,7 @@ import { FLOWS } from "../../functions/conductor/flows.ts";
 import type { ServerRecord } from "../../functions/conductor/record.ts";
 import type { Server } from "../../functions/conductor/server.ts";
 import { sizedTo, wouldShrink } from "../../functions/conductor/sizes.ts";
-import { config } from "../../functions/config.ts";
+import { type Config, config } from "../../functions/config.ts";
 import { err } from "../../functions/result.ts";
 import { failAfter, runTwice, undoTwice } from "./injection.ts";
 import { MovingWorld } from "./moving.ts";
@@ -22,11 +22,12 @@ afterEach(async () => {
 async function open(hosts: number): Promise<void> {
   await world?.close();
   world = await MovingWorld.of(hosts);
-  await allow();
+  await configure({ ALLOW_RESIZE_TO_SAME_HOST: true });
 }
-const allow = () =>
+/** Changes the options for the server, as it runs now. */
+const configure = (options: Partial<Config>) =>
   runInDurableObject(world.server(), (server: Server) => {
-    Object.assign(config((server as unknown as { env: Env }).env), { ALLOW_RESIZE_TO_SAME_HOST: true });
+    Object.assign(config((server as unknown as { env: Env }).env), options);
   });
 const statuses = async () => (await world.migrations()).map(({ status }) => status);
 const used = async () => (await world.host(0).state())?.used;
@@ -73,9 +74,7 @@ describe("a resize on the server's own host", () => {
     expect(refused).toMatchObject({ vm_state: "active", new_flavor: null });
     expect(await world.done("migrate")).toMatchObject({ vm_state: "active", fault: { code: 500 } });
     await evictDurableObject(world.server());
-    await runInDurableObject(world.server(), (server: Server) => {
-      Object.assign(config((server as unknown as { env: Env }).env), { ALLOW_RESIZE_TO_SAME_HOST: false });
-    });
+    await configure({ ALLOW_RESIZE_TO_SAME_HOST: false });
     expect(await world.done("resize", world.resizeTo(2))).toMatchObject({ vm_state: "active", fault: { code: 500 } });
     expect(world.methods(0)).toEqual(["spawn"]);
     await world.holds([[1024, "runs"]]);
@@ -121,6 +120,18 @@ describe("a resize on the server's own host", () => {
       await until(async () => (await used())?.memory_mb === memory, "one size is given up");
       await world.rested();
     }
+  });
+
+  it("that is unconfirmed is as good as confirmed when it is deleted, and may be restored", async () => {
+    await configure({ RECLAIM_INSTANCE_INTERVAL: 60 });
+    await world.done("resize", world.resizeTo(2));
+    await world.server().remove(world.actor());
+    expect(await world.rested()).toMatchObject({ vm_state: "soft-delete", resized: null, flavor: { flavorid: "x2" } });
+    expect(await statuses()).toEqual(["confirmed"]);
+    expect(await world.done("restore")).toMatchObject({ vm_state: "active" });
+    await world.holds([[2048, "runs"]]);
+    await configure({ RECLAIM_INSTANCE_INTERVAL: 0 });
+    await world.deleted();
   });
 
   it("that is cut off by a reset while it copies is taken back", async () => {
