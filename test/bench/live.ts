@@ -16,6 +16,7 @@ import { startChild } from "./child.ts";
 import type { BenchEdgeOptions, BenchEdgeReady } from "./edge-process.ts";
 import { domainOf, type Guest, type Host, MEMORY_MIB, plainGuest, serverGuest, USED, until } from "./live-guests.ts";
 import type { LiveHost } from "./live-host.ts";
+import { LiveViewer } from "./live-viewer.ts";
 import { percentile } from "./statistics.ts";
 import { number } from "./table.ts";
 import type { Ground } from "./target.ts";
@@ -24,8 +25,8 @@ const NEEDS = ["/usr/bin/unshare", "/usr/bin/qemu-io", ...LIBVIRT_NEEDS.paths];
 
 const rounds = (quick: boolean) => (quick ? 1 : 5);
 
-/** `jobSeconds` are those of libvirt's job alone. */
-type Brought = { seconds: number; jobSeconds: number; downtimeMs: number; edgeBytes: number };
+/** `jobSeconds` are those of libvirt's job alone; `awayMs` is how long a viewer had no picture. */
+type Brought = { seconds: number; jobSeconds: number; downtimeMs: number; edgeBytes: number; awayMs: number };
 
 const services = z.object({ services: z.array(z.object({ state: z.string() })) });
 
@@ -63,7 +64,7 @@ export const live = {
         const all = services.parse(await api.call("GET", "/os-services")).services;
         return all.filter(({ state }) => state === "up").length >= hosts.length;
       }, "both hosts are up");
-      return [await compared(api, { one, two, dir: ground.dir }, rounds(quick))];
+      return [await compared({ url, api }, { one, two, dir: ground.dir }, rounds(quick))];
     } finally {
       await machines.stop(hosts.map(({ asked }) => asked));
       await edge.stop();
@@ -73,7 +74,7 @@ export const live = {
 
 /** The guests take turns, so that a busy machine is busy for both. */
 async function compared(
-  api: ApiClient,
+  { url, api }: { url: string; api: ApiClient },
   { one, two, dir }: { one: Host; two: Host; dir: string },
   rounds: number,
 ): Promise<string[][]> {
@@ -82,16 +83,18 @@ async function compared(
   const hosts = [one, two];
   const server = await serverGuest(api, hosts, file);
   const plain = await plainGuest(server, hosts, file);
+  const viewer = await LiveViewer.on({ url }, api, server.server);
   const straight: Brought[] = [];
   const pipe: Brought[] = [];
   const virsh: Brought[] = [];
   const [here, there] = server.at === one ? [one, two] : [two, one];
   for (let round = 0; round < rounds; round++) {
     for (const [from, to] of [[here, there] as const, [there, here] as const]) {
-      (to === two ? straight : pipe).push(await brought(server, from, to));
+      (to === two ? straight : pipe).push(await brought(server, from, to, viewer));
       virsh.push(await brought(plain, from, to));
     }
   }
+  viewer.close();
   const row = (name: string, all: Brought[]) => {
     const median = (of: (one: Brought) => number) => number(percentile(all.map(of), 0.5));
     return [
@@ -100,6 +103,7 @@ async function compared(
       median(({ jobSeconds }) => jobSeconds),
       median(({ downtimeMs }) => downtimeMs),
       median(({ edgeBytes }) => edgeBytes / MIB),
+      median(({ awayMs }) => awayMs),
     ];
   };
   return [
@@ -109,6 +113,7 @@ async function compared(
       "libvirt's job, s",
       "downtime, ms",
       "through the edge, MiB",
+      "viewer without a picture, ms",
     ],
     row("edgenova, through the edge", pipe),
     row("edgenova, straight", straight),
@@ -116,14 +121,16 @@ async function compared(
   ];
 }
 
-async function brought(guest: Guest, from: Host, to: Host): Promise<Brought> {
+async function brought(guest: Guest, from: Host, to: Host, viewer?: LiveViewer): Promise<Brought> {
   // In from the one and out to the other is once through the edge.
   const before = await from.asked.edgeBytes();
+  const away = viewer?.away();
   const startedMs = performance.now();
   await guest.bring(from, to);
   const seconds = (performance.now() - startedMs) / 1000;
   const edgeBytes = (await from.asked.edgeBytes()) - before;
   const stats = await to.asked.virsh("domjobinfo", domainOf(guest.server), "--completed", "--rawstats");
   const figure = (name: string) => Number(new RegExp(`^${name}: *(\\d+)$`, "m").exec(stats)?.[1] ?? Number.NaN);
-  return { seconds, jobSeconds: figure("time_elapsed") / 1000, downtimeMs: figure("downtime"), edgeBytes };
+  const awayMs = (await away) ?? Number.NaN;
+  return { seconds, jobSeconds: figure("time_elapsed") / 1000, downtimeMs: figure("downtime"), edgeBytes, awayMs };
 }
