@@ -56,7 +56,7 @@ function listens(socket: string): Promise<boolean> {
   });
 }
 
-async function launch(command: string[], socket: string, env: NodeJS.ProcessEnv): Promise<ChildProcess> {
+export async function launch(command: string[], socket: string, env: NodeJS.ProcessEnv): Promise<ChildProcess> {
   const [program = "", ...args] = command;
   const child = spawn(program, args, { env, stdio: ["ignore", "ignore", "pipe"] });
   let said = "";
@@ -74,7 +74,7 @@ async function launch(command: string[], socket: string, env: NodeJS.ProcessEnv)
   return child;
 }
 
-async function end(child: ChildProcess | undefined): Promise<void> {
+export async function end(child: ChildProcess | undefined): Promise<void> {
   if (!child || child.exitCode !== null || child.signalCode !== null) return;
   const exit = once(child, "exit");
   child.kill("SIGTERM");
@@ -84,7 +84,7 @@ async function end(child: ChildProcess | undefined): Promise<void> {
 }
 
 /** Ends QEMUs that libvirt did not; their ids are in libvirt's own pid files. */
-async function endGuests(folder: string): Promise<void> {
+export async function endGuests(folder: string): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
     if (!name.endsWith(".pid") || name === "driver.pid") continue;
     const pid = Number(await readFile(join(folder, name), "utf8"));

@@ -1,12 +1,12 @@
 /**
- * One of several hypervisors on this machine, as a process of its own: a session libvirtd and the libvirt driver on it, in
- * a mount namespace where the temporary folder is theirs alone, as it is on a host of its own. Started by moving-hosts.ts,
- * which asks it by messages.
+ * One of several hypervisors on this machine, as a process of its own: a libvirtd (LIBVIRTD: `session`, or a SystemKind) and
+ * the libvirt driver on it, in a mount namespace where the temporary folder is theirs alone, as it is on a host of its own.
+ * Started by moving-hosts.ts, which asks it by messages.
  */
 
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { ArrivalOrder, Driver, LiveProgress } from "../../agent/drivers/driver.ts";
@@ -18,6 +18,7 @@ import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import type { LiveMigrationOptions } from "../../functions/protocol/move.ts";
 import { type Cut, LocalMoveLink } from "../local-move-link.ts";
 import { LIBVIRT, startLibvirtd } from "./libvirtd.ts";
+import { type SystemKind, startOwnSystemLibvirtd } from "./own-system-libvirtd.ts";
 import { serve } from "./served-host.ts";
 
 export type LinkLimits = { cut?: Cut | undefined; bytesPerSecond?: number };
@@ -31,7 +32,8 @@ class CountedBandwidth extends Bandwidth {
   }
 }
 
-const libvirtd = await startLibvirtd();
+const { LIBVIRTD: kind = "session" } = process.env;
+const libvirtd = await (kind === "session" ? startLibvirtd() : startOwnSystemLibvirtd(kind as SystemKind));
 const stateDir = join(libvirtd.root, "state");
 const base = join(libvirtd.root, "base");
 await mkdir(stateDir);
@@ -67,6 +69,11 @@ const asked = {
     link?.close();
     await driver.close();
     driver = await open();
+  },
+  /** `user:group mode` of a file. */
+  ownerOf: async (path: string) => {
+    const { uid, gid, mode } = await stat(path);
+    return `${uid}:${gid} ${(mode & 0o777).toString(8)}`;
   },
   files: (path: string) => (existsSync(path) ? readdir(path) : null),
   call: async (name: keyof Driver, ...args: unknown[]) => {

@@ -39,13 +39,13 @@ export class MovingHosts {
   }
 
   /** A host of this name, which runs that program of this folder. */
-  async start<A extends Asked = MovingHost>(name: string, program = DRIVER_ONLY): Promise<Served<A>> {
+  async start<A extends Asked = MovingHost>(name: string, program = DRIVER_ONLY, more = {}): Promise<Served<A>> {
     const own = process.geteuid?.() === 0 ? [] : ["--user", "--map-root-user"];
     const script = `mkdir -p ${TEMPORARY} && mount -t tmpfs tmpfs ${TEMPORARY} && hostname ${name} && exec "$0" "$@"`;
     const command = ["--mount", "--uts", "sh", "-c", script, process.execPath];
     command.push(fileURLToPath(new URL(program, import.meta.url)));
     const child = spawn("unshare", [...own, ...command], {
-      env: { ...process.env, TMPDIR: TEMPORARY },
+      env: { ...process.env, TMPDIR: TEMPORARY, ...more },
       stdio: ["ignore", "inherit", "inherit", "ipc"],
     });
     this.#children.push(child);
