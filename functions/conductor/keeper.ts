@@ -126,7 +126,6 @@ export class Keeper {
       changed.screens_ended = (record.screens_ended ?? 0) + 1;
     }
     if (changed.generation !== record.generation && !("screen_since" in change)) delete changed.screen_since;
-    if (changed.host !== record.host) delete changed.screen_host;
     this.store.saveRecord(changed);
     return changed;
   }

@@ -240,7 +240,7 @@ export const liveMigrate: ServerFlow = {
   ],
   failed(context, failure) {
     const fault = failure.message === CALLED_OFF.message ? {} : { fault: faultOf(failure) };
-    context.patch({ task_state: null, abort_requested: null, screen_host: null, ...fault });
+    context.patch({ task_state: null, abort_requested: null, ...fault });
   },
 };
 

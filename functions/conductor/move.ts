@@ -55,7 +55,7 @@ export function recorded(type: NewMigration["migration_type"], status: string): 
         hidden: false,
       });
       const generation = memo.move?.generation ?? nextGeneration(record);
-      context.patch({ tried_generation: Math.max(generation, lastGeneration(record)) });
+      context.patch({ tried_generation: Math.max(generation, lastGeneration(record)), screen_host: null });
       return ok({ ...memo, hosts: [host ?? ""], at: 0, move: { ...memo.move, generation } });
     },
     async undo(context, memo) {

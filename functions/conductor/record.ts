@@ -80,7 +80,7 @@ export type ServerRecord = CreateSpec &
     screens_ended?: number;
     /** The incarnation that its present screen began with, where it has moved since with that screen. */
     screen_since?: number;
-    /** Where its screen is while that is not `host`: a guest that has come alive, before its source has said that it went. */
+    /** Where its screen is while it migrates, once it has come alive there, before its source has said that it went. */
     screen_host?: string | null;
     /** The latest incarnation that a host was asked to take, which may never have come to be. */
     tried_generation?: number;

@@ -35,5 +35,6 @@ export function screenOf(
   if (now.generation !== generation && !next) return { ...shown, is: "restarted" };
   if (record.host === null || !hasScreen(record)) return { ...shown, is: "stopped" };
   if (now.screens_ended !== screens_ended && !next) return { ...shown, is: "restarted" };
-  return { ...shown, is: "here", host: record.screen_host ?? record.host, bound: now };
+  const moved = record.task_state === "migrating" ? record.screen_host : null;
+  return { ...shown, is: "here", host: moved ?? record.host, bound: now };
 }
