@@ -86,7 +86,7 @@ export async function violations(world: World): Promise<string[]> {
 }
 
 /** Of a copy: the agent has its journal for itself. */
-function openCalls(agentState: string): unknown[] {
+export function openCalls(agentState: string): unknown[] {
   const folder = mkdtempSync(join(tmpdir(), "journal-"));
   try {
     for (const name of ["journal.db", "journal.db-wal"]) {

@@ -32,6 +32,9 @@ export class Wire {
   readonly #held: Held[] = [];
   /** Bodies on their way. */
   readonly #bodies = new Set<IncomingMessage>();
+  /** How many bytes of streams have passed, both ways. */
+  #passed = 0;
+  readonly #marks = new Set<{ at: number; reach(): void }>();
   #cut: "reset" | "silent" | null = null;
 
   /** `edge`: the edge's port. */
@@ -62,8 +65,27 @@ export class Wire {
   hold(label: string): Hold {
     const { promise: reached, resolve: reach } = Promise.withResolvers<void>();
     const { promise: free, resolve: release } = Promise.withResolvers<void>();
-    this.#held.push({ label, reach, free });
-    return { reached, release };
+    const held = { label, reach, free };
+    this.#held.push(held);
+    return {
+      reached,
+      release: () => {
+        const at = this.#held.indexOf(held);
+        if (at >= 0) this.#held.splice(at, 1);
+        release();
+      },
+    };
+  }
+
+  /** Resolves as soon as so many bytes of streams, such as two hosts have between them, have passed from now on. */
+  passes(bytes: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#marks.add({ at: this.#passed + bytes, reach: resolve });
+    return promise;
+  }
+
+  get passed(): number {
+    return this.#passed;
   }
 
   /** From now on nothing passes. `silent`: nobody is told, as by a line that is pulled; else connections break. */
@@ -144,6 +166,7 @@ export class Wire {
     from.on("message", (data: Buffer, isBinary: boolean) => {
       const text = isBinary ? "" : String(data);
       const label = this.#label(text);
+      if (isBinary) this.#count(data.length);
       turn = turn.then(async () => {
         await this.#gate(label);
         if (this.#cut === null) deal(() => send(to, isBinary ? data : text), this.fates(label, way));
@@ -154,6 +177,15 @@ export class Wire {
       if (UNSENDABLE.has(code)) to.terminate();
       else to.close(code, reason);
     });
+  }
+
+  #count(bytes: number): void {
+    this.#passed += bytes;
+    for (const mark of this.#marks) {
+      if (mark.at > this.#passed) continue;
+      mark.reach();
+      this.#marks.delete(mark);
+    }
   }
 
   #label(text: string): string {

@@ -2,8 +2,9 @@
  * A compute host of its own on this machine: a session libvirtd, and the agent on it as a process that can be killed, in
  * a mount namespace as moving-host.ts has it. Started by moving-hosts.ts, which asks it by messages.
  */
+import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { readdir, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, stat, statfs, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { enroll } from "../../agent/enroll.ts";
@@ -15,7 +16,13 @@ import { serve } from "./served-host.ts";
 
 const libvirtd = await startLibvirtd();
 const state = join(libvirtd.root, "agent");
+const instances = join(state, "libvirt/instances");
+const names = (listed: string) => listed.split("\n").filter((name) => name !== "");
+/** More than any guest of a test has. */
+const ROOMY = 8 * 2 ** 30;
 let agent: Child | null = null;
+/** Whether guests' files are on a file system of their own. */
+let hasDisk = false;
 
 const asked = {
   /** Enrols as `host`, and runs its agent with this agent.toml. */
@@ -36,14 +43,45 @@ const asked = {
     const events = lines.flatMap((line) => (line.endsWith("}") ? [String(JSON.parse(line).event)] : []));
     return events.findLast((event) => event.startsWith("link.")) ?? null;
   },
-  domains: async () => (await libvirtd.virsh("list", "--all", "--name")).split("\n").filter((name) => name !== ""),
+  /** Where the agent keeps what it must not forget. */
+  state: () => state,
+  agentLog: () => readFileSync(join(libvirtd.root, "agent.log"), "utf8"),
+  domains: async () => names(await libvirtd.virsh("list", "--all", "--name")),
+  /** Of those, what runs; a guest that is still to come is paused. */
+  running: async () => names(await libvirtd.virsh("list", "--state-running", "--name")),
   virsh: (...args: string[]) => libvirtd.virsh(...args),
   /** Folders of sockets of moves. */
   sockets: async () => (await readdir(tmpdir())).filter((name) => name.startsWith("edgenova-move-")),
   /** Servers that have files here. */
-  folders: () => readdir(join(state, "libvirt/instances")).catch(() => []),
+  folders: () => readdir(instances).catch((): string[] => []),
+  /** Files of one of them. */
+  files: async (server: string) => (await readdir(join(instances, server))).toSorted(),
+  /** Gives the guests' files a file system of their own, which `limitDisk` makes small. */
+  mountDisk: async () => {
+    await mkdir(instances, { recursive: true });
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${ROOMY}`, "tmpfs", instances]);
+    hasDisk = true;
+  },
+  /** Leaves this many bytes of it free; null: as many as there were. */
+  limitDisk: async (left: number | null) => {
+    const { blocks, bfree, bsize } = await statfs(instances);
+    const size = left === null ? ROOMY : (blocks - bfree) * bsize + left;
+    execFileSync("mount", ["-o", `remount,size=${size}`, instances]);
+  },
+  /** Writes so many MiB as a guest does, one that is off. */
+  writeDisk: async (server: string, mib: number) => {
+    execFileSync("qemu-io", ["-f", "qcow2", "-c", `write -P 7 1M ${mib}M`, join(instances, server, "disk")]);
+  },
+  /** The last so many MiB of its disk, which is aside for a move, are other bytes from now on. */
+  spoilDisk: async (server: string, mib: number) => {
+    const path = join(instances, `${server}_resize`, "disk");
+    const bytes = Buffer.alloc(mib * 2 ** 20, 9);
+    const file = await open(path, "r+");
+    await file.write(bytes, 0, bytes.length, (await stat(path)).size - bytes.length).finally(() => file.close());
+  },
   stop: async () => {
     await agent?.stop();
+    if (hasDisk) execFileSync("umount", ["--lazy", instances]);
     await libvirtd.stop();
   },
 };
