@@ -128,6 +128,15 @@ const schema = z.strictObject({
   update_resources_interval: interval(0),
   vnc: vnc.prefault({}),
   /**
+   * Where guests' files are; empty: in the agent's own folder. Hosts that have the same one mounted (NFS, CephFS) share
+   * their storage. It is set before the first guest is made.
+   */
+  instances_path: z
+    .string()
+    .max(4096)
+    .regex(/^(\/.*)?$/, "It must be a path from the root.")
+    .default(""),
+  /**
    * This host's address, at which other hosts reach it, to bring guests here without the edge; empty: all comes through the
    * edge. Nova's is in [libvirt].
    */

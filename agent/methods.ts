@@ -98,13 +98,17 @@ export function bind(
       return withParams(METHODS.confirm_migration.params, params, () =>
         nothing(movingOf(driver).confirmMigration(server)),
       );
+    case "instance_on_disk":
+      return withParams(METHODS.instance_on_disk.params, params, async (p) => ({
+        on_disk: (await driver.moving?.instanceOnDisk(server, p.host)) ?? false,
+      }));
     case "check_can_live_migrate_source":
       return withParams(METHODS.check_can_live_migrate_source.params, params, () =>
         movingOf(driver).checkSource(server),
       );
     case "check_can_live_migrate_destination":
       return withParams(METHODS.check_can_live_migrate_destination.params, params, (p) =>
-        nothing(movingOf(driver).checkDestination(server, p)),
+        movingOf(driver).checkDestination(server, p),
       );
     case "pre_live_migration":
       return withParams(METHODS.pre_live_migration.params, params, (p, signal) =>

@@ -37,6 +37,8 @@ export type DriverContext = {
 /** `spec` is the guest as its config drive tells of it while it is rescued; null keeps the drive that it has. */
 export type RescueOrder = { image: ImageRef; spec: GuestSpec | null };
 export type RebuildOrder = { spec: GuestSpec; start: boolean };
+/** `from`: the disks are that host's, on storage that this one shares with it, and the guest is this host's now. */
+export type FinishOrder = RebuildOrder & { from?: string | undefined };
 
 /** A file that is one of a guest's own disks: its name in the guest's folder, and where it is. */
 export type GuestDisk = { name: string; path: string };
@@ -47,9 +49,14 @@ export type LiveProgress = Record<
   number
 >;
 
-/** A guest that is to come alive, and one that is to go so. `block_migration`: with its disks. */
+/**
+ * A guest that is to come alive, and one that is to go so. `block_migration`: with its disks; without it they stay where
+ * they are, on storage that both hosts see. `to`: the other host's name at the edge.
+ */
 export type ArrivalOrder = { spec: GuestSpec; data: LiveMigrateData; block_migration: boolean };
-export type DepartureOrder = { options: LiveMigrationOptions; block_migration: boolean };
+export type DepartureOrder = { options: LiveMigrationOptions; block_migration: boolean; to: string };
+/** null: with its disks unless the two hosts share the storage that they are on. */
+export type ArrivalQuestion = Omit<ArrivalOrder, "block_migration"> & { block_migration: boolean | null };
 
 /** What a driver does whose guests can go to another host. */
 export interface Moving {
@@ -69,15 +76,20 @@ export interface Moving {
    */
   prepareDisks(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<(name: string) => string>;
   /** nova: finish_migration. Makes a guest of the disks that have come, grown to what `spec` says, and starts it if told. */
-  finishMigration(uuid: string, order: RebuildOrder): Promise<void>;
+  finishMigration(uuid: string, order: FinishOrder): Promise<void>;
   /** nova: finish_revert_migration. The guest is as it was when it was put aside, if it was, and is off. */
   finishRevertMigration(uuid: string): Promise<void>;
   /** nova: confirm_migration. Where a guest was made in place of one that was put aside, that one goes. */
   confirmMigration(uuid: string): Promise<void>;
+  /** nova: instance_on_disk. Whether this host sees the guest's files, which are that host's. */
+  instanceOnDisk(uuid: string, host: string): Promise<boolean>;
   /** nova: check_can_live_migrate_source. InstanceInvalidState unless the guest runs or is paused. */
   checkSource(uuid: string): Promise<LiveMigrateData>;
-  /** nova: check_can_live_migrate_destination. MigrationError with why the guest cannot come. Changes nothing. */
-  checkDestination(uuid: string, order: ArrivalOrder): Promise<void>;
+  /**
+   * nova: check_can_live_migrate_destination. Whether its disks are to come with the guest; MigrationError with why it
+   * cannot come. Changes nothing.
+   */
+  checkDestination(uuid: string, asked: ArrivalQuestion): Promise<{ block_migration: boolean }>;
   /** nova: pre_live_migration. From here on the guest may come over `link`; `destroy` takes all of it back. */
   preLiveMigration(uuid: string, order: ArrivalOrder, link: MoveLink, signal: AbortSignal): Promise<void>;
   /**
@@ -113,7 +125,7 @@ export interface Driver {
    * this one. Null when the driver cannot tell.
    */
   bootId(): Promise<string | null>;
-  /** The servers that have files here and no guest: `destroy` removes them. */
+  /** The servers that have files of this host's here and no guest: `destroy` removes them. */
   listLeftovers(): Promise<string[]>;
   /** The guests that run, with what is known of their addresses. Absent: this driver's guests have no network. */
   listNetworks?(): Promise<GuestNetworks[]>;
@@ -124,7 +136,10 @@ export interface Driver {
    * is left alone when it runs, and else started from its own disk: a rescue that was left half done is undone.
    */
   spawn(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<void>;
-  /** Ends the guest and removes all that spawn made. A guest that does not exist is not an error. */
+  /**
+   * Ends the guest and removes all that spawn made, unless it is another host's by now, which sees the same files. A guest
+   * that does not exist is not an error.
+   */
   destroy(uuid: string): Promise<void>;
   /** Makes the guest run, from wherever it is: it goes on if it is paused or suspended, and boots if it is off. */
   powerOn(uuid: string): Promise<void>;

@@ -15,7 +15,7 @@ export async function loadDriver({ driver, host, config }: DriverChoice, context
     }
     case "libvirt": {
       const { LibvirtDriver } = await import("./libvirt/libvirt-driver.ts");
-      return new LibvirtDriver(context, config.libvirt);
+      return new LibvirtDriver(context, config.libvirt, { instancesPath: config.instances_path, host });
     }
   }
   return driver satisfies never;

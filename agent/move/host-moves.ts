@@ -87,7 +87,7 @@ export class HostMoves implements Moves {
 
   async liveMigration(
     server: string,
-    order: DepartureOrder & { peer: MovePeer },
+    order: Omit<DepartureOrder, "to"> & { peer: MovePeer },
     signal: AbortSignal,
   ): Promise<{ aborted: boolean }> {
     const moving = this.#moving;
@@ -107,7 +107,7 @@ export class HostMoves implements Moves {
     };
     signal.addEventListener("abort", abort, { once: true });
     try {
-      return await moving.liveMigration(server, order, link, tell);
+      return await moving.liveMigration(server, { ...order, to: order.peer.host }, link, tell);
     } finally {
       signal.removeEventListener("abort", abort);
       this.#close(server, link);

@@ -23,7 +23,7 @@ export interface Moves {
   preLiveMigration(server: string, order: ArrivalOrder & { peer: MovePeer }, signal: AbortSignal): Promise<void>;
   liveMigration(
     server: string,
-    order: DepartureOrder & { peer: MovePeer },
+    order: Omit<DepartureOrder, "to"> & { peer: MovePeer },
     signal: AbortSignal,
   ): Promise<{ aborted: boolean }>;
   /** The move of this server is over, or given up: its links end. */

@@ -20,6 +20,7 @@ import {
   giveUp,
   giveUpDestinations,
   hasSwitched,
+  isOnDisk,
   type Moved,
   mismatch,
   recorded,
@@ -121,8 +122,9 @@ const copy: Step<Context, Memo> = {
 type CopyFailure = CallFailure & { there: boolean };
 
 /**
- * Has both hosts at it, and waits for both: none is left at work behind the back of what comes next. A host that is both
- * has the disks already, and its guest is no other one before the server has arrived.
+ * Has both hosts at it, and waits for both: none is left at work behind the back of what comes next. A destination that
+ * has the disks where the source has put them, or is the source, is sent nothing; in that its guest is no other one before
+ * the server has arrived.
  */
 async function copyTo(context: Context, memo: Memo): Promise<{ ok: true } | { ok: false; error: CopyFailure }> {
   const { host: source, generation } = context.record();
@@ -133,14 +135,12 @@ async function copyTo(context: Context, memo: Memo): Promise<{ ok: true } | { ok
   const spec = guestSpecOf(context, sizesThere(context.record()));
   const order = { peer: peers.value.destination, spec };
   const from = { host: source, generation, to: destination };
-  const [received, sent] = await Promise.all(
-    source === destination
-      ? [callOn(context, { host: source, generation }, "receive_disks", order, "while_up"), ok()]
-      : [
-          callOn(context, there(memo), "receive_disks", order, "while_up"),
-          callOn(context, from, "send_disks", { peer: peers.value.source }, "while_up"),
-        ],
-  );
+  const to = source === destination ? { host: source, generation } : there(memo);
+  const isSent = source !== destination && !(await isOnDisk(context, memo));
+  const [received, sent] = await Promise.all([
+    callOn(context, to, "receive_disks", order, "while_up"),
+    isSent ? callOn(context, from, "send_disks", { peer: peers.value.source }, "while_up") : ok(),
+  ]);
   if (received === "waiting" || sent === "waiting") throw new Wait(`disks from ${source} to ${destination}`);
   if (!received.ok) return err({ ...received.error, there: true });
   return sent.ok ? { ok: true } : err({ ...sent.error, there: false });

@@ -46,14 +46,19 @@ export type MoveMemo = {
   target?: { host: string; forced: boolean };
   /** The server's incarnation at the destination. */
   generation?: number;
-  /** Whether disks are copied, too, in a live migration; null: as the hosts are. */
+  /** Whether disks are to be copied, too, in a live migration; null: unless the hosts share their storage. */
   block_migration?: boolean | null;
+  /** Whether they are. */
+  copied?: boolean;
   /** What the source said of the guest. */
   data?: LiveMigrateData;
   /** The migration's status if the flow fails now; "error" unless told. */
   ends?: "failed" | "cancelled";
   /** Whether an evacuated guest is to be off. */
   off?: boolean;
+  /** Whether it was said that its disks are on storage that the hosts share (before 2.14), and whether they are. */
+  on_shared_storage?: boolean;
+  on_disk?: boolean;
 };
 export type SnapshotMemo = {
   /** The queued image that it is to be; null when there is to be none (a backup of which none are kept). */

@@ -1,7 +1,7 @@
 /**
  * Building a server anew that a host which is down had (nova: conductor rebuild_instance, compute rebuild_instance with
- * `recreate`). Its disks are at that host, so that the guest begins from its image; what is left of it there goes when
- * the host returns, and the move's record is `completed` then.
+ * `recreate`). Where the destination sees the disks that it had there, the guest goes on with those; else it begins from
+ * its image. What is left of it there goes when the host returns, and the move's record is `completed` then.
  */
 import { POWER_STATE } from "../protocol/guest.ts";
 import { ok } from "../result.ts";
@@ -17,6 +17,7 @@ import {
   generationThere,
   giveUpDestinations,
   hasSwitched,
+  isOnDisk,
   mismatch,
   recorded,
   sourceOf,
@@ -27,6 +28,8 @@ import { claimFirst, noValidHost } from "./placement.ts";
 import { powered, powerOff } from "./power.ts";
 import { faultOf } from "./record.ts";
 import type { Step } from "./saga.ts";
+
+const FOR_EVER = Number.POSITIVE_INFINITY;
 
 /** Hosts that a flow which this one cut off was trying may have a guest on the way: of those there is none to keep. */
 const release: Step<Context, Memo> = {
@@ -73,6 +76,23 @@ const claim: Step<Context, Memo> = {
   undo: giveUpDestinations,
 };
 
+/**
+ * Whether the destination sees its disks. As in Nova it is refused if that is not as it was said to be (nova:
+ * InvalidSharedStorage); unlike there the server stays what it was, and may be asked for again.
+ */
+const look: Step<Context, Memo> = {
+  name: "look",
+  async run(context, memo) {
+    const on_disk = await isOnDisk(context, memo);
+    const { on_shared_storage = on_disk } = memo.move ?? {};
+    if (on_shared_storage === on_disk) return ok({ ...memo, move: { ...memo.move, on_disk } });
+    const message = "Invalid state of instance files on shared storage";
+    const details = `${destinationOf(memo)} ${on_disk ? "sees" : "does not see"} the files that ${sourceOf(memo)} had.`;
+    return ending(context, memo, "failed", { code: 400, message, details });
+  },
+  // No undo: nothing was changed.
+};
+
 /** The server is at the destination from here on, and what comes of its guest shows there. */
 const arrive: Step<Context, Memo> = {
   name: "arrive",
@@ -96,7 +116,10 @@ const spawn: Step<Context, Memo> = {
   name: "spawn",
   async run(context, memo) {
     enter(context, "rebuild_spawning");
-    const done = await callHost(context, "spawn", guestSpecOf(context), Number.POSITIVE_INFINITY);
+    const spec = guestSpecOf(context);
+    const done = memo.move?.on_disk
+      ? await callHost(context, "finish_migration", { spec, start: !isOff(memo), from: sourceOf(memo) }, FOR_EVER)
+      : await callHost(context, "spawn", spec, FOR_EVER);
     if (!done.ok) {
       context.patch({ vm_state: "error" });
       return ending(context, memo, "failed", done.error);
@@ -108,10 +131,12 @@ const spawn: Step<Context, Memo> = {
 };
 
 /** What was off is off; from 2.95 on everything is, until its user starts it. */
+const isOff = ({ was, move }: Memo) => was === "stopped" || move?.off === true;
+
 const stop: Step<Context, Memo> = {
   name: "power_off",
   async run(context, memo) {
-    if (memo.was !== "stopped" && !memo.move?.off) return ok(memo);
+    if (!isOff(memo)) return ok(memo);
     const done = await powerOff.run(context, memo);
     if (!done.ok) {
       context.patch({ vm_state: "error" });
@@ -138,7 +163,7 @@ const leave: Step<Context, Memo> = {
 export const evacuate: ServerFlow = {
   name: "evacuate",
   event: "conductor_rebuild_server",
-  steps: [release, recorded("evacuation", "accepted"), schedule, claim, arrive, spawn, stop, leave],
+  steps: [release, recorded("evacuation", "accepted"), schedule, claim, look, arrive, spawn, stop, leave],
   failed(context, failure) {
     context.patch({ task_state: null, fault: faultOf(failure) });
   },

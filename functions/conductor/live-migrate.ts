@@ -13,7 +13,7 @@
 import { liveMigrationOptions } from "../move/options.ts";
 import { type GuestReport, POWER_STATE } from "../protocol/guest.ts";
 import { METHODS } from "../protocol/methods.ts";
-import { err, ok } from "../result.ts";
+import { err, ok, type Result } from "../result.ts";
 import { type Context, callHost, callOn, type Memo, type ServerFlow } from "./context.ts";
 import { guestSpecOf } from "./guest-spec.ts";
 import {
@@ -80,11 +80,12 @@ const findDestination: Step<Context, Memo> = {
     let trying = memo;
     for (let tries = 0; ; tries++) {
       context.note(trying);
-      const why = await refusal(context, trying);
-      if (why === null) {
-        await tellDestination(context, trying);
-        return ok(trying);
+      const tried = await tryDestination(context, trying);
+      if (tried.ok) {
+        await tellDestination(context, tried.value);
+        return tried;
       }
+      const why = tried.error;
       if (tries === MIGRATE_MAX_RETRIES) {
         const message = `Exceeded max scheduling retries ${MIGRATE_MAX_RETRIES} for instance ${uuid} during live migration`;
         return err({ code: 500, message, details: why.message });
@@ -100,32 +101,34 @@ const findDestination: Step<Context, Memo> = {
   undo: giveUpDestinations,
 };
 
-/** Why the host cannot take the guest; null when it can, and has claimed it. */
-async function refusal(context: Context, memo: Memo): Promise<Failure | null> {
+/** The memo with what the host has said, and the guest claimed there; or why it cannot take the guest. */
+async function tryDestination(context: Context, memo: Memo): Promise<Result<Memo, Failure>> {
   const record = context.record();
   const destination = destinationOf(memo);
   const wrong = await mismatch(context, sourceOf(memo), destination);
-  if (wrong !== null) return wrong;
-  const order = await preparing(context, memo);
+  if (wrong !== null) return err(wrong);
+  const { block_migration = null } = memo.move ?? {};
+  const asked = { ...arriving(context, memo), block_migration };
   const stub = context.host(destination);
-  const checked = await stub.ask("check_can_live_migrate_destination", record.uuid, generationThere(memo), order);
-  if (!checked.ok) return refusedBy(destination, checked.error.message);
+  const checked = await stub.ask("check_can_live_migrate_destination", record.uuid, generationThere(memo), asked);
+  if (!checked.ok) return err(refusedBy(destination, checked.error.message));
+  const found = METHODS.check_can_live_migrate_destination.value.parse(checked.value);
   const as = { generation: generationThere(memo), flavor: record.flavor, screen_since: bindingOf(record).generation };
   const claimed = await claimFirst(context, { ...memo, hosts: memo.hosts.slice(0, memo.at + 1) }, as);
-  if (claimed.ok) return null;
+  if (claimed.ok) return ok({ ...memo, move: { ...memo.move, copied: block_migration ?? found.block_migration } });
   await giveUp(context, memo, destination);
-  return noValidHost(claimed.error.refused.join("; "));
+  return err(noValidHost(claimed.error.refused.join("; ")));
 }
 
-/** What a destination is told of the guest. Disks are copied unless it was asked for that they are not. */
-async function preparing(context: Context, { move }: Memo) {
+/** What a destination is told of the guest. */
+function arriving(context: Context, { move }: Memo) {
   const { data } = move ?? {};
   if (data === undefined) throw new Error("a live migration of what its source said nothing of");
-  return { spec: guestSpecOf(context), data, block_migration: isBlock(move) };
+  return { spec: guestSpecOf(context), data };
 }
 
-/** Null, "auto": hosts here share no storage. */
-const isBlock = (move: Memo["move"]) => move?.block_migration ?? true;
+/** Whether its disks are copied, as the destination found it to be right. */
+const isBlock = ({ move }: Memo) => move?.copied ?? true;
 
 const queue: Step<Context, Memo> = {
   name: "queue",
@@ -146,7 +149,7 @@ const prepare: Step<Context, Memo> = {
     await tell(context, { status: "preparing" });
     const peers = await peersOf(context, memo);
     if (!peers.ok) return peers;
-    const order = { ...(await preparing(context, memo)), peer: peers.value.destination };
+    const order = { ...arriving(context, memo), block_migration: isBlock(memo), peer: peers.value.destination };
     const at = { host: destinationOf(memo), generation: generationThere(memo) };
     const done = await callOn(context, at, "pre_live_migration", order, "while_up");
     if (done === "waiting") throw new Wait(`pre_live_migration on ${at.host}`);
@@ -169,7 +172,7 @@ const run: Step<Context, Memo> = {
     const peers = await peersOf(context, memo);
     if (!peers.ok) return peers;
     const options = liveMigrationOptions(context.config);
-    const order = { peer: peers.value.source, options, block_migration: isBlock(memo.move) };
+    const order = { peer: peers.value.source, options, block_migration: isBlock(memo) };
     const at = { host: sourceOf(memo), generation };
     // Only the source can tell where the guest is by now.
     const done = await callOn(context, at, "live_migration", order, Number.POSITIVE_INFINITY);

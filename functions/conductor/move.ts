@@ -1,12 +1,13 @@
 /** What every flow has in common that takes a server to another host (nova: conductor/tasks/base.py, objects/migration.py). */
 import type { Flavor } from "../compute/flavor.ts";
 import type { NewMigration } from "../project/migration.ts";
+import { METHODS } from "../protocol/methods.ts";
 import { err, ok, type Result } from "../result.ts";
 import type { RequestSpec } from "../scheduler/host-state.ts";
 import type { Context, Memo, MoveMemo } from "./context.ts";
 import { choose, noValidHost, placed, specOf, unclaim } from "./placement.ts";
 import { lastGeneration, nextGeneration } from "./record.ts";
-import type { Failure, Step } from "./saga.ts";
+import { type Failure, type Step, Wait } from "./saga.ts";
 
 /** Where the server is moved from: it was there when the flow began. */
 export const sourceOf = (memo: Memo): string => memo.hosts[0] ?? "";
@@ -120,6 +121,21 @@ export async function mismatch(context: Context, source: string, destination: st
   if (from.inventory.hypervisor_type === to.inventory.hypervisor_type) return null;
   const message = "The supplied hypervisor type of is invalid.";
   return { code: 400, message, details: `${destination} has ${to.inventory.hypervisor_type}.` };
+}
+
+/**
+ * Whether the destination sees the guest's files, where the source has left them (nova: instance_on_disk). Waits for one
+ * that is not connected as long as it is up; then, and of one that cannot tell, it is no.
+ */
+export async function isOnDisk(context: Context, memo: Memo): Promise<boolean> {
+  const host = destinationOf(memo);
+  const stub = context.host(host);
+  const order = { host: sourceOf(memo) };
+  const asked = await stub.ask("instance_on_disk", context.record().uuid, generationThere(memo), order);
+  if (asked.ok) return METHODS.instance_on_disk.value.parse(asked.value).on_disk;
+  const state = await stub.state();
+  if (state?.up && !state.connected) throw new Wait(`instance_on_disk on ${host}`);
+  return false;
 }
 
 /** Gives up all hosts that were tried: what is there of the guest goes, and their claims with it. */

@@ -239,19 +239,27 @@ export const METHODS = {
   finish_revert_migration: { durable: true, params: none, value: powered },
   /** Removes what is aside of a guest in whose place another was made on the same host. */
   confirm_migration: { durable: true, params: none, value: none },
-  /** Makes a guest of the disks that were received, as `spec` has it, its disk grown if need be (nova: finish_migration). */
+  /**
+   * Makes a guest of the disks that were received, as `spec` has it, its disk grown if need be (nova: finish_migration).
+   * `from`: of those that the host of this name has left, on storage that this one shares with it.
+   */
   finish_migration: {
     durable: true,
-    params: z.object({ spec: guestSpec, start: z.boolean() }),
+    params: z.object({ spec: guestSpec, start: z.boolean(), from: short.optional() }),
     value: powered,
   },
+  /** Whether this host sees the guest's files, which the host of that name left (nova: instance_on_disk). */
+  instance_on_disk: { durable: false, params: z.object({ host: short }), value: z.object({ on_disk: z.boolean() }) },
   /** What a destination must know of the guest (nova: check_can_live_migrate_source). */
   check_can_live_migrate_source: { durable: false, params: none, value: liveMigrateData },
-  /** Whether this host can take the guest; it answers with why not, and has changed nothing. */
+  /**
+   * Whether this host can take the guest; it answers with why not, and has changed nothing. block_migration: whether disks
+   * are to be copied, too; null: as the storage of the two hosts is, which the value tells.
+   */
   check_can_live_migrate_destination: {
     durable: false,
-    params: z.object({ spec: guestSpec, data: liveMigrateData, block_migration: z.boolean() }),
-    value: none,
+    params: z.object({ spec: guestSpec, data: liveMigrateData, block_migration: z.boolean().nullable() }),
+    value: z.object({ block_migration: z.boolean() }),
   },
   /** Makes ready for the guest at the destination, until it has come or is dismissed. */
   pre_live_migration: {

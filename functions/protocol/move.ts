@@ -71,5 +71,7 @@ export const liveMigrateData = z.object({
       }),
     )
     .max(32),
+  /** What the source has written into the guest's folder: a host that reads it there sees the very same files. */
+  probe: z.string().max(255).nullable().default(null),
 });
 export type LiveMigrateData = z.infer<typeof liveMigrateData>;

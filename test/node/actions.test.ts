@@ -241,10 +241,22 @@ describe("moving", () => {
       expect([status, told.conflictingRequest.message]).toEqual([409, "Service is unavailable at this time."]);
     }
     await down.agent.stop();
+    const shared = { onSharedStorage: true };
+    const changed = await act(id, { evacuate: { ...shared, adminPass: "x" } }, { minor: 13 });
+    expect([changed.status, changed.body.badRequest.message]).toEqual([
+      400,
+      "admin password can't be changed on existing disk",
+    ]);
+    const untrue = await act(id, { evacuate: shared }, { minor: 13 });
+    expect([untrue.status, untrue.body]).toEqual([200, { adminPass: null }]);
+    expect(await rested(id)).toMatchObject({ status: "ACTIVE", "OS-EXT-SRV-ATTR:host": "down" });
+    expect(await moves(id)).toMatchObject([{ migration_type: "evacuation", status: "failed" }]);
     const evacuated = await act(id, { evacuate: { onSharedStorage: false } }, { minor: 13 });
     expect([evacuated.status, evacuated.body]).toEqual([200, { adminPass: expect.stringMatching(/^\w{12}$/) }]);
     expect(await rested(id)).toMatchObject({ status: "ACTIVE", "OS-EXT-SRV-ATTR:host": "one" });
-    expect(await moves(id)).toMatchObject([{ migration_type: "evacuation", status: "done", source_compute: "down" }]);
+    expect(await moves(id)).toContainEqual(
+      expect.objectContaining({ migration_type: "evacuation", status: "done", source_compute: "down" }),
+    );
     const up = await force(false);
     expect([up.status, up.body.badRequest.message]).toEqual([
       400,

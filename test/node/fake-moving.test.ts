@@ -29,7 +29,7 @@ const OPTIONS = {
   live_migration_permit_post_copy: false,
   live_migration_permit_auto_converge: false,
 } as const;
-const ORDER = { options: OPTIONS, block_migration: true };
+const ORDER = { options: OPTIONS, block_migration: true, to: "to" };
 /** So long that only what is asked meanwhile ends it. */
 const LONG = { "fake:slow": "live_migration=600000" };
 

@@ -24,7 +24,7 @@ const guest: AwaitedGuest = {
   network: { kind: "bridge", name: "br0" },
   emulator: "/usr/bin/qemu-system-x86_64",
   loaders: ["/usr/share/OVMF/OVMF_CODE_4M.fd"],
-  ...{ uri: "qemu:///system", memoryUri: "unix:///m/memory", disksUri: "unix:///m/disks" },
+  ...{ uri: "qemu:///system", memoryUri: "unix:///m/memory", disksUri: "unix:///m/disks", copiesDisks: true },
 };
 
 /** As libvirt 9 describes a guest of the driver for another host. */
@@ -201,8 +201,12 @@ const finish = (stored: string, params = NAMED) =>
   );
 
 /** What of these bytes has passed, and why no more did. */
-async function passed(...chunks: Uint8Array[]): Promise<{ bytes: Buffer; why: string | null }> {
-  const filter = new ProcedureFilter(guest);
+function passed(...chunks: Uint8Array[]): Promise<{ bytes: Buffer; why: string | null }> {
+  return passedFor(guest, ...chunks);
+}
+
+async function passedFor(of: AwaitedGuest, ...chunks: Uint8Array[]): Promise<{ bytes: Buffer; why: string | null }> {
+  const filter = new ProcedureFilter(of);
   const bytes: Buffer[] = [];
   filter.on("data", (chunk: Buffer) => bytes.push(chunk));
   let why: string | null = null;
@@ -310,6 +314,17 @@ describe("the calls of a source's libvirtd", () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it("copy disks, or say that it is safe to leave them where they are, as is awaited", async () => {
+    const { NON_SHARED_INC, UNSAFE } = MIGRATE;
+    const why = async (copiesDisks: boolean, flags: number) =>
+      (await passedFor({ ...guest, copiesDisks }, prepare(PARAMS, flags))).why;
+    const plain = FLAGS & ~NON_SHARED_INC;
+    expect(await why(true, FLAGS)).toBeNull();
+    expect(await why(true, plain | UNSAFE)).toContain("flags");
+    expect(await why(false, plain | UNSAFE)).toBeNull();
+    expect(await why(false, FLAGS)).toContain("flags");
   });
 
   it("that are longer than any that there is are not waited for", async () => {

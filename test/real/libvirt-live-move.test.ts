@@ -6,10 +6,9 @@ import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { POWER_STATE } from "../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
-import type { LiveMigrationOptions } from "../../functions/protocol/move.ts";
-import { FULL_DRIVE } from "../config-drive.ts";
 import { bootDisk } from "./boot-sector.ts";
 import { LIBVIRT_NEEDS } from "./libvirtd.ts";
+import { expectAlive as alive, movedSpec, OPTIONS, printed as printedBy, SLOW, WAIT } from "./moved-guest.ts";
 import type { LinkLimits } from "./moving-host.ts";
 import { type Host, MovingHosts } from "./moving-hosts.ts";
 import { needs } from "./requirement.ts";
@@ -17,42 +16,15 @@ import { needs } from "./requirement.ts";
 const { paths, apt } = LIBVIRT_NEEDS;
 const missing = !needs("the libvirt driver's test of live migration", ["/usr/bin/unshare", ...paths], apt);
 const TIMEOUT_MS = 120_000;
-const WAIT = { timeout: 60_000, interval: 200 };
 const run = promisify(execFile);
 const uuid = "6f1c2a3b-0000-4000-8000-000000000012";
 const NAME = "instance-00000012";
 const { RUNNING, PAUSED } = POWER_STATE;
 
-const spec = (over: Partial<GuestSpec> = {}): GuestSpec => ({
-  display_name: "web",
-  instance_name: NAME,
-  project_id: "demo",
-  vcpus: 1,
-  memory_mb: 64,
-  disk_gb: 1,
-  ephemerals: [{ size: 1, format: "ext4" }],
-  swap_mb: 8,
-  image: { id: uuid, disk_format: "raw", size: 1, sha512: "0".repeat(128) },
-  metadata: {},
-  config_drive: FULL_DRIVE,
-  ...over,
-});
+const spec = (over: Partial<GuestSpec> = {}) => movedSpec({ instance_name: NAME, ...over });
 
 /** Without disks that are zeroed at the bandwidth of the migration. */
 const BARE = spec({ ephemerals: [], swap_mb: 0 });
-
-const OPTIONS: LiveMigrationOptions = {
-  live_migration_bandwidth: 0,
-  live_migration_downtime: 500,
-  live_migration_downtime_steps: 10,
-  live_migration_downtime_delay: 75,
-  live_migration_completion_timeout: 800,
-  live_migration_timeout_action: "abort",
-  live_migration_permit_post_copy: false,
-  live_migration_permit_auto_converge: false,
-};
-/** So little that a busy guest is never through. */
-const SLOW: LiveMigrationOptions = { ...OPTIONS, live_migration_bandwidth: 1, live_migration_downtime: 100 };
 
 describe.skipIf(missing)("a live migration between two qemu:///session", () => {
   let hosts: MovingHosts;
@@ -61,7 +33,7 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
   let roots: { from: string; to: string };
   let given: GuestSpec;
   const folder = (root: string) => join(root, "state/instances", uuid);
-  const printed = async (host: Host): Promise<string> => String(await host.call("getConsoleOutput", uuid));
+  const printed = (host: Host) => printedBy(host, uuid);
   const power = async (host: Host) => (await host.call("getInfo", uuid)) as { power_state: number } | null;
 
   beforeAll(async () => {
@@ -97,15 +69,7 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     await to.preLiveMigration(uuid, order);
   }
 
-  /** It answers, by what is in its memory. */
-  async function expectAlive(host: Host): Promise<void> {
-    const before = (await printed(host)).split("NMI").length;
-    // One that comes while the guest is busy with another is lost, as on a real machine.
-    await vi.waitFor(async () => {
-      await host.call("injectNmi", uuid);
-      expect((await printed(host)).split("NMI").length).toBeGreaterThan(before);
-    }, WAIT);
-  }
+  const expectAlive = (host: Host) => alive(host, uuid);
 
   /** The guest stayed at the source, and goes on; then the destination is dismissed. */
   async function expectStayed(): Promise<void> {

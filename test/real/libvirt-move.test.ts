@@ -6,35 +6,21 @@ import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { POWER_STATE } from "../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
-import { FULL_DRIVE } from "../config-drive.ts";
 import { bootDisk } from "./boot-sector.ts";
 import { LIBVIRT_NEEDS } from "./libvirtd.ts";
+import { movedSpec, WAIT } from "./moved-guest.ts";
 import { type Host, MovingHosts } from "./moving-hosts.ts";
 import { needs } from "./requirement.ts";
 
 const { paths, apt } = LIBVIRT_NEEDS;
 const missing = !needs("the libvirt driver's test of cold moves", ["/usr/bin/unshare", ...paths], apt);
 const TIMEOUT_MS = 120_000;
-const WAIT = { timeout: 60_000, interval: 200 };
 const GIB = 2 ** 30;
 const run = promisify(execFile);
 const uuid = "6f1c2a3b-0000-4000-8000-000000000011";
 const migration = "6f1c2a3b-0000-4000-8000-0000000000aa";
 
-const spec = (over: Partial<GuestSpec> = {}): GuestSpec => ({
-  display_name: "web",
-  instance_name: "instance-00000011",
-  project_id: "demo",
-  vcpus: 1,
-  memory_mb: 64,
-  disk_gb: 1,
-  ephemerals: [{ size: 1, format: "ext4" }],
-  swap_mb: 8,
-  image: { id: uuid, disk_format: "raw", size: 1, sha512: "0".repeat(128) },
-  metadata: {},
-  config_drive: FULL_DRIVE,
-  ...over,
-});
+const spec = (over: Partial<GuestSpec> = {}) => movedSpec({ instance_name: "instance-00000011", ...over });
 
 async function info(disk: string): Promise<Record<string, unknown>> {
   return JSON.parse((await run("qemu-img", ["info", "-U", "-f", "qcow2", "--output=json", disk])).stdout);

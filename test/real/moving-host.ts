@@ -9,7 +9,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import type { ArrivalOrder, Driver, LiveProgress } from "../../agent/drivers/driver.ts";
+import type { ArrivalOrder, ArrivalQuestion, Driver, LiveProgress } from "../../agent/drivers/driver.ts";
 import { joinStreams } from "../../agent/drivers/libvirt/joined-streams.ts";
 import { LibvirtDriver } from "../../agent/drivers/libvirt/libvirt-driver.ts";
 import { Bandwidth } from "../../agent/move/bandwidth.ts";
@@ -45,7 +45,8 @@ const ctx = {
 };
 const told: unknown[] = [];
 async function open(): Promise<LibvirtDriver> {
-  const opened = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri: libvirtd.uri });
+  const instancesPath = process.env.INSTANCES_PATH ?? "";
+  const opened = new LibvirtDriver(ctx, { ...LIBVIRT, connection_uri: libvirtd.uri }, { instancesPath });
   await opened.init();
   opened.onLifecycle((guest) => told.push(guest));
   return opened;
@@ -78,10 +79,11 @@ const asked = {
   files: (path: string) => (existsSync(path) ? readdir(path) : null),
   call: async (name: keyof Driver, ...args: unknown[]) => {
     const method = driver[name] as unknown as (...given: unknown[]) => Promise<unknown>;
-    const value = await method.apply(driver, name === "spawn" ? [...args, goOn] : args);
+    const value = await method.apply(driver, ["spawn", "rescue", "rebuild"].includes(name) ? [...args, goOn] : args);
     return Buffer.isBuffer(value) ? value.toString() : value;
   },
   migrateDiskAndPowerOff: (uuid: string, migration: string) => driver.moving.migrateDiskAndPowerOff(uuid, migration),
+  snapshot: (uuid: string, path: string) => driver.snapshot(uuid, path, goOn),
   disksOf: (uuid: string, migration: string) => driver.moving.disksOf(uuid, migration),
   prepareDisks: async (uuid: string, spec: GuestSpec, names: string[]) => {
     const pathOf = await driver.moving.prepareDisks(uuid, spec, goOn);
@@ -94,12 +96,13 @@ const asked = {
     if (cut) await writeFile(`${pathOf("disk")}.part`, "half");
     else await copyDisks(disks, pathOf, goOn);
   },
-  finishMigration: (uuid: string, spec: GuestSpec, start: boolean) =>
-    driver.moving.finishMigration(uuid, { spec, start }),
+  finishMigration: (uuid: string, spec: GuestSpec, start: boolean, from?: string) =>
+    driver.moving.finishMigration(uuid, { spec, start, from }),
+  instanceOnDisk: (uuid: string, host: string) => driver.moving.instanceOnDisk(uuid, host),
   finishRevertMigration: (uuid: string) => driver.moving.finishRevertMigration(uuid),
   confirmMigration: (uuid: string) => driver.moving.confirmMigration(uuid),
   checkSource: (uuid: string) => driver.moving.checkSource(uuid),
-  checkDestination: (uuid: string, order: ArrivalOrder) => driver.moving.checkDestination(uuid, order),
+  checkDestination: (uuid: string, asked: ArrivalQuestion) => driver.moving.checkDestination(uuid, asked),
   /** `bytesPerSecond`: of what leaves this host. */
   openLink: async (listen: string, peer: string, { cut, bytesPerSecond = 0 }: LinkLimits = {}) => {
     link?.close();
@@ -120,9 +123,10 @@ const asked = {
   linkCounts: () => Object.fromEntries(link?.opened ?? []),
   preLiveMigration: (uuid: string, order: ArrivalOrder) =>
     driver.moving.preLiveMigration(uuid, order, needLink(), goOn),
-  liveMigration: (uuid: string, options: LiveMigrationOptions) => {
+  liveMigration: (uuid: string, options: LiveMigrationOptions, block_migration = true) => {
     progress.length = 0;
-    return driver.moving.liveMigration(uuid, { options }, needLink(), (one) => progress.push(one));
+    const order = { options, block_migration, to: "to" };
+    return driver.moving.liveMigration(uuid, order, needLink(), (one) => progress.push(one));
   },
   postLiveMigration: (uuid: string) => driver.moving.postLiveMigration(uuid),
   abortLiveMigration: (uuid: string) => driver.moving.abortLiveMigration(uuid),

@@ -38,6 +38,11 @@ export class MovingHosts {
     await source.openLink(a, b, limits);
   }
 
+  /** A folder that all of them see. */
+  get shared(): string {
+    return join(this.#folder, "instances");
+  }
+
   /** A host of this name, which runs that program of this folder. */
   async start<A extends Asked = MovingHost>(name: string, program = DRIVER_ONLY, more = {}): Promise<Served<A>> {
     const own = process.geteuid?.() === 0 ? [] : ["--user", "--map-root-user"];

@@ -38,7 +38,7 @@ describe("a resize", () => {
       resized: { host: world.agent(0).host, node: "node0", flavor: { flavorid: "1" }, was: "active" },
     });
     expect(world.methods(0)).toEqual(["spawn", "migrate_disk_and_power_off", "send_disks"]);
-    expect(world.methods(1)).toEqual(["receive_disks", "finish_migration"]);
+    expect(world.methods(1)).toEqual(["instance_on_disk", "receive_disks", "finish_migration"]);
     await world.holds([
       [1024, "off"],
       [3072, "runs"],
@@ -69,15 +69,22 @@ describe("a resize", () => {
 
   it("tells each end of the other, and gives the new size to the destination alone", async () => {
     await world.done("resize", world.resizeTo(2));
-    const params = (at: number, method: string) =>
-      world.agent(at).calls.find((call) => call.method === method)?.params as Record<string, unknown>;
     const [{ uuid: migration } = { uuid: "" }] = await world.migrations();
-    expect(params(0, "send_disks").peer).toMatchObject({ migration, host: world.agent(1).host });
-    expect(params(1, "receive_disks")).toMatchObject({
+    const peer = { migration, host: world.agent(1).host };
+    expect(world.params(0, "send_disks")).toMatchObject({ peer });
+    expect(world.params(1, "receive_disks")).toMatchObject({
       peer: { migration, host: world.agent(0).host, inbound: null },
       spec: { memory_mb: 2048, vcpus: 2 },
     });
-    expect(params(1, "finish_migration")).toMatchObject({ start: true, spec: { memory_mb: 2048 } });
+    expect(world.params(1, "finish_migration")).toMatchObject({ start: true, spec: { memory_mb: 2048 } });
+  });
+
+  it("has nothing sent where the destination sees the disks", async () => {
+    world.answer(1, "instance_on_disk", () => ({ ok: true, value: { on_disk: true } }));
+    expect(await world.done("resize", world.resizeTo(2))).toMatchObject({ vm_state: "resized" });
+    expect(world.params(1, "instance_on_disk")).toEqual({ host: world.agent(0).host });
+    expect(world.methods(0)).not.toContain("send_disks");
+    expect(world.methods(1)).toEqual(["instance_on_disk", "receive_disks", "finish_migration"]);
   });
 
   it("that is confirmed leaves nothing at the source", async () => {
@@ -354,7 +361,8 @@ describe.each(FLOWS.migrate?.steps.map((step, index) => ({ index, name: step.nam
     it("is done once, though it is run twice", async () => {
       runTwice(FLOWS.migrate?.steps ?? []);
       expect(await world.done("migrate")).toMatchObject({ vm_state: "resized", host: world.agent(1).host });
-      expect(world.methods(1)).toEqual(["receive_disks", "finish_migration"]);
+      const calls = world.methods(1).filter((method) => method !== "instance_on_disk");
+      expect(calls).toEqual(["receive_disks", "finish_migration"]);
       runTwice(FLOWS.revert_resize?.steps ?? []);
       expect(await world.done("revert_resize")).toMatchObject({ vm_state: "active", host: world.agent(0).host });
       await world.holds([

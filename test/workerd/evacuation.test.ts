@@ -1,5 +1,5 @@
 /** Evacuation through real objects: from a host that is down, which returns with what it had. */
-import { env, runInDurableObject } from "cloudflare:test";
+import { env, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FLOWS } from "../../functions/conductor/flows.ts";
 import { err } from "../../functions/result.ts";
@@ -85,6 +85,64 @@ describe("an evacuation", () => {
     await lose();
     expect(await world.done("evacuate", { memo: { move } })).toMatchObject({ vm_state: "stopped", power_state: 4 });
     expect(await status()).toBe("done");
+  });
+
+  const sees = (on_disk: boolean) => world.answer(1, "instance_on_disk", () => ({ ok: true, value: { on_disk } }));
+
+  it.each([
+    ["was off", "stop", {}, "stopped"],
+    ["is asked for so", null, { off: true }, "stopped"],
+    ["ran", null, { on_shared_storage: true }, "active"],
+  ] as const)("makes a guest of the disks that its destination sees, off where it %s", async (_, first, move, ends) => {
+    if (first !== null) await world.done(first);
+    await lose();
+    sees(true);
+    expect(await world.done("evacuate", world.to(1, move))).toMatchObject({
+      vm_state: ends,
+      host: world.agent(1).host,
+      fault: null,
+    });
+    const from = world.agent(0).host;
+    expect(world.params(1, "instance_on_disk")).toEqual({ host: from });
+    expect(world.params(1, "finish_migration")).toMatchObject({ from, start: ends === "active" });
+    expect(world.methods(1)).not.toContain("spawn");
+    await comeBack();
+    await until(async () => (await status()) === "completed", "the record is completed");
+  });
+
+  it.each([true, false])("is refused where its disks are not as it was said: on shared storage %s", async (said) => {
+    await lose();
+    sees(!said);
+    expect(await world.done("evacuate", world.to(1, { on_shared_storage: said }))).toMatchObject({
+      vm_state: "active",
+      host: world.agent(0).host,
+      fault: { code: 400, message: "Invalid state of instance files on shared storage" },
+    });
+    expect(await status()).toBe("failed");
+    await comeBack();
+    await world.holds([
+      [1024, "runs"],
+      [0, "none"],
+      [0, "none"],
+    ]);
+    await lose();
+    expect(await world.done("evacuate", world.to(1))).toMatchObject({ host: world.agent(1).host, fault: null });
+  });
+
+  it("whose destination goes away is made of the disks there when that is back", async () => {
+    await lose();
+    sees(true);
+    const { reached, release } = world.hold(step("look"));
+    await world.act("evacuate", world.to(1));
+    await until(reached, "the step runs");
+    world.agent(1).unlink();
+    await until(async () => !(await world.host(1).state())?.connected, "it is away");
+    release();
+    await runDurableObjectAlarm(world.server());
+    expect(await world.show()).toMatchObject({ task_state: "rebuilding", host: world.agent(0).host });
+    await world.back(1);
+    expect(await world.rested()).toMatchObject({ vm_state: "active", host: world.agent(1).host });
+    expect(world.methods(1)).toContain("finish_migration");
   });
 
   it("goes to the host that was named", async () => {

@@ -75,6 +75,7 @@ const ASKED = [
   "close_consoles",
   "share_console",
   "list_consoles",
+  "instance_on_disk",
   "check_can_live_migrate_source",
   "check_can_live_migrate_destination",
   "abort_live_migration",
@@ -86,7 +87,6 @@ const SILENT: ReadonlySet<Method> = new Set([
   "open_console",
   "close_consoles",
   "share_console",
-  "check_can_live_migrate_destination",
   "pre_live_migration",
   "abort_live_migration",
   "force_complete_live_migration",
@@ -240,7 +240,7 @@ it("what is asked at once is a failure that can be told, and not a throw", { tim
   if (!record) throw new Error("no server");
   const given = { user_data: null, keypair: null };
   const spec = guestSpec({ record, given, secrets: null, defaultZone: "nova" });
-  const data = { cpu: "", machine: "", hypervisor_version: 1, disks: [] };
+  const data = { cpu: "", machine: "", hypervisor_version: 1, disks: [], probe: null };
   const ask: Record<(typeof ASKED)[number], () => Promise<Outcome>> = {
     get_vnc_console: () => host().ask("get_vnc_console", uuid, 1, {}),
     get_console_output: () => host().ask("get_console_output", uuid, 1, { length: null }),
@@ -252,6 +252,7 @@ it("what is asked at once is a failure that can be told, and not a throw", { tim
     close_consoles: () => host().ask("close_consoles", uuid, 1, { code: 4411 }),
     share_console: () => host().ask("share_console", uuid, 1, { sharing: "one" }),
     list_consoles: () => host().ask("list_consoles", uuid, 1, {}),
+    instance_on_disk: () => host().ask("instance_on_disk", uuid, 1, { host: "other" }),
     check_can_live_migrate_source: () => host().ask("check_can_live_migrate_source", uuid, 1, {}),
     check_can_live_migrate_destination: () =>
       host().ask("check_can_live_migrate_destination", uuid, 1, { spec, data, block_migration: true }),

@@ -164,6 +164,25 @@ describe("a live migration", () => {
     expect(await status()).toBe("error");
   });
 
+  it.each([
+    { asked: null, found: false, copied: false },
+    { asked: null, found: true, copied: true },
+    { asked: true, found: false, copied: true },
+    { asked: false, found: true, copied: false },
+  ])("copies disks as it was asked for, or as its destination finds it: $asked, $found", async (row) => {
+    const value = { block_migration: row.found };
+    world.answer(1, "check_can_live_migrate_destination", () => ({ ok: true, value }));
+    await world.done("live_migrate", world.to(1, { block_migration: row.asked }));
+    expect(world.params(1, "check_can_live_migrate_destination")).toMatchObject({ block_migration: row.asked });
+    for (const [at, method] of [
+      [1, "pre_live_migration"],
+      [0, "live_migration"],
+    ] as const) {
+      expect(world.params(at, method), method).toMatchObject({ block_migration: row.copied });
+    }
+    await wentTo1();
+  });
+
   it("that nobody has room for is refused", async () => {
     for (const at of [1, 2]) {
       await world

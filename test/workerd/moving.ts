@@ -187,6 +187,11 @@ export class MovingWorld {
     return this.agent(at).calls.map(({ method }) => method);
   }
 
+  /** What the method was last given on the host. */
+  params(at: number, method: Method): unknown {
+    return this.agent(at).calls.findLast((call) => call.method === method)?.params;
+  }
+
   /** Removes the server, and takes the hosts out of the other tests' view. */
   async close(): Promise<void> {
     for (const [at, agent] of this.agents.entries()) {

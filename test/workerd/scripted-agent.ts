@@ -118,7 +118,11 @@ export class ScriptedAgent {
       case "finish_migration":
         return is((params as Params<"finish_migration">).start ? 1 : 4);
       case "check_can_live_migrate_source":
-        return { cpu: "", machine: "fake", hypervisor_version: 1, disks: [] };
+        return { cpu: "", machine: "fake", hypervisor_version: 1, disks: [], probe: null };
+      case "check_can_live_migrate_destination":
+        return { block_migration: (params as Params<"check_can_live_migrate_destination">).block_migration ?? true };
+      case "instance_on_disk":
+        return { on_disk: false };
       case "pre_live_migration":
         return {};
       case "live_migration":

@@ -15,12 +15,13 @@ import type { MoveLink } from "../../move/moves.ts";
 import { asideOf, bringBack, dropAside, putAside, readAside, setReplaced } from "../aside.ts";
 import {
   type ArrivalOrder,
+  type ArrivalQuestion,
   type DepartureOrder,
   DriverError,
+  type FinishOrder,
   type GuestDisk,
   type LiveProgress,
   type Moving,
-  type RebuildOrder,
 } from "../driver.ts";
 import type { ConfigDrives } from "./config-drives.ts";
 import { type Failable, failIfOrdered, timeOf } from "./demo-orders.ts";
@@ -133,7 +134,7 @@ export class FakeMoving implements Moving {
     });
   }
 
-  finishMigration(uuid: string, { spec, start }: RebuildOrder): Promise<void> {
+  finishMigration(uuid: string, { spec, start }: FinishOrder): Promise<void> {
     const { become, disks, drives, inTurn, store } = this.#host;
     return inTurn(uuid, async () => {
       failIfOrdered(spec.metadata, "finish_migration");
@@ -152,15 +153,24 @@ export class FakeMoving implements Moving {
     const { spec } = alive(this.#allowed(uuid, "check_can_live_migrate_source"));
     const capacity = spec.disk_gb * GIB;
     const disks = [{ name: DISK, format: "raw" as const, capacity, allocation: 0 }];
-    return { cpu: "", machine: MACHINE, hypervisor_version: this.#host.version, disks };
+    return { cpu: "", machine: MACHINE, hypervisor_version: this.#host.version, disks, probe: null };
   }
 
-  async checkDestination(uuid: string, { spec, data, block_migration }: ArrivalOrder): Promise<void> {
+  /** No fake host shares storage with another. */
+  async instanceOnDisk(): Promise<boolean> {
+    return false;
+  }
+
+  async checkDestination(
+    uuid: string,
+    { spec, data, block_migration }: ArrivalQuestion,
+  ): Promise<{ block_migration: boolean }> {
     failIfOrdered(spec.metadata, "check_can_live_migrate_destination");
     if (this.#host.store.get(uuid)) throw refused("the guest is on this host already");
-    if (!block_migration) throw refused("the guest's disks are on no storage that the two hosts share");
+    if (block_migration === false) throw refused("the guest's disks are on no storage that the two hosts share");
     if (data.machine !== MACHINE) throw refused(`this host has no machine ${data.machine}`);
     if (data.hypervisor_version > this.#host.version) throw refused("this host's hypervisor is older than the guest's");
+    return { block_migration: true };
   }
 
   preLiveMigration(uuid: string, { spec }: ArrivalOrder, link: MoveLink, signal: AbortSignal): Promise<void> {

@@ -1,6 +1,5 @@
 /** What a procedure filter is to know of a guest that is to come, and of this host. */
-import type { GuestSpec } from "../../../functions/protocol/methods.ts";
-import type { LiveMigrateData } from "../../../functions/protocol/move.ts";
+import type { ArrivalOrder } from "../driver.ts";
 import type { Place } from "./build.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { disksUri, memoryUri } from "./move-sockets.ts";
@@ -8,17 +7,18 @@ import type { AwaitedGuest } from "./procedure-filter.ts";
 import type { Libvirt } from "./procedures.ts";
 import { readElements } from "./xml.ts";
 
-type Arriving = { spec: GuestSpec; data: LiveMigrateData; base: string; endpoint: Endpoint; sockets: string };
+type Arriving = ArrivalOrder & { base: string; endpoint: Endpoint; sockets: string };
 
 export async function awaitedGuest(libvirt: Libvirt, place: Place, arriving: Arriving): Promise<AwaitedGuest> {
   const { uuid, folder, virtType, relabels, host } = place;
-  const { spec, data, base, endpoint, sockets } = arriving;
+  const { spec, data, base, endpoint, sockets, block_migration } = arriving;
   const capabilities = readElements(await libvirt.migration.domainCapabilities({ machine: data.machine, virtType }));
   const texts = (path: string) => capabilities.filter((it) => it.path === path).map(({ text }) => text);
   return {
     uri: endpoint.uri,
     memoryUri: memoryUri(sockets),
     disksUri: disksUri(sockets),
+    copiesDisks: block_migration,
     ...{ uuid, folder, virtType, relabels },
     name: spec.instance_name,
     vcpus: spec.vcpus,

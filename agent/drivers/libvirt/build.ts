@@ -12,6 +12,7 @@ import { toDriverError } from "./errors.ts";
 import { CONFIG_DRIVE, CONSOLE_LOG, NVRAM } from "./guest-folder.ts";
 import { lookup, runs, stop } from "./guests.ts";
 import type { VirtType } from "./hypervisor.ts";
+import type { Instances } from "./instances.ts";
 import type { Domain, Libvirt } from "./procedures.ts";
 import { PASSABLE, PRIVATE } from "./reach.ts";
 import { endRescue } from "./rescue.ts";
@@ -19,8 +20,9 @@ import { endRescue } from "./rescue.ts";
 /** Where a guest is made. */
 export type Place = {
   uuid: string;
-  /** The guest's own: it is removed with all in it. */
+  /** The guest's own, one of `instances`. */
   folder: string;
+  instances: Instances;
   virtType: VirtType;
   /** What the host chooses of its guests' hardware. */
   host: Pick<DomainPlan, "machine" | "cpu" | "network">;
@@ -37,6 +39,7 @@ export type Place = {
 export async function spawn(libvirt: Libvirt, place: Place, spec: GuestSpec, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   checkHardware(place, spec);
+  await place.instances.need(place.uuid);
   const found = await lookupOurs(libvirt, place);
   if (found && runs(found)) return;
   const basePath = await place.image(spec.image);
@@ -56,6 +59,7 @@ export async function rebuild(
 ): Promise<void> {
   signal.throwIfAborted();
   checkHardware(place, spec);
+  await place.instances.need(place.uuid);
   const found = await lookupOurs(libvirt, place);
   const basePath = await place.image(spec.image);
   // Refused while the guest still has its disk, if it is to be.
@@ -76,19 +80,24 @@ export async function lookupOurs(libvirt: Libvirt, { uuid }: Place): Promise<Dom
 
 type Source = { spec: GuestSpec; basePath: string };
 
-async function define(
+/** Makes the guest's disks anew, and its domain. */
+export async function define(
   libvirt: Libvirt,
   place: Place,
   { spec, basePath }: Source,
   signal: AbortSignal,
 ): Promise<Domain> {
-  const { uuid, folder, relabels, log } = place;
-  const disks = await buildDisks({ folder, spec, basePath, mode: relabels ? PASSABLE : PRIVATE }, signal);
+  const { uuid, folder, instances, log } = place;
+  const renew = () => instances.renew(uuid, modeOf(place));
+  const disks = await buildDisks({ folder, spec, basePath, renew }, signal);
   const emptyDisks = await makeEmptyDisks(emptyDisksOf(spec), { uuid, folder, log }, signal);
   const configDrive = await makeConfigDrive(join(folder, CONFIG_DRIVE), { uuid, spec }, signal);
   signal.throwIfAborted();
   return describe(libvirt, place, spec, { disks, emptyDisks, configDrive });
 }
+
+/** The mode of the guest's folder. */
+export const modeOf = ({ relabels }: Pick<Place, "relabels">) => (relabels ? PASSABLE : PRIVATE);
 
 /** Defines the guest's domain, of disks that are there. */
 export function describe(

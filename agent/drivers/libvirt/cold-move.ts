@@ -6,22 +6,21 @@
  * What comes was another host's: no disk of it may name a file of this one, and no format is guessed.
  */
 import { existsSync } from "node:fs";
-import { chmod, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
+import { open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { GuestSpec } from "../../../functions/protocol/methods.ts";
 import { makeConfigDrive } from "../../config-drive-image.ts";
 import { Refused } from "../../image-inspect/image-bytes.ts";
 import { ownDiskSizeOf } from "../../image-inspect/inspect.ts";
 import { asideOf, bringBack, putAside, readAside, setReplaced } from "../aside.ts";
-import { DriverError, type GuestDisk, type RebuildOrder } from "../driver.ts";
-import { buildFailed, checkHardware, describe, lookupOurs, type Place } from "./build.ts";
+import { DriverError, type FinishOrder, type GuestDisk } from "../driver.ts";
+import { buildFailed, checkHardware, define, describe, lookupOurs, modeOf, type Place } from "./build.ts";
 import { diskBytes, grow, rebase } from "./disk.ts";
 import type { GuestDisk as DomainDisk } from "./disk-xml.ts";
 import { type EmptyDisk, emptyDisksOf, makeEmptyDisks } from "./empty-disk.ts";
 import { CONFIG_DRIVE, DISK, isEmptyDisk, movesAlong, SWAP } from "./guest-folder.ts";
 import { find, runs, stop } from "./guests.ts";
 import type { Domain, Libvirt } from "./procedures.ts";
-import { PASSABLE, PRIVATE } from "./reach.ts";
 import { endRescue } from "./rescue.ts";
 
 /** Puts a guest that is off aside. A rescue that was left ends: its disk does not travel. */
@@ -57,7 +56,7 @@ export async function prepareDisks(libvirt: Libvirt, place: Place, spec: GuestSp
   const found = await lookupOurs(libvirt, place);
   if (found && runs(found)) throw new DriverError("MigrationError", "the guest runs on this host already");
   const basePath = await place.image(spec.image);
-  await makeFolder(place);
+  await place.instances.make(place.uuid, modeOf(place), "MigrationError");
   await checkRoom(place.folder, [
     [DISK, await diskBytes({ spec, basePath })],
     ...emptyDisksOf(spec).map(({ name, bytes }): [string, number] => [name, bytes]),
@@ -66,12 +65,6 @@ export async function prepareDisks(libvirt: Libvirt, place: Place, spec: GuestSp
     if (!movesAlong(name)) throw new DriverError("InvalidCall", "a guest has no file of that name");
     return join(place.folder, name);
   };
-}
-
-/** Makes the guest's folder, and keeps what is in it. */
-export async function makeFolder({ folder, relabels }: Place): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  await chmod(folder, relabels ? PASSABLE : PRIVATE);
 }
 
 /** Whether files of these sizes have room, with what of them is there already (nova: _assert_dest_node_has_enough_disk). */
@@ -91,24 +84,39 @@ export async function needRoom(folder: string, bytes: number): Promise<void> {
   throw new DriverError("InsufficientFreeDisk", "the host has no room for the guest's disks");
 }
 
-/** Makes a guest of the files that have come. May be cut off and done again at any point. */
+/** Makes a guest of the files that have come, or are `from`'s. May be cut off and done again at any point. */
 export async function finishMigration(
   libvirt: Libvirt,
   place: Place,
-  { spec, start }: RebuildOrder,
+  { spec, start, from }: FinishOrder,
   signal: AbortSignal,
 ): Promise<void> {
   checkHardware(place, spec);
   const found = await lookupOurs(libvirt, place);
   if (found && runs(found)) return;
   const basePath = await place.image(spec.image);
+  if (from === undefined) await place.instances.need(place.uuid, "MigrationError");
+  else await place.instances.take(place.uuid, from);
+  // That host was lost before it had made the disk.
+  const isBegun = from === undefined || existsSync(join(place.folder, DISK));
+  const making = { spec, basePath };
+  const domain = await (isBegun ? ofFiles(libvirt, place, making, signal) : define(libvirt, place, making, signal));
+  if (start) await libvirt.start(domain).catch(buildFailed);
+}
+
+async function ofFiles(
+  libvirt: Libvirt,
+  place: Place,
+  { spec, basePath }: { spec: GuestSpec; basePath: string },
+  signal: AbortSignal,
+): Promise<Domain> {
   const disks = await ownDisks(place, spec, basePath);
   const emptyDisks = await emptyDisksFor(place, spec, signal);
   const configDrive = await configDriveFor(place, spec, signal);
   signal.throwIfAborted();
   const domain = await describe(libvirt, place, spec, { disks, emptyDisks, configDrive });
   await setReplaced(place.folder);
-  if (start) await libvirt.start(domain).catch(buildFailed);
+  return domain;
 }
 
 async function ownDisks({ folder }: Place, spec: GuestSpec, basePath: string): Promise<DomainDisk[]> {

@@ -3,7 +3,6 @@
  * file" would otherwise show the guest any file of the host (CVE-2008-2004, CVE-2024-32498).
  */
 import { execFile } from "node:child_process";
-import { chmod, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { GuestSpec, ImageRef } from "../../../functions/protocol/methods.ts";
 import { virtualSizeOf } from "../../image-inspect/inspect.ts";
@@ -41,10 +40,17 @@ function qemuImg(args: string[], signal: AbortSignal, { prlimit, timeout } = QUI
   });
 }
 
-/** Copies a qcow2 disk with all that lies under it into one compressed qcow2 file. Rejects with the signal's reason. */
-export async function compress(disk: string, path: string, signal: AbortSignal): Promise<void> {
+/** A file on which a disk leans. */
+export type Base = { path: string; format: "raw" | "qcow2" };
+
+/**
+ * Copies a qcow2 disk with all that lies under it, which is `base` if that is given, into one compressed qcow2 file.
+ * Rejects with the signal's reason.
+ */
+export async function compress(disk: string, path: string, signal: AbortSignal, base?: Base): Promise<void> {
+  const from = base === undefined ? ["-f", "qcow2", disk] : [onBase(disk, base)];
   try {
-    await qemuImg(["convert", "-q", "-f", "qcow2", "-O", "qcow2", "-c", disk, path], signal, UNLIMITED);
+    await qemuImg(["convert", "-q", "-O", "qcow2", "-c", ...from, path], signal, UNLIMITED);
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof DriverError) || error.code !== "ImageUnacceptable") throw error;
@@ -52,7 +58,13 @@ export async function compress(disk: string, path: string, signal: AbortSignal):
   }
 }
 
-export type DiskOrder = { folder: string; spec: GuestSpec; basePath: string; mode: number };
+/** An overlay on that base, whichever file it names itself (https://www.qemu.org/docs/master/system/images.html). */
+function onBase(disk: string, { path, format }: Base): string {
+  const file = (filename: string) => ({ driver: "file", filename });
+  return `json:${JSON.stringify({ driver: "qcow2", file: file(disk), backing: { driver: format, file: file(path) } })}`;
+}
+
+export type DiskOrder = { folder: string; spec: GuestSpec; basePath: string };
 
 /**
  * The size of the guest's own disk in bytes: its flavor's, or its image's where the flavor says none. Rejects with
@@ -73,16 +85,17 @@ function tooSmall(flavor: number, image: number): DriverError {
 }
 
 /**
- * Makes the guest's folder anew, with its disks; what an earlier attempt left is removed. The disks are in boot order:
- * an iso image boots before the blank disk next to it; any other image lies under a qcow2 overlay, never written.
+ * Makes the guest's disks in its folder, which `renew` makes anew. The disks are in boot order: an iso image boots before
+ * the blank disk next to it; any other image lies under a qcow2 overlay, never written.
  */
-export async function buildDisks(order: DiskOrder, signal: AbortSignal): Promise<GuestDisk[]> {
-  const { folder, spec, basePath, mode } = order;
+export async function buildDisks(
+  order: DiskOrder & { renew(): Promise<void> },
+  signal: AbortSignal,
+): Promise<GuestDisk[]> {
+  const { folder, spec, basePath } = order;
   const path = join(folder, "disk");
   const size = await diskBytes(order);
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true });
-  await chmod(folder, mode);
+  await order.renew();
   const format = spec.image.disk_format;
   if (format !== "iso") return [await overlay({ path, basePath, format, size }, signal)];
   const cdrom: GuestDisk = { kind: "cdrom", path: basePath };
@@ -110,7 +123,7 @@ async function overlay({ path, basePath, format, size }: Overlay, signal: AbortS
 }
 
 /** Puts an overlay that another host made on this host's copy of its image. Nothing of the disk is read or written but its header. */
-export async function rebase(path: string, base: { path: string; format: "raw" | "qcow2" }): Promise<void> {
+export async function rebase(path: string, base: Base): Promise<void> {
   await qemuImg(["rebase", "-u", "-f", "qcow2", "-F", base.format, "-b", base.path, path], NEVER);
 }
 
@@ -122,7 +135,7 @@ export async function grow(path: string, size: number): Promise<void> {
 /** An empty disk to which another host's is to be brought, on this host's copy of its image if it has one. */
 export async function makeTarget(
   path: string,
-  { base, size }: { base: { path: string; format: "raw" | "qcow2" } | null; size: number },
+  { base, size }: { base: Base | null; size: number },
   signal: AbortSignal,
 ): Promise<void> {
   if (base) await overlay({ path, basePath: base.path, format: base.format, size }, signal);

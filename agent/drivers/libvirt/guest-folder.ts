@@ -21,5 +21,17 @@ export const isEmptyDisk = (name: string) => /^disk\.(swap|eph\d{1,2})$/.test(na
 
 /** Whether a file of that name goes with the guest to another host. */
 export const movesAlong = (name: string) => OWN_FILE.test(name);
-/** There while the guest is on its way to another host, alive: without a domain, it has arrived there. */
+/**
+ * There while the guest is on its way to another host, alive: without a domain, it has arrived there. It has that host's
+ * name in it if the files stay where they are, on storage that both hosts see.
+ */
 export const LEAVING = "leaving";
+/** The name of the host whose guest it is: see instances.ts. */
+export const OWNER = "owner";
+/** A word by which another host can tell that it sees this folder. */
+export const PROBE = "probe";
+/** QEMU's copy of the disk for a snapshot, until it is compressed. */
+export const SCRATCH = "snapshot";
+
+/** What is of a call, or of a rescue, and not of the guest. */
+export const PASSING = [LEAVING, PROBE, FROZEN, SCRATCH, RESCUE_DISK, RESCUE_CONFIG_DRIVE, UNRESCUE_XML] as const;

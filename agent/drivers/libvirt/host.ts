@@ -35,14 +35,13 @@ export type Host = {
 /** Where a guest is made on this host. An image that is still to come is waited for until the signal. */
 export async function placeOf(
   { ctx, endpoint, options, capabilities }: Host,
-  { uuid, folder }: Pick<Place, "uuid" | "folder">,
+  { uuid, instances }: Pick<Place, "uuid" | "instances">,
   signal: AbortSignal,
 ): Promise<Place> {
   const machine = options.hw_machine_type.findLast((it) => it.startsWith(ARCHITECTURE));
   const { qemuUser } = capabilities;
   return {
-    uuid,
-    folder,
+    ...{ uuid, instances, folder: instances.folder(uuid) },
     virtType: await virtTypeOf(endpoint, options.virt_type, capabilities),
     host: { machine: machine?.slice(ARCHITECTURE.length) ?? MACHINE, cpu: options, network: options.network },
     limitsCpus: !endpoint.session,

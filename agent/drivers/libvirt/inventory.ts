@@ -7,17 +7,17 @@ import type { Libvirt } from "./procedures.ts";
 
 const GIB = 2 ** 30;
 
-/** The disk is the whole of the file system that `stateDir` is on. */
+/** The disk is the whole of the file system that `folder` is on. */
 export async function inventoryOf(
   libvirt: Libvirt,
-  { driver, capabilities, stateDir }: { driver: DriverName; capabilities: HostCapabilities; stateDir: string },
+  { driver, capabilities, folder }: { driver: DriverName; capabilities: HostCapabilities; folder: string },
 ): Promise<Inventory> {
   const [node, hostname, type, version, disk] = await Promise.all([
     libvirt.nodeInfo(),
     libvirt.hostname(),
     libvirt.type(),
     libvirt.version(),
-    statfs(stateDir),
+    statfs(folder),
   ]);
   return {
     hypervisor_hostname: hostname,

@@ -1,12 +1,12 @@
 /** The libvirt driver: nova/virt/libvirt/driver.py in small. Guests are QEMU domains on this host. */
-import { rm } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { type Inventory, POWER_STATE, type VncAddress } from "../../../functions/protocol/guest.ts";
 import { type Diagnostics, type GuestSpec, MAX_CONSOLE_BYTES } from "../../../functions/protocol/methods.ts";
 import { bootIdOf } from "../../boot-id.ts";
 import type { AgentConfig } from "../../config.ts";
 import { Turns } from "../../turns.ts";
-import { dropAside, guestsWithFolders } from "../aside.ts";
+
 import {
   type Driver,
   type DriverContext,
@@ -27,6 +27,7 @@ import { toDriverError, unless, VIR_ERR } from "./errors.ts";
 import { CONSOLE_LOG } from "./guest-folder.ts";
 import { find, goOn, listOurs, powerOf, runs, stop } from "./guests.ts";
 import { placeOf } from "./host.ts";
+import { Instances } from "./instances.ts";
 import { networksOf } from "./interfaces.ts";
 import { inventoryOf } from "./inventory.ts";
 import { Link } from "./link.ts";
@@ -43,12 +44,15 @@ import { usedImages } from "./used-images.ts";
 import { vncOf } from "./vnc-address.ts";
 
 export type LibvirtOptions = AgentConfig["libvirt"];
+/** Where guests' files are, if it is not the driver's own folder (nova: instances_path), and this host's name at the edge. */
+export type LibvirtPlace = { instancesPath?: string; host?: string };
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export class LibvirtDriver implements Driver {
   readonly #ctx: DriverContext;
   readonly #options: LibvirtOptions;
+  readonly #instances: Instances;
   readonly #endpoint: Endpoint;
   readonly #turns = new Turns();
   readonly #watch = new PowerWatch(
@@ -61,14 +65,17 @@ export class LibvirtDriver implements Driver {
   #host: HostCapabilities = { kvm: false, qemuUser: null };
   readonly moving: LibvirtMoving;
 
-  constructor(ctx: DriverContext, options: LibvirtOptions) {
+  constructor(ctx: DriverContext, options: LibvirtOptions, { instancesPath, host }: LibvirtPlace = {}) {
     this.#ctx = ctx;
+    const own = join(ctx.stateDir, INSTANCES);
+    const path = instancesPath || own;
+    this.#instances = new Instances({ path, host: host ?? hostname(), shared: path !== own });
     this.#options = options;
     this.#endpoint = parseConnectionUri(options.connection_uri);
     this.moving = new LibvirtMoving({
       ...{ endpoint: this.#endpoint, closing: this.#closing.signal },
       qemuUser: () => this.#host.qemuUser,
-      folder: (uuid) => this.#folder(uuid),
+      instances: this.#instances,
       ...{ build: (...args) => this.#build(...args), inTurn: (...args) => this.#inTurn(...args) },
       ...{ look: (...args) => this.#look(...args), ask: (...args) => this.#ask(...args) },
       powerOff: (...args) => this.#powerOff(...args),
@@ -91,9 +98,10 @@ export class LibvirtDriver implements Driver {
     try {
       const libvirt = await link.get();
       this.#host = parseCapabilities(await libvirt.capabilities());
-      await prepareFolders(this.#ctx.stateDir, this.#host.qemuUser);
+      await prepareFolders(this.#ctx.stateDir, this.#instances.path, this.#host.qemuUser);
       for (const { uuid, power_state } of await listOurs(libvirt)) {
         this.#watch.see(uuid, power_state, "asked");
+        await this.#instances.adopt(uuid);
         await thawLeft(libvirt, uuid, this.#folder(uuid));
       }
     } catch (error) {
@@ -110,7 +118,7 @@ export class LibvirtDriver implements Driver {
   }
 
   getAvailableResource(): Promise<Inventory> {
-    const here = { driver: this.#endpoint.driver, capabilities: this.#host, stateDir: this.#ctx.stateDir };
+    const here = { driver: this.#endpoint.driver, capabilities: this.#host, folder: this.#instances.path };
     return this.#ask("inventory", (libvirt) => inventoryOf(libvirt, here));
   }
 
@@ -124,9 +132,9 @@ export class LibvirtDriver implements Driver {
   }
 
   async listLeftovers(): Promise<string[]> {
-    const folders = await guestsWithFolders(join(this.#ctx.stateDir, INSTANCES));
+    const own = await this.#instances.list();
     const there = new Set((await this.#ask("list", listOurs)).map(({ uuid }) => uuid));
-    return folders.filter((uuid) => !there.has(uuid));
+    return own.filter((uuid) => !there.has(uuid));
   }
 
   getInfo(uuid: string): Promise<GuestInfo | null> {
@@ -150,12 +158,13 @@ export class LibvirtDriver implements Driver {
 
   rescue(uuid: string, order: RescueOrder, signal: AbortSignal): Promise<void> {
     return this.#remake("rescue", uuid, signal, async (libvirt, place) => {
+      await this.#instances.needToStart(uuid);
       await rescue(libvirt, { domain: await this.#need(libvirt, uuid), place, order }, signal);
     });
   }
 
   unrescue(uuid: string): Promise<void> {
-    return this.#change("unrescue", uuid, async (libvirt, domain) => {
+    return this.#boot("unrescue", uuid, async (libvirt, domain) => {
       const ended = await endRescue(libvirt, domain, this.#folder(uuid));
       if (ended || !runs(domain)) await libvirt.start(domain);
     });
@@ -167,17 +176,18 @@ export class LibvirtDriver implements Driver {
       const domain = await find(libvirt, uuid);
       if (domain) {
         await stop(libvirt, domain);
+        const files = await this.#instances.isFree(uuid);
         // A domain that was transient is gone by now.
-        await libvirt.undefine(domain).catch(unless(VIR_ERR.NO_DOMAIN));
-      }
-      await dropAside(this.#folder(uuid));
-      await rm(this.#folder(uuid), { recursive: true, force: true });
+        await libvirt.undefine(domain, { files }).catch(unless(VIR_ERR.NO_DOMAIN));
+      } else await this.#instances.settle(uuid);
+      await this.#instances.removeAside(uuid);
+      await this.#instances.remove(uuid);
       await this.moving.forget(uuid);
     });
   }
 
   powerOn(uuid: string): Promise<void> {
-    return this.#change("power_on", uuid, goOn);
+    return this.#boot("power_on", uuid, goOn);
   }
 
   powerOff(uuid: string, grace?: Grace): Promise<void> {
@@ -186,7 +196,7 @@ export class LibvirtDriver implements Driver {
 
   /** As Nova, HARD is a new QEMU process and not a reset: it also helps a guest whose QEMU hangs. */
   reboot(uuid: string, type: "SOFT" | "HARD", hurry: AbortSignal): Promise<void> {
-    return this.#change("reboot", uuid, async (libvirt, domain) => {
+    return this.#boot("reboot", uuid, async (libvirt, domain) => {
       const seconds = this.#options.wait_soft_reboot_seconds;
       const went = type === "SOFT" && (await this.#shutDown(libvirt, domain, { seconds, hurry }));
       if (!went) await stop(libvirt, domain);
@@ -216,7 +226,7 @@ export class LibvirtDriver implements Driver {
   }
 
   resume(uuid: string): Promise<void> {
-    return this.#change("resume", uuid, goOn);
+    return this.#boot("resume", uuid, goOn);
   }
 
   getConsoleOutput(uuid: string): Promise<Buffer> {
@@ -244,7 +254,7 @@ export class LibvirtDriver implements Driver {
   }
 
   usedImages(): Promise<ReadonlySet<string>> {
-    return this.#ask("used_images", (libvirt) => usedImages(libvirt, join(this.#ctx.stateDir, INSTANCES)));
+    return this.#ask("used_images", (libvirt) => usedImages(libvirt, this.#instances.path));
   }
 
   async getVncConsole(uuid: string): Promise<VncAddress> {
@@ -270,7 +280,7 @@ export class LibvirtDriver implements Driver {
   }
 
   #folder(uuid: string): string {
-    return join(this.#ctx.stateDir, INSTANCES, uuid);
+    return this.#instances.folder(uuid);
   }
 
   async #powerOff(libvirt: Libvirt, domain: Domain, grace?: Grace): Promise<void> {
@@ -316,7 +326,7 @@ export class LibvirtDriver implements Driver {
   }
 
   #place(uuid: string, signal: AbortSignal): Promise<Place> {
-    const guest = { uuid, folder: this.#folder(uuid) };
+    const guest = { uuid, instances: this.#instances };
     const here = { ctx: this.#ctx, endpoint: this.#endpoint, options: this.#options, capabilities: this.#host };
     return placeOf(here, guest, signal);
   }
@@ -326,6 +336,14 @@ export class LibvirtDriver implements Driver {
     return this.#inTurn(name, uuid, async (libvirt) => {
       await this.moving.settle(libvirt, uuid);
       await work(libvirt, await this.#need(libvirt, uuid));
+    });
+  }
+
+  /** As `#change`, for what may start the guest: from files that are this host's. */
+  #boot(name: string, uuid: string, work: (libvirt: Libvirt, domain: Domain) => Promise<void>): Promise<void> {
+    return this.#change(name, uuid, async (libvirt, domain) => {
+      await this.#instances.needToStart(uuid);
+      await work(libvirt, domain);
     });
   }
 

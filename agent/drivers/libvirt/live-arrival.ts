@@ -4,18 +4,15 @@
  * The source drives the migration through this host's libvirtd, as each of libvirt's peers does. It reaches that only while
  * a guest is to come, and may ask of it what brings that guest (procedure-filter.ts).
  */
-import { open, rename, rm } from "node:fs/promises";
+import { open, rename } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
-import type { GuestSpec } from "../../../functions/protocol/methods.ts";
-import type { LiveMigrateData } from "../../../functions/protocol/move.ts";
 import type { MoveLink } from "../../move/moves.ts";
-import { DriverError } from "../driver.ts";
+import { type ArrivalOrder, DriverError } from "../driver.ts";
 import { awaitedGuest } from "./awaited-guest.ts";
-import { checkHardware, lookupOurs, type Place } from "./build.ts";
+import { checkHardware, lookupOurs, modeOf, type Place } from "./build.ts";
 import type { QemuUser } from "./capabilities.ts";
-import { makeFolder } from "./cold-move.ts";
 import { makeTarget } from "./disk.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { CONFIG_DRIVE } from "./guest-folder.ts";
@@ -26,14 +23,16 @@ import { isLeg, type Leg, makeMoveFolder, moveFolder } from "./move-sockets.ts";
 import { ProcedureFilter } from "./procedure-filter.ts";
 import type { Libvirt } from "./procedures.ts";
 
-export type ArrivalOrder = { spec: GuestSpec; data: LiveMigrateData };
 type Here = { endpoint: Endpoint; user: QemuUser | null; link: MoveLink };
 
-/** Makes disks for the guest, and answers the source from now on. What an earlier try left is made anew. */
+/**
+ * Makes disks for the guest, unless it is to go on with those that it has, and answers the source from now on. What an
+ * earlier try left is made anew.
+ */
 export async function awaitGuest(
   libvirt: Libvirt,
   place: Place,
-  { spec, data }: ArrivalOrder,
+  { spec, data, block_migration }: ArrivalOrder,
   { endpoint, user, link }: Here,
   signal: AbortSignal,
 ): Promise<void> {
@@ -41,13 +40,16 @@ export async function awaitGuest(
   checkNames(data);
   if (await lookupOurs(libvirt, place)) throw new DriverError("MigrationError", "the guest is on this host already");
   const base = await place.image(spec.image);
-  await rm(place.folder, { recursive: true, force: true });
-  await makeFolder(place);
-  await makeTargets(place, { spec, data, base }, signal);
+  if (block_migration) {
+    await place.instances.renew(place.uuid, modeOf(place), "MigrationError");
+    await makeTargets(place, { spec, data, base }, signal);
+  } else if (!(await place.instances.sees(place.uuid, data.probe))) {
+    throw new DriverError("MigrationError", "this host does not see the guest's files");
+  }
   const sockets = moveFolder(place.uuid, endpoint);
   await makeMoveFolder(sockets, user);
   const arrival: Arrival = { uri: endpoint.uri, sockets, folder: place.folder, base };
-  const guest = await awaitedGuest(libvirt, place, { spec, data, base, endpoint, sockets });
+  const guest = await awaitedGuest(libvirt, place, { spec, data, block_migration, base, endpoint, sockets });
   const filter = () =>
     new ProcedureFilter(guest).on("error", (error) => {
       place.log("libvirt.call_refused", { server: place.uuid, why: error.message });
@@ -55,7 +57,7 @@ export async function awaitGuest(
   link.onStream((kind, stream) => {
     stream.on("error", () => undefined);
     if (kind === ABOUT) stream.end(`${JSON.stringify(arrival)}\n`);
-    else if (kind === FILE + CONFIG_DRIVE) void takeFile(stream, join(place.folder, CONFIG_DRIVE));
+    else if (kind === FILE + CONFIG_DRIVE && block_migration) void takeFile(stream, join(place.folder, CONFIG_DRIVE));
     else if (isLeg(kind)) void carry(stream, kind, { endpoint, sockets, filter });
     else stream.destroy();
   });
@@ -63,7 +65,7 @@ export async function awaitGuest(
 
 async function makeTargets(
   { folder }: Place,
-  { spec, data, base }: ArrivalOrder & { base: string },
+  { spec, data, base }: Pick<ArrivalOrder, "spec" | "data"> & { base: string },
   signal: AbortSignal,
 ): Promise<void> {
   const { disk_format } = spec.image;

@@ -1,12 +1,13 @@
 /** Whether a guest that runs can go on at another host (nova: check_can_live_migrate_source and _destination). */
 import { basename, dirname } from "node:path";
 import type { LiveMigrateData } from "../../../functions/protocol/move.ts";
-import { DriverError } from "../driver.ts";
+import { type ArrivalQuestion, DriverError } from "../driver.ts";
 import type { Place } from "./build.ts";
 import { lookupOurs } from "./build.ts";
 import { needRoom } from "./cold-move.ts";
 import { LibvirtError } from "./errors.ts";
 import { DISK, movesAlong } from "./guest-folder.ts";
+import type { Instances } from "./instances.ts";
 import { DOMAIN_STATE, type Domain, type Libvirt } from "./procedures.ts";
 import { isRescued } from "./rescue.ts";
 import { readElements } from "./xml.ts";
@@ -51,7 +52,8 @@ export async function movingDisks(libvirt: Libvirt, domain: Domain, folder: stri
   );
 }
 
-export async function checkSource(libvirt: Libvirt, domain: Domain, folder: string): Promise<LiveMigrateData> {
+export async function checkSource(libvirt: Libvirt, domain: Domain, instances: Instances): Promise<LiveMigrateData> {
+  const folder = instances.folder(domain.uuid);
   await needAlive(libvirt, domain, folder);
   const xml = await libvirt.migration.xml(domain, "live");
   const elements = readElements(xml);
@@ -62,22 +64,29 @@ export async function checkSource(libvirt: Libvirt, domain: Domain, folder: stri
     machine: elements.find(({ path }) => path === "domain/os/type")?.attributes.machine ?? "",
     hypervisor_version: await libvirt.version(),
     disks,
+    probe: await instances.probe(domain.uuid),
   };
 }
 
-/** MigrationError with why the guest cannot come. */
+/** Whether the guest's disks are to come with it; MigrationError with why it cannot come. */
 export async function checkDestination(
   libvirt: Libvirt,
   place: Place,
-  { data, block_migration, instances }: { data: LiveMigrateData; block_migration: boolean; instances: string },
-): Promise<void> {
+  { data, block_migration }: Pick<ArrivalQuestion, "data" | "block_migration">,
+): Promise<{ block_migration: boolean }> {
+  const { uuid, instances } = place;
   if (await lookupOurs(libvirt, place)) refuse("the guest is on this host already");
-  if (!block_migration) refuse("the guest's disks are on no storage that the two hosts share");
+  const shared = await instances.sees(uuid, data.probe);
+  const block = block_migration ?? !shared;
+  if (!block && !shared) refuse("the guest's disks are on no storage that the two hosts share");
+  if (block && shared) refuse("a block migration is not for disks on storage that the two hosts share");
+  if (block) await instances.need(uuid, "MigrationError");
   checkNames(data);
   if ((await libvirt.version()) < data.hypervisor_version) refuse("this host's hypervisor is older than the guest's");
   await checkMachine(libvirt, place, data);
-  const needed = data.disks.reduce((sum, { allocation }) => sum + allocation, 0);
-  await needRoom(instances, needed).catch(() => refuse("the host has no room for the guest's disks"));
+  const needed = block ? data.disks.reduce((sum, { allocation }) => sum + allocation, 0) : 0;
+  await needRoom(instances.path, needed).catch(() => refuse("the host has no room for the guest's disks"));
+  return { block_migration: block };
 }
 
 /** What another host says of a guest becomes paths here. */

@@ -1,26 +1,31 @@
 /**
  * A running guest's way out (nova/virt/libvirt/driver.py: _live_migration_operation).
  *
- *   here --leaving--> on its way --arrived--> gone: no domain, no folder
+ *   here --leaving--> on its way --arrived--> gone: no domain, and no folder, or one that is the other host's
  *     ^                  | failed, or aborted
  *     +------------------+
  *
  * libvirt drives it, peer to peer, by our sockets; its own rule is that the guest runs at one end only. The file `leaving`
  * outlives a crash of the agent: with it, a domain that is not there has arrived.
+ *
+ * Without its disks (no block migration) the guest goes on at the other end with the files that it has here: the folder is
+ * given to that host, and nothing of it is removed. libvirt is told not to judge whether that is safe: it goes by the type
+ * of the file system, and by the image, of which each host has its own; the probe has shown that the folder is shared, and
+ * QEMU (3.0) drops its host's cache of the disks as it hands them over.
  */
 import { existsSync } from "node:fs";
 import { open, rm, writeFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { LiveMigrationOptions } from "../../../functions/protocol/move.ts";
 import { Bounded } from "../../move/bandwidth.ts";
 import type { MoveLink } from "../../move/moves.ts";
-import { DriverError } from "../driver.ts";
+import { type DepartureOrder, DriverError } from "../driver.ts";
 import type { QemuUser } from "./capabilities.ts";
 import { isLibvirtError, LibvirtError, toDriverError, unless, unlessRefused, VIR_ERR } from "./errors.ts";
 import { CONFIG_DRIVE, LEAVING } from "./guest-folder.ts";
 import { find, runs } from "./guests.ts";
+import type { Instances } from "./instances.ts";
 import { joinStreams } from "./joined-streams.ts";
 import { movingDisks, needAlive, writableDisks } from "./live-checks.ts";
 import type { LiveMonitor } from "./live-monitor.ts";
@@ -42,12 +47,11 @@ import { readElements } from "./xml.ts";
 
 const POLL_MS = 200;
 
-export type Departure = {
+export type Departure = DepartureOrder & {
   uuid: string;
-  folder: string;
+  instances: Instances;
   session: boolean;
   user: QemuUser | null;
-  options: LiveMigrationOptions;
   link: MoveLink;
 };
 
@@ -57,17 +61,25 @@ export async function depart(
   departure: Departure,
   monitor: LiveMonitor,
 ): Promise<{ aborted: boolean }> {
-  const { uuid, folder, user } = departure;
+  const { uuid, instances, user } = departure;
+  const folder = instances.folder(uuid);
   const sockets = moveFolder(uuid, departure);
   const domain = await find(libvirt, uuid);
   if (domain === null) {
     // A call that is repeated: the crash was after the guest had gone.
-    if (existsSync(folder) && !existsSync(join(folder, LEAVING))) {
+    if (existsSync(folder) && (await instances.isFree(uuid)) && !existsSync(join(folder, LEAVING))) {
       throw new DriverError("InstanceNotFound", "the hypervisor has no such guest");
     }
   } else {
-    await endJob(libvirt, domain);
-    await needAlive(libvirt, domain, folder);
+    await instances.need(uuid);
+    try {
+      await endJob(libvirt, domain);
+      await needAlive(libvirt, domain, folder);
+    } catch (error) {
+      // A call that is repeated after the guest has ended here, with its host: whether it may start, the edge knows.
+      if (toDriverError(error).code === "InstanceInvalidState") await rm(join(folder, LEAVING), { force: true });
+      throw error;
+    }
     const ending = new AbortController();
     let unlisten = () => {};
     try {
@@ -75,16 +87,18 @@ export async function depart(
       unlisten = await listenForLegs(sockets, user, (leg, socket) => {
         void carry(socket, leg, { ...departure, signal: ending.signal, broken: () => monitor.breakOff() });
       });
-      const order = await orderOf(libvirt, domain, { ...departure, sockets, signal: ending.signal });
-      const diskBytes = (await movingDisks(libvirt, domain, folder)).reduce((sum, { capacity }) => sum + capacity, 0);
-      await writeFile(join(folder, LEAVING), "", { flush: true });
+      const order = await orderOf(libvirt, domain, { ...departure, folder, sockets, signal: ending.signal });
+      const { block_migration, to } = departure;
+      const brought = block_migration ? await movingDisks(libvirt, domain, folder) : [];
+      const diskBytes = brought.reduce((sum, { capacity }) => sum + capacity, 0);
+      await writeFile(join(folder, LEAVING), block_migration ? "" : to, { flush: true });
       const go = (flags: number) =>
         monitor.follow(libvirt, { domain, diskBytes }, () => libvirt.migration.perform(domain, { ...order, flags }));
       await go(order.flags).catch((error: unknown) => {
         const permitted = (order.flags & MIGRATE.POSTCOPY) !== 0;
         if (!permitted || monitor.began || !(error instanceof LibvirtError)) throw error;
         // It is permitted, and not asked for: a host may lack it (userfaultfd).
-        return go(flagsOf({ ...departure.options, live_migration_permit_post_copy: false }));
+        return go(order.flags & ~MIGRATE.POSTCOPY);
       });
     } catch (error) {
       const aborted = await stayed(libvirt, domain, { error, monitor, folder });
@@ -97,7 +111,7 @@ export async function depart(
     }
   }
   await removeMoveFolder(sockets);
-  await leaveNothing(libvirt, uuid, folder);
+  await leaveNothing(libvirt, uuid, instances);
   return { aborted: false };
 }
 
@@ -129,10 +143,10 @@ async function endJob(libvirt: Libvirt, domain: Domain): Promise<void> {
   }
 }
 
-type Way = Departure & { sockets: string; signal: AbortSignal };
+type Way = Departure & { folder: string; sockets: string; signal: AbortSignal };
 
 async function orderOf(libvirt: Libvirt, domain: Domain, way: Way): Promise<MigrationOrder> {
-  const { folder, sockets, options, link, signal } = way;
+  const { folder, sockets, options, link, signal, block_migration } = way;
   const arrival = await readArrival(await link.open(ABOUT, signal));
   if (arrival.sockets !== sockets) {
     const why = `the hosts keep sockets in different folders: ${sockets} and ${arrival.sockets}; give both the same TMPDIR`;
@@ -141,25 +155,28 @@ async function orderOf(libvirt: Libvirt, domain: Domain, way: Way): Promise<Migr
   const live = await libvirt.migration.xml(domain, "live");
   const stored = await libvirt.migration.xml(domain, "stored");
   const from: Whereabouts = { folder, base: baseOf(live, folder) };
-  await sendConfigDrive(way);
+  if (block_migration) await sendConfigDrive(way);
   const params: TypedParam[] = [
     ["destination_xml", movedXml(live, from, arrival)],
     ["persistent_xml", movedXml(stored, from, arrival)],
     ["migrate_uri", memoryUri(sockets)],
-    ["disks_uri", disksUri(sockets)],
-    ...writableDisks(live, folder).map(({ target }): TypedParam => ["migrate_disks", target]),
   ];
+  if (block_migration) {
+    params.push(["disks_uri", disksUri(sockets)]);
+    params.push(...writableDisks(live, folder).map(({ target }): TypedParam => ["migrate_disks", target]));
+  }
   if (options.live_migration_bandwidth > 0) params.push(["bandwidth", options.live_migration_bandwidth]);
-  return { dconnuri: remoteUri(arrival), params, flags: flagsOf(options) };
+  return { dconnuri: remoteUri(arrival), params, flags: flagsOf(way) };
 }
 
 function remoteUri({ uri, sockets }: Arrival): string {
   return `${uri.replace("qemu:", "qemu+unix:")}?socket=${encodeURI(`${sockets}/libvirt`)}`;
 }
 
-function flagsOf(options: LiveMigrationOptions): number {
-  const { LIVE, PEER2PEER, PERSIST_DEST, UNDEFINE_SOURCE, NON_SHARED_INC, ABORT_ON_ERROR } = MIGRATE;
-  let flags = LIVE | PEER2PEER | PERSIST_DEST | UNDEFINE_SOURCE | NON_SHARED_INC | ABORT_ON_ERROR;
+function flagsOf({ options, block_migration }: Pick<DepartureOrder, "options" | "block_migration">): number {
+  const { LIVE, PEER2PEER, PERSIST_DEST, UNDEFINE_SOURCE, ABORT_ON_ERROR } = MIGRATE;
+  let flags = LIVE | PEER2PEER | PERSIST_DEST | UNDEFINE_SOURCE | ABORT_ON_ERROR;
+  flags |= block_migration ? MIGRATE.NON_SHARED_INC : MIGRATE.UNSAFE;
   if (options.live_migration_permit_post_copy) flags |= MIGRATE.POSTCOPY;
   else if (options.live_migration_permit_auto_converge) flags |= MIGRATE.AUTO_CONVERGE;
   return flags;
@@ -206,11 +223,14 @@ function failure(error: unknown): DriverError {
   return new DriverError("MigrationError", why, { cause: error });
 }
 
-async function leaveNothing(libvirt: Libvirt, uuid: string, folder: string): Promise<void> {
+async function leaveNothing(libvirt: Libvirt, uuid: string, instances: Instances): Promise<void> {
   const left = await find(libvirt, uuid);
-  if (left) {
-    if (runs(left)) throw new DriverError("MigrationError", "the guest runs on this host, although it has gone");
-    await libvirt.undefine(left).catch(unless(VIR_ERR.NO_DOMAIN));
+  if (left && runs(left)) {
+    throw new DriverError("MigrationError", "the guest runs on this host, although it has gone");
   }
-  await rm(folder, { recursive: true, force: true });
+  await instances.settle(uuid);
+  if (left) {
+    await libvirt.undefine(left, { files: await instances.isFree(uuid) }).catch(unless(VIR_ERR.NO_DOMAIN));
+  }
+  await instances.remove(uuid);
 }

@@ -15,6 +15,7 @@ export const MIGRATE = {
   PAUSED: 1 << 5,
   NON_SHARED_DISK: 1 << 6,
   NON_SHARED_INC: 1 << 7,
+  UNSAFE: 1 << 9,
   ABORT_ON_ERROR: 1 << 12,
   AUTO_CONVERGE: 1 << 13,
   POSTCOPY: 1 << 15,

@@ -1,24 +1,25 @@
 /** Moving guests between this host and others: what Moving asks, in the guest's turn and by its parts. */
-import { join } from "node:path";
 import { POWER_STATE } from "../../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../../functions/protocol/methods.ts";
-import type { LiveMigrateData, LiveMigrationOptions } from "../../../functions/protocol/move.ts";
+import type { LiveMigrateData } from "../../../functions/protocol/move.ts";
 import type { MoveLink } from "../../move/moves.ts";
-import { dropAside, readAside } from "../aside.ts";
 import {
   type ArrivalOrder,
+  type ArrivalQuestion,
+  type DepartureOrder,
   DriverError,
+  type FinishOrder,
   type Grace,
   type GuestDisk,
   type LiveProgress,
   type Moving,
-  type RebuildOrder,
 } from "../driver.ts";
 import type { Place } from "./build.ts";
 import type { QemuUser } from "./capabilities.ts";
 import { bringGuestBack, disksOf, finishMigration, prepareDisks, putGuestAside } from "./cold-move.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { find, powerOf } from "./guests.ts";
+import type { Instances } from "./instances.ts";
 import { awaitGuest } from "./live-arrival.ts";
 import { checkDestination, checkSource } from "./live-checks.ts";
 import { depart } from "./live-departure.ts";
@@ -38,7 +39,7 @@ export type MovingHost = {
   endpoint: Endpoint;
   closing: AbortSignal;
   qemuUser(): QemuUser | null;
-  folder(uuid: string): string;
+  instances: Instances;
   place(uuid: string): Promise<Place>;
   build<T>(
     name: string,
@@ -96,31 +97,31 @@ export class LibvirtMoving implements Moving {
 
   /** A guest that is aside while no move of it goes on here is as it was again. To be called in its turn. */
   async settle(libvirt: Libvirt, uuid: string): Promise<void> {
-    const folder = this.#host.folder(uuid);
-    if ((await readAside(folder))?.replaced === false) await bringGuestBack(libvirt, uuid, folder);
+    const { instances } = this.#host;
+    if ((await instances.aside(uuid))?.replaced === false) await bringGuestBack(libvirt, uuid, instances.folder(uuid));
   }
 
   migrateDiskAndPowerOff(uuid: string, migration: string, grace?: Grace): Promise<void> {
     return this.#host.inTurn("migrate_disk_and_power_off", uuid, async (libvirt) => {
-      const folder = this.#host.folder(uuid);
-      const before = await readAside(folder);
-      if (before?.migration === migration) return;
+      const { instances } = this.#host;
+      if ((await instances.aside(uuid))?.migration === migration) return;
       await this.settle(libvirt, uuid);
       const domain = await needed(libvirt, uuid);
+      await instances.need(uuid, "MigrationError");
       await this.#host.powerOff(libvirt, domain, grace);
-      await putGuestAside(libvirt, domain, { folder, migration });
+      await putGuestAside(libvirt, domain, { folder: instances.folder(uuid), migration });
     });
   }
 
   disksOf(uuid: string, migration: string): Promise<GuestDisk[] | null> {
-    return this.#host.inTurn("disks", uuid, () => disksOf(this.#host.folder(uuid), migration));
+    return this.#host.inTurn("disks", uuid, () => disksOf(this.#host.instances.folder(uuid), migration));
   }
 
   prepareDisks(uuid: string, spec: GuestSpec, signal: AbortSignal): Promise<(name: string) => string> {
     return this.#host.build("prepare_disks", uuid, signal, (libvirt, place) => prepareDisks(libvirt, place, spec));
   }
 
-  finishMigration(uuid: string, order: RebuildOrder): Promise<void> {
+  finishMigration(uuid: string, order: FinishOrder): Promise<void> {
     const { closing } = this.#host;
     return this.#host.build("finish_migration", uuid, closing, (libvirt, place) =>
       finishMigration(libvirt, place, order, closing),
@@ -129,30 +130,32 @@ export class LibvirtMoving implements Moving {
 
   finishRevertMigration(uuid: string): Promise<void> {
     return this.#host.inTurn("finish_revert_migration", uuid, async (libvirt) => {
-      await bringGuestBack(libvirt, uuid, this.#host.folder(uuid));
+      const { instances } = this.#host;
+      if (await instances.aside(uuid)) await bringGuestBack(libvirt, uuid, instances.folder(uuid));
       await needed(libvirt, uuid);
     });
   }
 
   confirmMigration(uuid: string): Promise<void> {
     return this.#host.inTurn("confirm_migration", uuid, async () => {
-      const folder = this.#host.folder(uuid);
+      const { instances } = this.#host;
       // Half a guest is in place of one that is not replaced.
-      if ((await readAside(folder))?.replaced !== false) await dropAside(folder);
+      if ((await instances.aside(uuid))?.replaced !== false) await instances.removeAside(uuid);
     });
+  }
+
+  instanceOnDisk(uuid: string, host: string): Promise<boolean> {
+    return this.#host.ask("instance_on_disk", () => this.#host.instances.isLeftBy(uuid, host), uuid);
   }
 
   checkSource(uuid: string): Promise<LiveMigrateData> {
     return this.#host.look("check_source", uuid, (libvirt, domain) =>
-      checkSource(libvirt, domain, this.#host.folder(uuid)),
+      checkSource(libvirt, domain, this.#host.instances),
     );
   }
 
-  checkDestination(uuid: string, { data, block_migration }: ArrivalOrder): Promise<void> {
-    const work = async (libvirt: Libvirt) => {
-      const instances = join(this.#host.folder(uuid), "..");
-      await checkDestination(libvirt, await this.#host.place(uuid), { data, block_migration, instances });
-    };
+  checkDestination(uuid: string, asked: ArrivalQuestion): Promise<{ block_migration: boolean }> {
+    const work = async (libvirt: Libvirt) => checkDestination(libvirt, await this.#host.place(uuid), asked);
     return this.#host.ask("check_destination", work, uuid);
   }
 
@@ -166,16 +169,16 @@ export class LibvirtMoving implements Moving {
 
   liveMigration(
     uuid: string,
-    { options }: { options: LiveMigrationOptions },
+    order: DepartureOrder,
     link: MoveLink,
     tell: (progress: LiveProgress) => void,
   ): Promise<{ aborted: boolean }> {
-    const { endpoint, folder, qemuUser, log } = this.#host;
+    const { endpoint, instances, qemuUser, log } = this.#host;
     const { session } = endpoint;
     return this.#host.inTurn("live_migration", uuid, async (libvirt) => {
-      const monitor = new LiveMonitor({ options, tell, log });
+      const monitor = new LiveMonitor({ options: order.options, tell, log });
       this.#leaving.set(uuid, monitor);
-      const departure = { uuid, folder: folder(uuid), session, user: qemuUser(), options, link };
+      const departure = { ...order, uuid, instances, session, user: qemuUser(), link };
       try {
         return await depart(libvirt, departure, monitor);
       } finally {
@@ -191,6 +194,7 @@ export class LibvirtMoving implements Moving {
       if (power !== POWER_STATE.RUNNING && power !== POWER_STATE.PAUSED) {
         throw new DriverError("InstanceInvalidState", "the guest has come, and does not run");
       }
+      await this.#host.instances.own(uuid);
       await this.forget(uuid);
     });
   }

@@ -27,6 +27,8 @@ export type AwaitedGuest = Expected & {
   /** Where this host's QEMU is to listen. */
   memoryUri: string;
   disksUri: string;
+  /** Whether its disks are to come, too. */
+  copiesDisks: boolean;
 };
 
 /** It asked for what it may not. */
@@ -89,7 +91,7 @@ function check(frame: Frame, guest: AwaitedGuest): void {
 
 const FLAGS = [
   ...[MIGRATE.LIVE, MIGRATE.PEER2PEER, MIGRATE.PERSIST_DEST, MIGRATE.UNDEFINE_SOURCE, MIGRATE.PAUSED],
-  ...[MIGRATE.NON_SHARED_DISK, MIGRATE.NON_SHARED_INC, MIGRATE.ABORT_ON_ERROR, MIGRATE.AUTO_CONVERGE, MIGRATE.POSTCOPY],
+  ...[MIGRATE.ABORT_ON_ERROR, MIGRATE.AUTO_CONVERGE, MIGRATE.POSTCOPY],
 ].reduce((all, flag) => all | flag, 0);
 const COPIES_DISKS = MIGRATE.NON_SHARED_DISK | MIGRATE.NON_SHARED_INC;
 
@@ -97,7 +99,8 @@ function checkPrepare(payload: XdrReader, guest: AwaitedGuest): void {
   const names = checkParams(payload, guest);
   checkCookie(payload, guest);
   const flags = payload.uint();
-  need((flags & ~FLAGS) === 0, `it migrates with flags ${flags}`);
+  const may = FLAGS | (guest.copiesDisks ? COPIES_DISKS : MIGRATE.UNSAFE);
+  need((flags & ~may) === 0, `it migrates with flags ${flags}`);
   // Without those libvirt takes a port, for everyone who can reach it.
   need(names.has("destination_xml") && names.has("migrate_uri"), "it does not say what is to come, and how");
   need((flags & COPIES_DISKS) === 0 || names.has("disks_uri"), "it does not say how the disks come");

@@ -40,6 +40,8 @@ export const RESUMED_FROM_AFAR: readonly number[] = [1, 3];
 const METADATA_ELEMENT = 2;
 /** MANAGED_SAVE, SNAPSHOTS_METADATA, NVRAM, CHECKPOINTS_METADATA: without them undefine refuses such a domain. */
 const UNDEFINE_ALL = 1 | 2 | 4 | 16;
+/** KEEP_NVRAM in the place of NVRAM. */
+const UNDEFINE_BUT_FILES = 1 | 2 | 8 | 16;
 /** virDomainXMLFlags: the stored description, also of a domain that runs. */
 const XML_INACTIVE = 2;
 /** virDomainSaveRestoreFlags: the guest runs when it comes back. */
@@ -291,11 +293,11 @@ export class Libvirt {
     await this.#rpc.call(PROC.DOMAIN_DESTROY_FLAGS, domainArgs(domain).uint(0).bytes());
   }
 
-  /** A hypervisor that has nothing of UNDEFINE_ALL knows no such flag. */
-  async undefine(domain: Domain): Promise<void> {
+  /** `files` false leaves the file of its UEFI's variables. A hypervisor that has nothing of this knows no such flag. */
+  async undefine(domain: Domain, { files } = { files: true }): Promise<void> {
     const undefine = (flags: number) =>
       this.#rpc.call(PROC.DOMAIN_UNDEFINE_FLAGS, domainArgs(domain).uint(flags).bytes());
-    await undefine(UNDEFINE_ALL).catch((error: unknown) => {
+    await undefine(files ? UNDEFINE_ALL : UNDEFINE_BUT_FILES).catch((error: unknown) => {
       if (!isLibvirtError(error, VIR_ERR.INVALID_ARG)) throw error;
       return undefine(0);
     });

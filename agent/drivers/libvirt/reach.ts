@@ -8,7 +8,6 @@
 import { execFile } from "node:child_process";
 import { constants } from "node:fs";
 import { access, chmod, chown, mkdir, stat } from "node:fs/promises";
-import { join } from "node:path";
 import { DriverError } from "../driver.ts";
 import type { QemuUser } from "./capabilities.ts";
 
@@ -22,15 +21,14 @@ function holds(user: QemuUser, flag: "r" | "w" | "x", path: string): Promise<boo
   });
 }
 
-/** The folder of all guests' folders, in the driver's own. */
+/** The folder of all guests' folders, in the driver's own unless instances_path says another. */
 export const INSTANCES = "instances";
 /** QEMU's user passes our folders and lists none of them. */
 export const PASSABLE = 0o711;
 export const PRIVATE = 0o700;
 
 /** Makes the folder of all guests. `user` null is a QEMU that runs as we do. Rejects with HypervisorUnavailable. */
-export async function prepareFolders(stateDir: string, user: QemuUser | null): Promise<void> {
-  const instances = join(stateDir, INSTANCES);
+export async function prepareFolders(stateDir: string, instances: string, user: QemuUser | null): Promise<void> {
   await mkdir(instances, { recursive: true, mode: PRIVATE });
   if (!user) return;
   if (process.geteuid?.() !== 0) {
@@ -40,7 +38,8 @@ export async function prepareFolders(stateDir: string, user: QemuUser | null): P
     );
   }
   await chmod(stateDir, PASSABLE);
-  await chmod(instances, PASSABLE);
+  // Another host's, or an operator's, may be open to more.
+  if (!(await passable(instances, user))) await chmod(instances, PASSABLE);
   await checkWay(instances, user);
 }
 

@@ -16,8 +16,9 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DriverError } from "../driver.ts";
-import { compress } from "./disk.ts";
+import { type Base, compress } from "./disk.ts";
 import { isLibvirtError, unless, VIR_ERR } from "./errors.ts";
+import { DISK, SCRATCH } from "./guest-folder.ts";
 import { runs } from "./guests.ts";
 import { type Domain, JOB, type Libvirt } from "./procedures.ts";
 import { quiesced } from "./quiesce.ts";
@@ -25,9 +26,6 @@ import { escapeXml, readElements } from "./xml.ts";
 
 const POLL_MS = 200;
 const NO_DISK = "the guest has no disk of which to take a snapshot";
-
-/** In the guest's folder, which QEMU's user can reach: QEMU's copy, until it is compressed. */
-const SCRATCH = "snapshot";
 
 /** Copies the disk in the guest's `folder` to `path`. Rejects with the signal's reason, or `DriverError`. */
 export async function snapshotDisk(
@@ -37,10 +35,10 @@ export async function snapshotDisk(
   signal: AbortSignal,
 ): Promise<void> {
   signal.throwIfAborted();
-  const [disk, scratch] = [join(folder, "disk"), join(folder, SCRATCH)];
+  const [disk, scratch] = [join(folder, DISK), join(folder, SCRATCH)];
   if (!existsSync(disk)) throw new DriverError("NotSupported", NO_DISK);
   await rm(scratch, { force: true });
-  if (!runs(domain)) return compress(disk, path, signal);
+  if (!runs(domain)) return compress(disk, path, signal, baseOf(await libvirt.storedXml(domain), disk));
   try {
     await copyLive(libvirt, domain, { folder, disk, scratch }, signal);
     await compress(scratch, path, signal);
@@ -93,6 +91,21 @@ export function targetOf(domainXml: string, path: string): string | null {
   if (source === undefined) return null;
   const target = elements.find((it) => it.path === "domain/devices/disk/target" && it.parent === source.parent);
   return target?.attributes.dev ?? null;
+}
+
+/**
+ * The file below the disk whose file is `path`, as the guest's description has it; undefined when it stands on its own.
+ * What the disk itself names is of the host that made it, and the two may see it by different paths.
+ */
+export function baseOf(domainXml: string, path: string): Base | undefined {
+  const elements = readElements(domainXml);
+  const source = elements.find((it) => it.path === "domain/devices/disk/source" && it.attributes.file === path);
+  const below = "domain/devices/disk/backingStore";
+  const chain = elements.find((it) => it.path === below && it.parent === source?.parent);
+  const inside = (name: string) => elements.find((it) => it.path === `${below}/${name}` && it.parent === chain);
+  const { file } = inside("source")?.attributes ?? {};
+  if (source === undefined || chain === undefined || file === undefined) return undefined;
+  return { path: file, format: inside("format")?.attributes.type === "qcow2" ? "qcow2" : "raw" };
 }
 
 /** Disks that are not named are not copied. */

@@ -123,18 +123,23 @@ export const move: ServerActions = {
     role: "admin",
     value: evacuate,
     status: 200,
-    async run(c, { host, adminPass, force = false }) {
+    async run(c, { host, adminPass, onSharedStorage, force = false }) {
       const record = await serverRecord(c);
       if (host !== undefined && !(await isKnown(c, host))) throw notFound(`Compute host ${host} not found.`);
       if (host !== undefined && record.host === host) throw badRequest("The target host can't be the same one.");
+      if (onSharedStorage && adminPass !== undefined) {
+        throw badRequest("admin password can't be changed on existing disk");
+      }
       await checkHostIsDown(c);
       const forced = force || !has(c.var.minor, "do.evacuate-scheduled");
       const move = {
+        ...(onSharedStorage === undefined ? {} : { on_shared_storage: onSharedStorage }),
         ...(host === undefined ? {} : { target: { host, forced } }),
         off: has(c.var.minor, "do.evacuate-stopped"),
       };
-      const admin_pass = adminPass ?? generatePassword();
-      await begin(c, "evacuate", { memo: { move }, secrets: { admin_pass, files: [] } });
+      const admin_pass = adminPass ?? (onSharedStorage ? null : generatePassword());
+      const secrets = admin_pass === null ? {} : { secrets: { admin_pass, files: [] } };
+      await begin(c, "evacuate", { memo: { move }, ...secrets });
       const isTold = has(c.var.minor, "do.evacuate-shared-storage") && config(c.env).ENABLE_INSTANCE_PASSWORD;
       return isTold ? c.json({ adminPass: admin_pass }) : c.body(null, 200);
     },
