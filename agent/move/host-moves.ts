@@ -18,12 +18,12 @@ import { copyDisks } from "./copy-disks.ts";
 import type { DirectListener } from "./direct.ts";
 import { Link } from "./link.ts";
 import type { Moves } from "./moves.ts";
-import { receiveDisks } from "./receive-disks.ts";
+import { receiveDisks, refuseDisks } from "./receive-disks.ts";
 import { sendDisks } from "./send-disks.ts";
 
 /**
- * How long an end that has all it wants stays to say so, unless it hears that both have: the other may have been killed
- * before it could keep that, and then asks again.
+ * How long an end that has all it wants, or cannot take it, stays to say so, unless it hears that both have: the other may
+ * have been killed before it could keep that, and then asks again.
  */
 const LINGER_MS = 60_000;
 
@@ -71,12 +71,17 @@ export class HostMoves implements Moves {
     if (peer.public_key === identity.signer.publicKey) throw notAside();
     // First, so that the source finds this host while its image is fetched.
     const link = this.#link(server, "destination", peer);
-    const received = await this.#orForgotten(server, link, async () => {
+    try {
       const pathOf = await moving.prepareDisks(server, spec, signal);
-      return receiveDisks({ link, pathOf, log, signal });
-    });
-    this.#linger(server, link, async () => undefined);
-    return received;
+      return await receiveDisks({ link, pathOf, log, signal });
+    } catch (error) {
+      // The source may come later, or not have heard of it: its guest is off as long as it waits for this host.
+      refuseDisks(link, error);
+      throw error;
+    } finally {
+      if (signal.aborted) this.#close(server, link);
+      else this.#linger(server, link, async () => undefined);
+    }
   }
 
   async preLiveMigration(server: string, order: ArrivalOrder & { peer: MovePeer }, signal: AbortSignal): Promise<void> {

@@ -103,6 +103,14 @@ export async function receiveDisks(reception: Reception): Promise<{ bytes: numbe
   }
 }
 
+/** Tells a source that comes from now on that it comes for nothing. */
+export function refuseDisks(link: Pick<Link, "onStream">, why: unknown): void {
+  link.onStream((kind, stream) => {
+    if (kind.startsWith("disks ")) void lastWord(stream, failedMessage(FROM_DESTINATION.FAILED, reasonOf(why)));
+    else stream.destroy();
+  });
+}
+
 /** Rejects when the other host has been away for too long. */
 async function watch(link: Reception["link"], signal: AbortSignal): Promise<never> {
   for (;;) {

@@ -14,6 +14,7 @@ import {
 import { type AddressInfo, connect, createServer } from "node:net";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { DriverError } from "../../agent/drivers/driver.ts";
 import { freePort } from "../free-port.ts";
 import { SERVER, until } from "./agent-support.ts";
 import { MoveEdge } from "./move-edge.ts";
@@ -166,6 +167,37 @@ describe("disks", () => {
     const both = await Promise.allSettled([other.send(), other.receive()]);
     expect(both[0]).toMatchObject({ status: "rejected", reason: { name: "FileFailure" } });
     expect(both[1]).toMatchObject({ status: "rejected", reason: { code: "MigrationError" } });
+  });
+});
+
+describe("a destination that cannot take disks", () => {
+  it("says so to a source that comes later, which does not wait for it", async () => {
+    const pair = await withDisk(1);
+    pair.destination.moving.prepareDisks = async () => {
+      throw new DriverError("InsufficientFreeDisk", "the host has no room for the guest's disks");
+    };
+    await expect(pair.receive()).rejects.toMatchObject({ code: "InsufficientFreeDisk" });
+    const why = "the other host could not take the disks: the host has no room for the guest's disks";
+    await expect(pair.send()).rejects.toMatchObject({ code: "MigrationError", message: why });
+  });
+
+  it("says so again to a source that did not hear it", async () => {
+    const pair = await withDisk(3);
+    pair.destination.moving.prepareDisks = async () => () => "/dev/full/disk";
+    const lost = pair.send();
+    lost.catch(() => undefined);
+    await expect(pair.receive()).rejects.toMatchObject({ name: "FileFailure" });
+    // As one that was killed, it asks anew.
+    await expect(pair.send()).rejects.toThrow(/could not take the disks: it failed/);
+  });
+
+  it("lets go at once when the server is being deleted", async () => {
+    const pair = await withDisk(1, { nobodyMs: 400 });
+    const abort = new AbortController();
+    const receiving = pair.receive(abort.signal);
+    abort.abort(new Error("deleted"));
+    await expect(receiving).rejects.toThrow("deleted");
+    await expect(pair.send()).rejects.toMatchObject({ message: "host destination did not come within 0 s" });
   });
 });
 
