@@ -32,7 +32,7 @@ import { Departures } from "./departures.ts";
 import { Guests } from "./guests.ts";
 import { HostStore, MIGRATIONS, type Size } from "./host-store.ts";
 import { Link, send } from "./link.ts";
-import { resizeAsked } from "./resize-claim.ts";
+import { Resizes } from "./resizes.ts";
 import { roomOf } from "./service.ts";
 import { ServiceRecord } from "./service-record.ts";
 import { Watch } from "./watch.ts";
@@ -51,9 +51,6 @@ const BUSY: ReadonlySet<Method> = new Set([
   "live_migration",
 ] as const);
 
-/** What is left of a resize on this host when a call is done. */
-const ENDS_RESIZE: Partial<Record<Method, Size>> = { confirm_migration: "new", finish_revert_migration: "old" };
-
 export class Host extends DurableObject<Env> {
   readonly #store: HostStore;
   readonly #service: ServiceRecord;
@@ -62,6 +59,7 @@ export class Host extends DurableObject<Env> {
   readonly #watch: Watch;
   readonly #guests: Guests;
   readonly #departures: Departures;
+  readonly #resizes: Resizes;
   #lastSeq = 0;
   /** Whether the scheduler has all that this object had to tell: one that came after a crash cannot know what was cut off. */
   #heard = false;
@@ -80,6 +78,7 @@ export class Host extends DurableObject<Env> {
     const parts = { store: this.#store, env, host: this.#name(), later: (work: Promise<unknown>) => this.#later(work) };
     this.#guests = new Guests({ ...parts, link: this.#link, calls });
     this.#departures = new Departures({ ...parts, calls, most: MAX_CONCURRENT_LIVE_MIGRATIONS });
+    this.#resizes = new Resizes({ ...parts, calls });
     // What an idle fleet costs: this line, counted.
     log("host.woken", { host: this.#name() });
   }
@@ -111,8 +110,8 @@ export class Host extends DurableObject<Env> {
     const node = service.inventory.hypervisor_hostname;
     const held = this.#store.allocation(request.server);
     const isLeft = held?.leaving || this.#store.evacuated().some(({ server }) => server === request.server);
-    if (isLeft) return err({ kind: "leaving" });
-    const asked = request.resizes ? resizeAsked(held, this.#store.resize(request.server), request) : held && "held";
+    if (held !== null && isLeft) return err({ kind: "leaving" });
+    const asked = request.resizes ? this.#resizes.asked(request) : held && "held";
     if (asked === "held") return ok({ node });
     if (asked !== null) return err({ kind: asked });
     const classes = lacking({ ...roomOf(service, config(this.env)), used: this.#store.used() }, request);
@@ -132,11 +131,7 @@ export class Host extends DurableObject<Env> {
 
   /** Has the agent end a resize on this host that nobody goes on with, if there is one; then that size is given up. */
   settleResize(server: string, keep: Size, generation: number): void {
-    if (!migrateExisting(this.ctx.storage, MIGRATIONS) || this.#store.resize(server)?.ended !== 0) return;
-    if (this.#store.openCallsOf(server).some(({ method }) => ENDS_RESIZE[method])) return;
-    const method = keep === "new" ? "confirm_migration" : "finish_revert_migration";
-    const id = `${server}:${generation}:${crypto.randomUUID()}`;
-    this.#later(this.#calls.call({ id, server, generation, method, params: {} }));
+    if (migrateExisting(this.ctx.storage, MIGRATIONS)) this.#resizes.settle(server, keep, generation);
   }
 
   /**
@@ -390,9 +385,7 @@ export class Host extends DurableObject<Env> {
     } else if (outcome.ok) {
       const power = powerState.safeParse(outcome.value.power_state);
       if (power.success) this.#store.setPower(call.server, call.generation, power.data);
-      const keep = ENDS_RESIZE[call.method];
-      const begun = keep === undefined ? null : this.#store.resize(call.server);
-      if (keep && begun?.ended === 0) this.endResize(call.server, keep, begun.generation);
+      if (this.#resizes.done(call)) this.#later(this.#publish());
     }
     if (call.method === "spawn") this.#service.countBuild(outcome.ok);
     if (BUSY.has(call.method)) this.#later(this.#publish());

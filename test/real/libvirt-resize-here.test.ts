@@ -6,16 +6,15 @@ import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { POWER_STATE } from "../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
-import { FULL_DRIVE } from "../config-drive.ts";
 import { bootDisk } from "./boot-sector.ts";
 import { LIBVIRT_NEEDS } from "./libvirtd.ts";
+import { movedSpec, WAIT } from "./moved-guest.ts";
 import { type Host, MovingHosts } from "./moving-hosts.ts";
 import { needs } from "./requirement.ts";
 
 const { paths, apt } = LIBVIRT_NEEDS;
 const missing = !needs("the libvirt driver's test of resizes on one host", ["/usr/bin/unshare", ...paths], apt);
 const TIMEOUT_MS = 120_000;
-const WAIT = { timeout: 60_000, interval: 200 };
 const { RUNNING, SHUTDOWN } = POWER_STATE;
 const GIB = 2 ** 30;
 const run = promisify(execFile);
@@ -23,20 +22,7 @@ const uuid = "6f1c2a3b-0000-4000-8000-000000000021";
 const name = "instance-00000021";
 const migration = "6f1c2a3b-0000-4000-8000-0000000000bb";
 
-const spec = (over: Partial<GuestSpec> = {}): GuestSpec => ({
-  display_name: "web",
-  instance_name: name,
-  project_id: "demo",
-  vcpus: 1,
-  memory_mb: 64,
-  disk_gb: 1,
-  ephemerals: [{ size: 1, format: "ext4" }],
-  swap_mb: 8,
-  image: { id: uuid, disk_format: "raw", size: 1, sha512: "0".repeat(128) },
-  metadata: {},
-  config_drive: FULL_DRIVE,
-  ...over,
-});
+const spec = (over: Partial<GuestSpec> = {}) => movedSpec({ instance_name: name, ...over });
 const larger = spec({ disk_gb: 2, memory_mb: 96, swap_mb: 0, ephemerals: [{ size: 2, format: "ext4" }] });
 
 describe.skipIf(missing)("a resize on one qemu:///session", () => {
