@@ -1,8 +1,8 @@
 /** Guests that move between two real libvirtds (QEMU, TCG) which have one folder of guests: whose its files are, and stay. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { POWER_STATE } from "../../functions/protocol/guest.ts";
@@ -16,7 +16,10 @@ const { paths, apt } = LIBVIRT_NEEDS;
 const missing = !needs("the libvirt driver's test of shared storage", ["/usr/bin/unshare", ...paths], apt);
 const TIMEOUT_MS = 120_000;
 const run = promisify(execFile);
+const OVMF = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+const noUefi = !needs("the test of UEFI guests on shared storage", [OVMF], "ovmf");
 const uuid = "6f1c2a3b-0000-4000-8000-000000000013";
+const MIGRATION = "6f1c2a3b-0000-4000-8000-0000000000cc";
 const spec = movedSpec({ instance_name: "instance-00000013" });
 const { RUNNING, SHUTDOWN } = POWER_STATE;
 
@@ -240,6 +243,96 @@ describe.skipIf(missing)("two qemu:///session with one instances_path", () => {
     await expectByte(0);
   });
 
+  describe("a guest that is off", () => {
+    const larger = movedSpec({ instance_name: spec.instance_name, disk_gb: 2 });
+    const aside = () => `${folder}_resize`;
+    const asideOwner = () => readFile(join(aside(), "owner"), "utf8");
+
+    async function putAside(): Promise<void> {
+      await booted();
+      for (let i = 0; i < 2; i++) await from.migrateDiskAndPowerOff(uuid, MIGRATION);
+      expect(await to.instanceOnDisk(uuid, "from")).toBe(true);
+    }
+
+    async function moved(): Promise<void> {
+      await putAside();
+      await to.copyAside(uuid, MIGRATION, larger, true);
+      for (let i = 0; i < 2; i++) await to.copyAside(uuid, MIGRATION, larger, false);
+      for (let i = 0; i < 2; i++) await to.finishMigration(uuid, larger, true);
+      expect([await owner(), await asideOwner()]).toEqual(["to", "from"]);
+      expect([await power(from), await power(to)]).toEqual([SHUTDOWN, RUNNING]);
+      for (const host of [from, to]) expect(await host.call("listLeftovers")).toEqual([]);
+    }
+
+    async function isBack(): Promise<void> {
+      expect([await owner(), await power(from)]).toEqual(["from", SHUTDOWN]);
+      expect(existsSync(aside())).toBe(false);
+      await expectByte(120);
+      await from.call("powerOn", uuid);
+      await vi.waitFor(async () => expect(await printed(from, uuid)).toContain("own"), WAIT);
+    }
+
+    it("moves by files that are aside, and is confirmed", { timeout: TIMEOUT_MS }, async () => {
+      await moved();
+      await expect(from.call("powerOn", uuid)).rejects.toMatchObject({ code: "InstanceInvalidState" });
+      expect(await asideOwner()).toBe("from");
+      await from.call("destroy", uuid);
+      expect(existsSync(aside())).toBe(false);
+      expect([await owner(), await power(from)]).toEqual(["to", null]);
+      await expectAlive(to, uuid);
+      await to.call("powerOff", uuid);
+      await expectByte(120);
+    });
+
+    it("is reverted", { timeout: TIMEOUT_MS }, async () => {
+      await moved();
+      await to.call("destroy", uuid);
+      expect([existsSync(folder), await asideOwner()]).toEqual([false, "from"]);
+      for (let i = 0; i < 2; i++) await from.finishRevertMigration(uuid);
+      await isBack();
+    });
+
+    it("is reverted while its destination is away, which returns", { timeout: TIMEOUT_MS }, async () => {
+      await moved();
+      await from.finishRevertMigration(uuid);
+      await to.call("destroy", uuid);
+      expect(await power(to)).toBeNull();
+      await isBack();
+    });
+
+    it("is where it was when its move has failed half way", { timeout: TIMEOUT_MS }, async () => {
+      await putAside();
+      await to.copyAside(uuid, MIGRATION, larger, true);
+      await from.call("powerOn", uuid);
+      await to.call("destroy", uuid);
+      expect([await owner(), await power(from)]).toEqual(["from", RUNNING]);
+      await from.call("powerOff", uuid);
+      await isBack();
+    });
+
+    it("is made of its files aside when its host is lost half way", { timeout: TIMEOUT_MS }, async () => {
+      await putAside();
+      await to.copyAside(uuid, MIGRATION, larger, true);
+      for (let i = 0; i < 2; i++) await to.finishMigration(uuid, spec, true, "from");
+      expect(existsSync(aside())).toBe(false);
+      await from.call("destroy", uuid);
+      expect([await owner(), await power(from), await power(to)]).toEqual(["to", null, RUNNING]);
+      await to.call("powerOff", uuid);
+      await expectByte(120);
+    });
+  });
+
+  it.skipIf(noUefi)("keeps a UEFI's variables as another host forgets the guest", { timeout: TIMEOUT_MS }, async () => {
+    for (const host of [from, to]) await host.setBase(bootDisk("own").toString("base64"));
+    const uefi = movedSpec({ ...spec, hardware: { firmware_type: "uefi", machine_type: "q35" } });
+    await from.call("spawn", uuid, uefi);
+    await from.call("powerOff", uuid);
+    await to.finishMigration(uuid, uefi, false, "from");
+    await from.call("destroy", uuid);
+    expect(await power(from)).toBeNull();
+    expect(await to.files(folder)).toContain("nvram.fd");
+  });
+
   it("has a half removed folder go, and one without an owner only to who makes the guest", async () => {
     await mkdir(folder);
     await to.call("destroy", uuid);
@@ -260,5 +353,41 @@ describe.skipIf(missing)("two qemu:///session with one instances_path", () => {
     await from.reopen();
     await to.reopen();
     expect(await owner()).toBe("to");
+  });
+});
+
+describe.skipIf(missing || process.geteuid?.() !== 0)("two qemu:///system with one instances_path", () => {
+  let hosts: MovingHosts;
+  let from: Host;
+  let to: Host;
+
+  beforeAll(async () => {
+    hosts = await MovingHosts.open();
+    // QEMU's user passes it.
+    await chmod(dirname(hosts.shared), 0o711);
+    const env = { INSTANCES_PATH: hosts.shared, LIBVIRTD: "system" };
+    const start = (name: string) => hosts.start(name, "moving-host.ts", env);
+    [from, to] = await Promise.all([start("from"), start("to")]);
+    for (const host of [from, to]) await host.setBase(bootDisk("own").toString("base64"));
+  }, TIMEOUT_MS);
+  afterAll(() => hosts?.stop([from, to]), TIMEOUT_MS);
+
+  it("leave a guest's files to the QEMU that has them", { timeout: TIMEOUT_MS }, async () => {
+    const disk = join(hosts.shared, uuid, "disk");
+    await from.call("spawn", uuid, spec);
+    await vi.waitFor(async () => expect(await printed(from, uuid)).toContain("own"), WAIT);
+    const running = await from.ownerOf(disk);
+    const order = { spec, data: await from.checkSource(uuid), block_migration: false };
+    await hosts.link(from, to);
+    await to.preLiveMigration(uuid, order);
+    await from.liveMigration(uuid, OPTIONS, false);
+    await to.postLiveMigration(uuid);
+    await from.call("destroy", uuid);
+    expect(await to.ownerOf(disk)).toBe(running);
+    await expectAlive(to, uuid);
+    await to.call("reboot", uuid, "HARD");
+    await vi.waitFor(async () => expect(await printed(to, uuid)).toContain("own"), WAIT);
+    await to.call("destroy", uuid);
+    expect(await to.files(hosts.shared)).toEqual([]);
   });
 });
