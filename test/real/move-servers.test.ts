@@ -1,15 +1,13 @@
 /** Servers on their way between two hosts: the edge, two agents, two libvirtds, QEMU (TCG), and a viewer on the screen. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { demoDisk } from "../../agent/up/demo-disk.ts";
 import type { OpenedSession } from "../../functions/protocol/console-session.ts";
 import { SCREEN_PATH } from "../../functions/protocol/console-session.ts";
-import { ask, startTestEdge, type TestEdge, until } from "../edge.ts";
+import { ask, type TestEdge, until } from "../edge.ts";
 import { freePort } from "../free-port.ts";
 import { askSession, dial, type PageScreen } from "../page-session.ts";
 import type { RfbScreen } from "../rfb-screen.ts";
-import type { AgentHost } from "./agent-host.ts";
 import { LIBVIRT_NEEDS } from "./libvirtd.ts";
-import { MovingHosts, type Served } from "./moving-hosts.ts";
+import { type HostName, MovingServers, otherThan, V21 } from "./moving-servers.ts";
 import { needs } from "./requirement.ts";
 
 const { paths, apt } = LIBVIRT_NEEDS;
@@ -17,72 +15,32 @@ const missing = !needs("the test of servers that move", ["/usr/bin/unshare", ...
 const TIMEOUT_MS = 180_000;
 /** What the blinking cursor changes at the most. */
 const CURSOR_PIXELS = 60;
-const V21 = "/compute/v2.1";
-const HOSTS = ["hv1", "hv2"] as const;
-type HostName = (typeof HOSTS)[number];
-
 describe.skipIf(missing)("servers between two hosts", () => {
+  let world: MovingServers;
   let edge: TestEdge;
-  let machines: MovingHosts;
-  const hosts = {} as Record<HostName, Served<AgentHost>>;
+  let hosts: MovingServers["hosts"];
   let server: string;
 
   beforeAll(async () => {
-    edge = await startTestEdge({
-      RESERVED_HOST_MEMORY_MB: "0",
-      SHUTDOWN_TIMEOUT: "1",
-      ALLOW_RESIZE_TO_SAME_HOST: "true",
-    });
-    machines = await MovingHosts.open();
-    for (const name of HOSTS) {
-      hosts[name] = await machines.start<AgentHost>(name, "agent-host.ts");
+    world = await MovingServers.open(async (name) => {
       // The second is reached without the edge, the first by the pipe alone.
       const inbound = `migration_inbound_addr = "127.0.0.1"\nmigration_inbound_port = ${await freePort()}\n`;
-      await hosts[name].join(edge.url, await edge.cloud.joinToken(name), name, name === "hv2" ? inbound : "");
-    }
-    await until(async () => (await upHosts()).length === 2, "both are up", 60_000);
-    const image = await edge.cloud.createImage("demo", "raw", demoDisk());
-    const made = { name: "walker", imageRef: image, flavorRef: "1", networks: "none", availability_zone: "nova:hv1" };
-    server = (await ask(edge, "POST", `${V21}/servers`, { body: { server: made } })).body.server.id;
-    expect(await edge.cloud.built(server, 60_000)).toMatchObject({ status: "ACTIVE" });
+      return name === "hv2" ? inbound : "";
+    });
+    ({ edge, hosts, server } = world);
   }, TIMEOUT_MS);
-  afterAll(async () => {
-    await machines?.stop(Object.values(hosts));
-    await edge?.close();
-  }, TIMEOUT_MS);
+  afterAll(() => world?.close(), TIMEOUT_MS);
 
-  const upHosts = async () =>
-    (await ask(edge, "GET", `${V21}/os-services`)).body.services.filter((one: { state: string }) => one.state === "up");
-  const show = async () => (await ask(edge, "GET", `${V21}/servers/${server}`, { minor: 79 })).body.server;
-  const act = async (body: object, minor = 79) =>
-    expect(await ask(edge, "POST", `${V21}/servers/${server}/action`, { body, minor })).toMatchObject({ status: 202 });
-  const becomes = (status: string) =>
-    until(
-      async () => {
-        const now = await show();
-        if (now.status === "ERROR" && status !== "ERROR") throw new Error(JSON.stringify(now.fault));
-        return now.status === status && now["OS-EXT-STS:task_state"] === null && now;
-      },
-      `the server is ${status}`,
-      90_000,
-    );
-  const migrations = async () => (await ask(edge, "GET", `${V21}/os-migrations`, { minor: 80 })).body.migrations;
+  const show = () => world.show();
+  const act = (body: object, status?: number) => world.act(body, status);
+  const becomes = (status: string) => world.becomes(status);
+  const migrations = () => world.migrations();
 
   /** The guest is on that host, and there is nothing of it on the other. */
   async function expectOn(host: HostName): Promise<void> {
-    const other = HOSTS.find((name) => name !== host) ?? "hv1";
-    expect((await show())["OS-EXT-SRV-ATTR:host"]).toBe(host);
-    expect(await hosts[host].domains()).toEqual([`instance-${server}`]);
-    await until(async () => (await hosts[other].domains()).length === 0, `${other} has no guest`);
+    await world.expectGuestOn(host);
+    const other = otherThan(host);
     await until(async () => (await hosts[other].folders()).length === 0, `${other} has no files`);
-    const { hypervisors } = (await ask(edge, "GET", `${V21}/os-hypervisors/detail`)).body;
-    const used = Object.fromEntries(
-      hypervisors.map((one: { hypervisor_hostname: string; running_vms: number }) => [
-        one.hypervisor_hostname,
-        one.running_vms,
-      ]),
-    );
-    expect(used).toEqual({ [host]: 1, [other]: 0 });
   }
 
   async function openScreen(session: OpenedSession): Promise<PageScreen> {
@@ -128,8 +86,7 @@ describe.skipIf(missing)("servers between two hosts", () => {
     await act({ migrate: null });
     await becomes("VERIFY_RESIZE");
     expect((await show())["OS-EXT-SRV-ATTR:host"]).toBe("hv1");
-    const confirm = { confirmResize: null };
-    expect((await ask(edge, "POST", `${V21}/servers/${server}/action`, { body: confirm })).status).toBe(204);
+    await act({ confirmResize: null }, 204);
     await becomes("ACTIVE");
     await expectOn("hv1");
     expect((await migrations())[0]).toMatchObject({ migration_type: "migration", status: "confirmed" });
@@ -147,9 +104,7 @@ describe.skipIf(missing)("servers between two hosts", () => {
     await expectOn("hv1");
     await act({ resize: { flavorRef: "2" } });
     await becomes("VERIFY_RESIZE");
-    expect((await ask(edge, "POST", `${V21}/servers/${server}/action`, { body: { confirmResize: null } })).status).toBe(
-      204,
-    );
+    await act({ confirmResize: null }, 204);
     await becomes("ACTIVE");
     await expectOn("hv2");
     const info = await hosts.hv2.virsh("domblkinfo", `instance-${server}`, "vda", "--human");
@@ -167,9 +122,7 @@ describe.skipIf(missing)("servers between two hosts", () => {
     const sizes = { ram: 2048, vcpus: 1, disk: 20, swap: 8, "OS-FLV-EXT-DATA:ephemeral": 1 };
     const flavor = { id: "with-more", name: "with-more", ...sizes };
     expect((await ask(edge, "POST", `${V21}/flavors`, { body: { flavor } })).status).toBe(200);
-    const [{ id: other }] = (await ask(edge, "GET", `${V21}/os-services?host=hv1`, { minor: 53 })).body.services;
-    const take = (status: string) => ask(edge, "PUT", `${V21}/os-services/${other}`, { minor: 53, body: { status } });
-    expect((await take("disabled")).status).toBe(200);
+    expect(await world.changeService("hv1", { status: "disabled" })).toBe(200);
     await act({ resize: { flavorRef: "with-more" } });
     await becomes("VERIFY_RESIZE");
     expect(await disks()).toEqual(["disk", "disk.eph0", "disk.swap"]);
@@ -179,11 +132,10 @@ describe.skipIf(missing)("servers between two hosts", () => {
     expect([await disks(), await folders()]).toEqual([["disk"], [server]]);
     await act({ resize: { flavorRef: "with-more" } });
     await becomes("VERIFY_RESIZE");
-    const confirm = { confirmResize: null };
-    expect((await ask(edge, "POST", `${V21}/servers/${server}/action`, { body: confirm })).status).toBe(204);
+    await act({ confirmResize: null }, 204);
     await becomes("ACTIVE");
     expect(await disks()).toEqual(["disk", "disk.eph0", "disk.swap"]);
-    expect((await take("enabled")).status).toBe(200);
+    expect(await world.changeService("hv1", { status: "enabled" })).toBe(200);
     await expectOn("hv2");
     const smaller = { resize: { flavorRef: "2" } };
     expect(await ask(edge, "POST", `${V21}/servers/${server}/action`, { body: smaller })).toMatchObject({
@@ -193,20 +145,17 @@ describe.skipIf(missing)("servers between two hosts", () => {
 
   it("builds one anew whose host is lost, which is clean when it is back", { timeout: TIMEOUT_MS }, async () => {
     await hosts.hv2.killAgent();
-    const service = (await ask(edge, "GET", `${V21}/os-services?host=hv2`, { minor: 53 })).body.services[0];
-    const force = (forced_down: boolean) =>
-      ask(edge, "PUT", `${V21}/os-services/${service.id}`, { minor: 53, body: { forced_down } });
-    expect((await force(true)).status).toBe(200);
-    const body = { evacuate: {} };
-    expect((await ask(edge, "POST", `${V21}/servers/${server}/action`, { body, minor: 79 })).status).toBe(200);
+    const force = (forced_down: boolean) => world.changeService("hv2", { forced_down });
+    expect(await force(true)).toBe(200);
+    await act({ evacuate: {} }, 200);
     await becomes("ACTIVE");
     expect((await show())["OS-EXT-SRV-ATTR:host"]).toBe("hv1");
     expect(await hosts.hv2.domains()).toHaveLength(1);
-    expect((await force(false)).status).toBe(400);
+    expect(await force(false)).toBe(400);
     await hosts.hv2.startAgent();
     await until(async () => (await hosts.hv2.domains()).length === 0, "the returned host has no guest", 60_000);
     await until(async () => (await migrations())[0].status === "completed", "the evacuation is completed");
-    expect((await force(false)).status).toBe(200);
+    expect(await force(false)).toBe(200);
     await expectOn("hv1");
   });
 });
