@@ -8,6 +8,7 @@ import {
   openSync,
   readFileSync,
   statSync,
+  symlinkSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -167,6 +168,51 @@ describe("disks", () => {
     const both = await Promise.allSettled([other.send(), other.receive()]);
     expect(both[0]).toMatchObject({ status: "rejected", reason: { name: "FileFailure" } });
     expect(both[1]).toMatchObject({ status: "rejected", reason: { code: "MigrationError" } });
+  });
+});
+
+describe("disks that are aside where the destination has them", () => {
+  async function here(): Promise<MoveHosts> {
+    const pair = await hosts();
+    const disks = pair.disks("disk", "disk.config");
+    sparse(disks[0]!.path, 300 * MIB, { [5 * MIB]: randomBytes(MIB) });
+    writeFileSync(disks[1]!.path, randomBytes(MIB));
+    pair.destination.moving.disksOf = async () => disks;
+    return pair;
+  }
+  const part = (pair: MoveHosts) => join(pair.destination.dir, "disk.part");
+
+  it("are copied, holes are none, and nothing travels; what was half copied is begun anew, and what is whole is kept", async () => {
+    const pair = await here();
+    writeFileSync(part(pair), randomBytes(2 * MIB));
+    expect(await pair.receive()).toEqual({ bytes: 0 });
+    for (const name of ["disk", "disk.config"]) same(pair, name);
+    expect(allocated(join(pair.destination.dir, "disk"))).toBeLessThan(4 * MIB);
+    expect(existsSync(part(pair))).toBe(false);
+    const { mtimeMs } = statSync(join(pair.destination.dir, "disk"));
+    await pair.receive();
+    expect(statSync(join(pair.destination.dir, "disk")).mtimeMs).toBe(mtimeMs);
+    expect(pair.destination.logged.events()).toEqual([]);
+  });
+
+  it("are not copied to the end when the call is given up, or there is no room", async () => {
+    const pair = await here();
+    const over = new AbortController();
+    const given = pair.receive(over.signal);
+    over.abort(new DriverError("BuildAbortException", "given up"));
+    await expect(given).rejects.toMatchObject({ code: "BuildAbortException" });
+    expect(existsSync(join(pair.destination.dir, "disk"))).toBe(false);
+    symlinkSync("/dev/full", part(pair));
+    await expect(pair.receive()).rejects.toMatchObject({ code: "InsufficientFreeDisk" });
+  });
+
+  it("are missed at once by a host that is both ends, and by a source that has put none aside", async () => {
+    const pair = await hosts();
+    const { destination, source } = pair;
+    destination.peer.public_key = destination.signer.publicKey;
+    await expect(pair.receive()).rejects.toMatchObject({ code: "InstanceInvalidState" });
+    source.moving.disksOf = async () => null;
+    await expect(pair.send()).rejects.toMatchObject({ code: "InstanceInvalidState" });
   });
 });
 
