@@ -134,13 +134,16 @@ export class HostStore {
     );
   }
 
-  /** Guests that are being made, by claims whose guest was not seen yet, and those that are made anew or copied. */
+  /**
+   * Guests that are being made, by claims whose guest was not seen yet, and those that are made anew or copied: elsewhere,
+   * or here by a resize that stays.
+   */
   ioOps(): number {
     return this.#sql
       .exec<{ count: number }>(
         `SELECT (SELECT count(*) FROM allocation WHERE built = 0 AND leaving = 0) +
-                (SELECT count(*) FROM call WHERE outcome IS NULL
-                 AND method IN ('rebuild', 'snapshot', 'upload_snapshot', 'send_disks', 'live_migration')) AS count`,
+                (SELECT count(*) FROM call JOIN allocation USING (server) WHERE outcome IS NULL
+                 AND (built = 1 AND method = 'receive_disks' OR method IN ('rebuild', 'snapshot', 'upload_snapshot', 'send_disks', 'live_migration'))) AS count`,
       )
       .one().count;
   }

@@ -48,6 +48,7 @@ const BUSY: ReadonlySet<Method> = new Set([
   "snapshot",
   "upload_snapshot",
   "send_disks",
+  "receive_disks",
   "live_migration",
 ] as const);
 

@@ -138,6 +138,7 @@ describe("a resize on the server's own host", () => {
     const heal = world.answer(0, "receive_disks", () => null);
     await world.act("resize", world.resizeTo(2));
     await until(() => world.methods(0).includes("receive_disks"), "it copies");
+    expect((await world.host(0).state())?.io_ops).toBe(1);
     heal();
     await world.server().reset(world.actor(), "active");
     await until(async () => (await used())?.memory_mb === 1024, "the new size is given up");
