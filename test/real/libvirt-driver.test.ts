@@ -242,7 +242,7 @@ describe.skipIf(missing)("LibvirtDriver on qemu:///session", () => {
     expect(xml.match(/<disk /g)).toHaveLength(3);
     expect(xml).toMatch(new RegExp(`device='cdrom'>\\s*<driver name='qemu' type='raw'/>\\s*<source file='${drive}'`));
     expect((await stat(drive)).mode & 0o777).toBe(0o600);
-    expect((await readdir(folder())).sort()).toEqual(["console.log", "disk", "disk.config"]);
+    expect((await readdir(folder())).sort()).toEqual(["console.log", "disk", "disk.config", "owner"]);
     const before = await readFile(drive);
     await driver.reboot(uuid, "HARD", goOn);
     expect((await readFile(drive)).equals(before)).toBe(true);

@@ -91,12 +91,13 @@ export async function finishMigration(
   { spec, start, from }: FinishOrder,
   signal: AbortSignal,
 ): Promise<void> {
+  // First: where it cannot be made it can be rebuilt, and its former host is to leave its files alone all the same.
+  if (from === undefined) await place.instances.need(place.uuid, "MigrationError");
+  else await place.instances.take(place.uuid, from);
   checkHardware(place, spec);
   const found = await lookupOurs(libvirt, place);
   if (found && runs(found)) return;
   const basePath = await place.image(spec.image);
-  if (from === undefined) await place.instances.need(place.uuid, "MigrationError");
-  else await place.instances.take(place.uuid, from);
   // That host was lost before it had made the disk.
   const isBegun = from === undefined || existsSync(join(place.folder, DISK));
   const making = { spec, basePath };

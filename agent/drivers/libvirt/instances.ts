@@ -12,15 +12,15 @@
  *   before `give`, there is `leaving` and no domain; whatever looks at the guest next gives the folder first, a destroy
  *   too. The destination runs it in a folder that is still the source's: a destroy there leaves the files, and
  *   post_live_migration_at_destination takes them. A guest that did not go never changed hands.
- * - An evacuation: `take` comes before the guest is defined, so that its former host, if it returns, starts and removes
- *   nothing. Killed after it, the destination owns disks without a guest, and the call is repeated.
+ * - An evacuation: `take` comes before all else, so that its former host, if it returns, starts and removes nothing.
+ *   Killed after it, the destination owns disks without a guest, and the call is repeated.
  * - Both change the owner from one that they name: a host that comes too late changes nothing.
- *
  * - A cold move: the source's folder is aside then (../aside.ts), with its owner in it, and a folder of the destination's
  *   in its place. Each brings back, drops and removes its own; only a revert, which the edge orders, has the source remove
  *   what is in its place.
  *
- * Hosts that share their storage trust each other with what is on it.
+ * That a guest runs on one host only is not this file's to see to, but the edge's (fencing, generations) and, in the end,
+ * that of QEMU's locks on its disks. Hosts that share their storage trust each other with what is on it.
  *
  * Folders of before there were owners are this host's where it has the folder to itself; where it has not, they are of
  * the host that has their guest.

@@ -8,6 +8,7 @@
 import { execFile } from "node:child_process";
 import { constants } from "node:fs";
 import { access, chmod, chown, mkdir, stat } from "node:fs/promises";
+import { networkReason } from "../../failure.ts";
 import { DriverError } from "../driver.ts";
 import type { QemuUser } from "./capabilities.ts";
 
@@ -29,7 +30,10 @@ export const PRIVATE = 0o700;
 
 /** Makes the folder of all guests. `user` null is a QEMU that runs as we do. Rejects with HypervisorUnavailable. */
 export async function prepareFolders(stateDir: string, instances: string, user: QemuUser | null): Promise<void> {
-  await mkdir(instances, { recursive: true, mode: PRIVATE });
+  await mkdir(instances, { recursive: true, mode: PRIVATE }).catch((cause: unknown) => {
+    const why = `the folder of guests (instances_path) cannot be made: ${networkReason(cause)}`;
+    throw new DriverError("HypervisorUnavailable", why, { cause });
+  });
   if (!user) return;
   if (process.geteuid?.() !== 0) {
     throw new DriverError(
