@@ -6,11 +6,33 @@ import { type FlowName, staysIn } from "./move-moments.ts";
 import { type HostName, type MovingWorld, other, SETTLED_MS, type Victim } from "./moving-world.ts";
 import type { Shown } from "./shown.ts";
 
-export type Underway = { id: string; source: HostName };
+/** `written`: MiB that its guest has written to its disk. */
+export type Underway = { id: string; source: HostName; written: number };
+/** At the rate of SLOW, long enough for something to happen as they are copied. */
+export const WRITTEN = 16;
+/** An agent.toml: MiB/s. */
+export const SLOW = "migration_bandwidth = 8\n";
 
 export async function answers(status: number, response: Promise<Response>): Promise<void> {
   const { status: found } = await response;
   expect(found).toBe(status);
+}
+
+/** A server that runs. */
+export async function runner(world: MovingWorld): Promise<Underway> {
+  const { id, host: source } = await world.running();
+  return { id, source, written: 0 };
+}
+
+/** A server that runs, and has written something to its disk. */
+export async function writer(world: MovingWorld, change: Record<string, unknown> = {}): Promise<Underway> {
+  const { id, host } = await world.running(change);
+  await answers(202, world.act(id, { "os-stop": null }));
+  expect(await world.settled(id)).toMatchObject({ status: "SHUTOFF" });
+  await world.hosts[host].writeDisk(id, WRITTEN);
+  await answers(202, world.act(id, { "os-start": null }));
+  expect(await world.settled(id)).toMatchObject({ status: "ACTIVE" });
+  return { id, source: host, written: WRITTEN };
 }
 
 /** The host that the flow is to bring it to. */
@@ -76,9 +98,12 @@ export async function ends(
 }
 
 /** It is in one place and can be used there, or nowhere; and nothing is left of it once it is deleted. */
-export async function isWhole(world: MovingWorld, id: string, end: Shown | null): Promise<void> {
+export async function isWhole(world: MovingWorld, { id, written }: Underway, end: Shown | null): Promise<void> {
   if (end !== null) expect(["ACTIVE", "SHUTOFF"], JSON.stringify(end)).toContain(end.status);
   await world.isAllOf(id, end);
+  if (end !== null && written > 0) {
+    expect(await world.hosts[end.host as HostName].readsDisk(id, written), "its disk is as it was").toBe(true);
+  }
   if (end?.status === "SHUTOFF") {
     await answers(202, world.act(id, { "os-start": null }));
     expect(await world.settled(id)).toMatchObject({ status: "ACTIVE", host: end.host });

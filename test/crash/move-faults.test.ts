@@ -4,17 +4,14 @@
  * server goes on where it is, nothing is left where it was to go, and it goes there once the trouble is over.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { demoDisk } from "../../agent/up/demo-disk.ts";
 import { until } from "../edge.ts";
 import { againIfItFails, Dice, ROUNDS, SEED, told } from "./dice.ts";
-import { answers, begin, ends, isWhole, type Underway } from "./move-cases.ts";
+import { begin, ends, isWhole, SLOW, type Underway, WRITTEN, writer } from "./move-cases.ts";
 import { CASE_MS, canMove, MovingWorld, other, processesOf, SETTLED_MS, START_MS } from "./moving-world.ts";
 
 const MIB = 1 << 20;
-/** What the guest has written, MiB: long enough for something to happen as it is copied at RATE MiB/s. */
-const WRITTEN = 16;
-const RATE = 6;
 
 /** An image of more than a guest's own writes: a guest of it needs as much room. */
 function image(): Uint8Array<ArrayBuffer> {
@@ -28,25 +25,15 @@ describe.skipIf(!canMove)("a server whose way is barred", () => {
   let world: MovingWorld;
   let small: string;
   beforeAll(async () => {
-    world = await MovingWorld.start({ toml: `migration_bandwidth = ${RATE}\n`, image: image(), smallDisks: true });
+    world = await MovingWorld.start({ toml: SLOW, image: image(), smallDisks: true });
     small = await flavor("small", 256, 0);
   }, START_MS);
+  afterEach(() => world.sweep(), START_MS);
   afterAll(() => world?.close(), START_MS);
 
   async function flavor(name: string, ram: number, disk: number): Promise<string> {
     const response = await world.call("POST", "/flavors", { flavor: { name, ram, vcpus: 1, disk } });
     return (await response.json()).flavor.id;
-  }
-
-  /** A server that runs, and has written to its disk. */
-  async function writer(): Promise<Underway> {
-    const { id, host } = await world.running({ flavorRef: small });
-    await answers(202, world.act(id, { "os-stop": null }));
-    expect(await world.settled(id)).toMatchObject({ status: "SHUTOFF" });
-    await world.hosts[host].writeDisk(id, WRITTEN);
-    await answers(202, world.act(id, { "os-start": null }));
-    expect(await world.settled(id)).toMatchObject({ status: "ACTIVE" });
-    return { id, source: host };
   }
 
   /** The server goes on at its source, for that reason, and all of it is there once nothing is in its way any more. */
@@ -61,16 +48,16 @@ describe.skipIf(!canMove)("a server whose way is barred", () => {
   }
 
   /** Now it goes. */
-  async function goes(flow: "migration" | "live migration", { id, source }: Underway): Promise<void> {
-    await begin(world, flow, { id, source });
-    const end = await ends(world, { flow, victim: "source" }, { id, source }, dice);
-    expect((await world.moves(id))[0]).toMatch(/^(completed|confirmed|reverted)$/);
-    await isWhole(world, id, end);
+  async function goes(flow: "migration" | "live migration", server: Underway): Promise<void> {
+    await begin(world, flow, server);
+    const end = await ends(world, { flow, victim: "source" }, server, dice);
+    expect((await world.moves(server.id))[0]).toMatch(/^(completed|confirmed|reverted)$/);
+    await isWhole(world, server, end);
   }
 
   const FAULTS: Record<string, () => Promise<void>> = {
     async "the destination's disk is full"() {
-      const server = await writer();
+      const server = await writer(world, { flavorRef: small });
       const destination = world.hosts[other(server.source)];
       await destination.limitDisk(Math.round(dice.next() * WRITTEN * MIB));
       await begin(world, "migration", server);
@@ -80,7 +67,7 @@ describe.skipIf(!canMove)("a server whose way is barred", () => {
     },
 
     async "the destination's disk fills as the disk is copied"() {
-      const server = await writer();
+      const server = await writer(world, { flavorRef: small });
       const { id, source } = server;
       const destination = world.hosts[other(source)];
       const hold = world.wires[source].hold("call send_disks");
@@ -98,7 +85,7 @@ describe.skipIf(!canMove)("a server whose way is barred", () => {
     },
 
     async "the destination's disk fills as the guest comes alive"() {
-      const server = await writer();
+      const server = await writer(world, { flavorRef: small });
       const { source } = server;
       const destination = world.hosts[other(source)];
       const hold = world.wires[source].hold("call live_migration");
@@ -119,7 +106,7 @@ describe.skipIf(!canMove)("a server whose way is barred", () => {
     },
 
     async "its room is given away between the check and the claim"() {
-      const server = await writer();
+      const server = await writer(world, { flavorRef: small });
       const to = other(server.source);
       const hold = world.wires[to].hold("call check_can_live_migrate_destination");
       await begin(world, "live migration", server);
@@ -131,7 +118,7 @@ describe.skipIf(!canMove)("a server whose way is barred", () => {
     },
 
     async "the destination is away as it is to be claimed"() {
-      const server = await writer();
+      const server = await writer(world, { flavorRef: small });
       const wire = world.wires[other(server.source)];
       wire.cut("reset");
       await begin(world, "migration", server);
@@ -139,17 +126,18 @@ describe.skipIf(!canMove)("a server whose way is barred", () => {
       wire.mend();
       const end = await ends(world, { flow: "migration", victim: "way" }, server, dice);
       expect((await world.moves(server.id))[0]).toMatch(/^(confirmed|reverted)$/);
-      await isWhole(world, server.id, end);
+      await isWhole(world, server, end);
     },
 
     async "the source's disk gives other bytes than it gave"() {
-      const server = await writer();
+      const server = await writer(world, { flavorRef: small });
       const { id, source } = server;
       await begin(world, "migration", server);
       await world.wires[source].passes((1 + 4 * dice.next()) * MIB);
       await world.hosts[source].spoilDisk(id, WRITTEN / 2);
       await stays(server, /came 3 times with other bytes than were announced/);
-      await goes("migration", server);
+      // What it has now is what its disk gives.
+      await goes("migration", { ...server, written: 0 });
     },
   };
 

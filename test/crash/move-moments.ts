@@ -3,6 +3,7 @@
  * edge. `<host>: <label>` is on the wire between that host and the edge, by its label there (wire.ts), and is held there;
  * `<host>: while <method>` is when that host is at work on it.
  */
+import type { Dice } from "./dice.ts";
 import type { Victim } from "./moving-world.ts";
 
 export type Moment = `${"source" | "destination"}: ${string}`;
@@ -54,8 +55,21 @@ const STEPS = {
   evacuation: { spawn: around("destination", "spawn"), return: around("source", "destroy") },
 } as const satisfies Record<string, Record<string, readonly Moment[]>>;
 
+/** Where the two hosts have one folder of guests, in which no disks travel. */
+const SHARED = {
+  ...STEPS,
+  migration: { ...COLD, copy: around("destination", "receive_disks") },
+  resize: { ...COLD, copy: around("destination", "receive_disks") },
+  evacuation: {
+    look: ["destination: call instance_on_disk", "destination: result instance_on_disk"],
+    spawn: around("destination", "finish_migration"),
+    return: around("source", "destroy"),
+  },
+} as const satisfies Record<FlowName, Record<string, readonly Moment[]>>;
+
 export type FlowName = keyof typeof STEPS;
-export type Case = { flow: FlowName; moment: Moment; victim: Victim };
+export type Storage = "own storage" | "shared storage";
+export type Case = { storage: Storage; flow: FlowName; moment: Moment; victim: Victim };
 
 const VICTIMS: readonly Victim[] = ["source", "destination", "edge", "all", "way", "user"];
 /** Whether there is a guest that may end by itself. */
@@ -63,11 +77,22 @@ const runsIn = (flow: FlowName) => flow === "live migration";
 /** Whether the server stays on its host, and no other has anything to do with it. */
 export const staysIn = (flow: FlowName) => flow.endsWith("where it is");
 
-export const CASES: Case[] = (Object.keys(STEPS) as FlowName[]).flatMap((flow) => {
-  const moments = Object.values<readonly Moment[]>(STEPS[flow]).flat();
-  const all: readonly Victim[] = runsIn(flow) ? [...VICTIMS, "guest"] : VICTIMS;
-  const victims = all.filter((victim) => !(staysIn(flow) && victim === "destination"));
-  return moments.flatMap((moment) => victims.map((victim) => ({ flow, moment, victim })));
-});
+function casesOn(storage: Storage): Case[] {
+  const steps: Record<FlowName, Record<string, readonly Moment[]>> = storage === "shared storage" ? SHARED : STEPS;
+  return (Object.keys(steps) as FlowName[]).flatMap((flow) => {
+    const moments = Object.values(steps[flow]).flat();
+    const all: readonly Victim[] = runsIn(flow) ? [...VICTIMS, "guest"] : VICTIMS;
+    const victims = all.filter((victim) => !(staysIn(flow) && victim === "destination"));
+    return moments.flatMap((moment) => victims.map((victim) => ({ storage, flow, moment, victim })));
+  });
+}
 
 export const title = ({ flow, moment, victim }: Case) => `${flow}, ${victim}: ${moment}`;
+
+/** As many of them as that, in an order of the seed's; or the one that CRASH_ONLY names. */
+export function chosen(storage: Storage, dice: Dice, count: number): Case[] {
+  const all = casesOn(storage);
+  const only = process.env.CRASH_ONLY;
+  if (only !== undefined) return all.filter((one) => title(one) === only);
+  return dice.shuffled(all).slice(0, count);
+}

@@ -4,22 +4,16 @@
  * One case alone: CRASH_ONLY="resize, edge: source: ack send_disks".
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { until } from "../edge.ts";
 import { againIfItFails, Dice, ROUNDS, SEED, told } from "./dice.ts";
-import { begin, ends, isWhole, prepare, type Underway } from "./move-cases.ts";
-import { CASES, type Case, title } from "./move-moments.ts";
+import { begin, ends, isWhole, prepare, runner, SLOW, type Underway, writer } from "./move-cases.ts";
+import { type Case, chosen, title } from "./move-moments.ts";
 import { CASE_MS, canMove, MovingWorld, other, SETTLED_MS, START_MS } from "./moving-world.ts";
 
 /** Within this a host is at work on a call, milliseconds: a random part of it goes by. */
-const WORK_MS: Partial<Record<string, number>> = { live_migration: 2500 };
+const WORK_MS: Partial<Record<string, number>> = { live_migration: 4500, receive_disks: 2500, send_disks: 2500 };
 const SHORT_WORK_MS = 250;
-
-function chosen(): Case[] {
-  const only = process.env.CRASH_ONLY;
-  if (only !== undefined) return CASES.filter((one) => title(one) === only);
-  return new Dice(SEED).shuffled(CASES).slice(0, ROUNDS);
-}
 
 /** Begins the flow, and resolves when it is in that moment. */
 async function reach(world: MovingWorld, { flow, moment }: Case, server: Underway, dice: Dice): Promise<() => void> {
@@ -41,27 +35,40 @@ async function reach(world: MovingWorld, { flow, moment }: Case, server: Underwa
   return () => undefined;
 }
 
-describe.skipIf(!canMove)("a server in a step of its way", () => {
+const HALF = Math.ceil(ROUNDS / 2);
+
+describe.skipIf(!canMove).each([
+  { storage: "own storage", count: HALF },
+  { storage: "shared storage", count: HALF },
+] as const)("a server in a step of its way, on $storage", ({ storage, count }) => {
   let world: MovingWorld;
   beforeAll(async () => {
-    world = await MovingWorld.start();
+    world = await MovingWorld.start({ toml: SLOW, shared: storage === "shared storage" });
   }, START_MS);
+  afterEach(() => world.sweep(), START_MS);
   afterAll(() => world?.close(), START_MS);
 
-  it.each(chosen().map((one) => ({ ...one, title: title(one) })))("$title", { timeout: CASE_MS }, async (one) => {
-    againIfItFails(`CRASH_ONLY="${title(one)}"`);
-    const dice = new Dice(SEED);
-    const { id, host: source } = await world.running();
-    const server = { id, source };
-    await prepare(world, one.flow, server);
-    const end = await world.watched(id, async () => {
-      const release = await reach(world, one, server, dice);
-      await world.befall(one.victim, source, id, dice);
-      release();
-      return ends(world, one, server, dice);
-    });
-    told(`${title(one)}: it rests ${end?.status} on ${end?.host}, ${await world.moves(id)} ${end?.fault ?? ""}`);
-    if (one.victim === "user") expect(end).toBeNull();
-    await isWhole(world, id, end);
-  });
+  it.each(chosen(storage, new Dice(SEED), count).map((one) => ({ ...one, title: title(one) })))(
+    "$title",
+    { timeout: CASE_MS },
+    async (one) => {
+      againIfItFails(`CRASH_ONLY="${title(one)}"`);
+      const dice = new Dice(SEED);
+      const slow = Object.keys(WORK_MS).some((method) => one.moment.endsWith(`while ${method}`));
+      const server = slow ? await writer(world) : await runner(world);
+      const { id, source } = server;
+      await prepare(world, one.flow, server);
+      const end = await world.watched(id, async () => {
+        const release = await reach(world, one, server, dice);
+        await world.befall(one.victim, source, id, dice);
+        release();
+        return ends(world, one, server, dice);
+      });
+      told(
+        `${title(one)} (${storage}): it rests ${end?.status} on ${end?.host}, ${await world.moves(id)} ${end?.fault ?? ""}`,
+      );
+      if (one.victim === "user") expect(end).toBeNull();
+      await isWhole(world, server, end);
+    },
+  );
 });

@@ -3,7 +3,8 @@
  * between the two; any of them may be killed. What a server is in the end, and what is where of it, is asked of the API
  * and of the machine.
  */
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
@@ -48,8 +49,11 @@ export type Victim = "source" | "destination" | "edge" | "all" | "guest" | "way"
 /** The kinds of record that a move leaves that is over. */
 const OVER = ["completed", "confirmed", "reverted", "error", "failed", "cancelled"];
 
-/** `smallDisks`: guests' files are on a file system of their own (agent-host.ts: limitDisk). */
-export type WorldOptions = { toml?: string; image?: Uint8Array<ArrayBuffer>; smallDisks?: boolean };
+/**
+ * `smallDisks`: guests' files are on a file system of their own (agent-host.ts: limitDisk). `shared`: those of all hosts are
+ * in one folder.
+ */
+export type WorldOptions = { toml?: string; image?: Uint8Array<ArrayBuffer>; smallDisks?: boolean; shared?: boolean };
 
 /** The QEMUs that have the guest, on whichever host. */
 export const processesOf = (id: string): number[] =>
@@ -62,12 +66,19 @@ export class MovingWorld {
   readonly wires = {} as Record<HostName, Wire>;
   /** Hosts whose agents are dead, and are to be. */
   readonly #down = new Set<HostName>();
+  /** The folder of all guests, where the hosts share it. */
+  readonly #shared: string | null;
   #machines: MovingHosts | null = null;
   #token = "";
   image = "";
 
-  static async start({ toml = "", image = demoDisk(), smallDisks = false }: WorldOptions = {}): Promise<MovingWorld> {
-    const world = new MovingWorld();
+  private constructor(shared: boolean) {
+    this.#shared = shared ? mkdtempSync(join(tmpdir(), "en-shared-")) : null;
+  }
+
+  static async start(options: WorldOptions = {}): Promise<MovingWorld> {
+    const { toml = "", image = demoDisk(), smallDisks = false, shared = false } = options;
+    const world = new MovingWorld(shared);
     try {
       const { edge } = world;
       await edge.start();
@@ -77,7 +88,9 @@ export class MovingWorld {
       for (const name of HOSTS) {
         world.hosts[name] = await world.#machines.start<AgentHost>(name, "agent-host.ts");
         world.wires[name] = await Wire.start(() => Number(new URL(edge.url).port));
-        await world.hosts[name].join(world.wires[name].url, await cloud.joinToken(name), name, toml);
+        const path = world.#shared === null ? "" : `instances_path = "${world.#shared}"\n`;
+        await world.hosts[name].join(world.wires[name].url, await cloud.joinToken(name), name, path + toml);
+        if (world.#shared !== null) await world.hosts[name].useInstances(world.#shared);
         if (smallDisks) await world.hosts[name].mountDisk();
       }
       world.image = await cloud.createImage("demo", "raw", image);
@@ -93,6 +106,7 @@ export class MovingWorld {
     await this.#machines?.stop(Object.values(this.hosts));
     for (const wire of Object.values(this.wires)) await wire.close();
     await this.edge.close();
+    if (this.#shared !== null) rmSync(this.#shared, { recursive: true, force: true });
   }
 
   call(method: string, path: string, body?: unknown, minor = 61): Promise<Response> {
@@ -323,7 +337,7 @@ export class MovingWorld {
     const right = {
       domains: { all: here, running: runs ? here : [] },
       processes: runs ? 1 : 0,
-      folders: each([id], [] as string[]),
+      folders: each([id], this.#shared === null ? [] : here.map(() => id)),
       sockets: none,
       listening: [] as string[],
       claims: each(holds, nothing),
@@ -367,6 +381,13 @@ export class MovingWorld {
   async flavors(): Promise<Map<string, { vcpus: number; ram: number }>> {
     const { flavors } = await (await this.call("GET", "/flavors/detail")).json();
     return new Map(flavors.map((flavor: { name: string }) => [flavor.name, flavor]));
+  }
+
+  /** After a case that failed in the middle: what comes after it begins with nothing. */
+  async sweep(): Promise<void> {
+    for (const name of this.#down) await this.return(name);
+    const { servers } = await (await this.call("GET", "/servers")).json();
+    for (const { id } of servers) await this.call("DELETE", `/servers/${id}`);
   }
 
   /** Deletes the server, unless it is gone; nothing may be left of it. */

@@ -16,7 +16,7 @@ import { serve } from "./served-host.ts";
 
 const libvirtd = await startLibvirtd();
 const state = join(libvirtd.root, "agent");
-const instances = join(state, "libvirt/instances");
+let instances = join(state, "libvirt/instances");
 const names = (listed: string) => listed.split("\n").filter((name) => name !== "");
 /** More than any guest of a test has. */
 const ROOMY = 8 * 2 ** 30;
@@ -56,6 +56,10 @@ const asked = {
   folders: () => readdir(instances).catch((): string[] => []),
   /** Files of one of them. */
   files: async (server: string) => (await readdir(join(instances, server))).toSorted(),
+  /** Guests' files are where its agent.toml says. */
+  useInstances: (path: string) => {
+    instances = path;
+  },
   /** Gives the guests' files a file system of their own, which `limitDisk` makes small. */
   mountDisk: async () => {
     await mkdir(instances, { recursive: true });
@@ -71,6 +75,19 @@ const asked = {
   /** Writes so many MiB as a guest does, one that is off. */
   writeDisk: async (server: string, mib: number) => {
     execFileSync("qemu-io", ["-f", "qcow2", "-c", `write -P 7 1M ${mib}M`, join(instances, server, "disk")]);
+  },
+  /** Whether they are on it still; the guest may run. */
+  readsDisk: async (server: string, mib: number) => {
+    const said = execFileSync("qemu-io", [
+      "-r",
+      "-U",
+      "-f",
+      "qcow2",
+      "-c",
+      `read -P 7 1M ${mib}M`,
+      join(instances, server, "disk"),
+    ]);
+    return said.includes(`read ${mib * 2 ** 20}/`) && !said.includes("verification failed");
   },
   /** The last so many MiB of its disk, which is aside for a move, are other bytes from now on. */
   spoilDisk: async (server: string, mib: number) => {
