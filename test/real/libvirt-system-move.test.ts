@@ -82,7 +82,7 @@ describe.skipIf(missing || notRoot)("a live migration between two qemu:///system
       expect(await host.ownerOf(join(root, "base"))).toMatch(/^0:/);
     }
     expect(await to.ownerOf(folder(roots.to))).toBe(`${OURS} 711`);
-    expect([await from.told(), await to.told()]).toEqual([[], []]);
+    expect([await from.told(), await to.told()]).toEqual([[], [{ uuid, power_state: POWER_STATE.RUNNING }]]);
     await to.call("powerOff", uuid);
     expect(await to.ownerOf(join(folder(roots.to), "disk"))).toContain(OURS);
     await to.call("powerOn", uuid);
