@@ -1,10 +1,11 @@
 /** The end of a server, and its soft end (nova: compute terminate_instance, soft_delete_instance, restore_instance). */
 import { ok } from "../result.ts";
-import { callHost, type ServerFlow } from "./context.ts";
-import { endMove } from "./move.ts";
+import { callHost, type Memo, type ServerFlow } from "./context.ts";
+import { stageOf } from "./live-migrate.ts";
+import { endMove, sourceOf } from "./move.ts";
 import { guestFlow } from "./power.ts";
-import { faultOf, lastGeneration } from "./record.ts";
-import { Wait } from "./saga.ts";
+import { faultOf, lastGeneration, type ServerRecord } from "./record.ts";
+import { type SagaRow, Wait } from "./saga.ts";
 import { dropImage } from "./snapshot.ts";
 
 export const remove: ServerFlow = {
@@ -45,6 +46,21 @@ export const remove: ServerFlow = {
   },
 };
 
+/** Whether a soft delete is to wait for what is under way: cut off, it would leave nobody who knows where the guest is. */
+export function decidesPlace(saga: SagaRow<Memo>, { host, resized }: ServerRecord): boolean {
+  switch (saga.flow) {
+    case "live_migrate":
+      return stageOf(saga) !== "before";
+    case "resize":
+    case "migrate":
+      return resized?.migration === saga.id;
+    case "evacuate":
+      return host !== sourceOf(saga.memo);
+    default:
+      return saga.flow === "confirm_resize" || saga.flow === "revert_resize";
+  }
+}
+
 /** The guest is switched off and kept, with its claim, until it is restored or reclaimed. */
 export const softDelete: ServerFlow = {
   name: "soft_delete",
@@ -54,7 +70,9 @@ export const softDelete: ServerFlow = {
       name: "end_move",
       // As in Nova, a resize that nobody confirmed is.
       async run(context, memo) {
-        if (context.record().resized) await endMove(context, memo, "confirmed");
+        const { host, resized } = context.record();
+        const isElsewhere = memo.hosts.some((name) => name !== host);
+        if (resized || memo.cut_off || isElsewhere) await endMove(context, memo, "confirmed");
         return ok(memo);
       },
       // No undo: what is destroyed stays so.
@@ -75,6 +93,7 @@ export const softDelete: ServerFlow = {
           task_state: null,
           power_state: 4,
           deleted_at: new Date().toISOString(),
+          delete_requested: null,
         });
         return ok(memo);
       },
@@ -82,7 +101,7 @@ export const softDelete: ServerFlow = {
     },
   ],
   failed(context, failure) {
-    context.patch({ task_state: null, fault: faultOf(failure) });
+    context.patch({ task_state: null, delete_requested: null, fault: faultOf(failure) });
   },
 };
 

@@ -19,10 +19,20 @@ const REBOOTING_SOFT: ReadonlySet<TaskState | null> = new Set([
 
 /** What comes next of itself; null: nothing does. */
 export function dueOf(record: ServerRecord, config: Config): Due | null {
-  const { vm_state, task_state, updated_at, launched_at, deleted_at, shelved, resized = null } = record;
+  const {
+    vm_state,
+    task_state,
+    updated_at,
+    launched_at,
+    deleted_at,
+    delete_requested,
+    shelved,
+    resized = null,
+  } = record;
   if (REBOOTING_SOFT.has(task_state)) return after(updated_at, config.REBOOT_TIMEOUT, "reboot_hard");
   // Whatever is under way decides what comes after it.
   if (task_state !== null) return null;
+  if (delete_requested) return { at: Date.parse(updated_at), action: "soft_delete" };
   if (vm_state === "resized") return after(resized?.at ?? null, config.RESIZE_CONFIRM_WINDOW, "confirm_resize");
   if (vm_state === "rescued") return after(launched_at, config.RESCUE_TIMEOUT, "unrescue");
   if (vm_state === "soft-delete") return after(deleted_at, config.RECLAIM_INSTANCE_INTERVAL, "delete");

@@ -164,12 +164,18 @@ export class Keeper {
         this.actions.nextEvent(request_id, { host: record().host }, { failed: true, host: failedOn, details });
       },
       hostOf: (server) => this.#env.SERVER.getByName(server).placedOn(),
-      host: (name) => this.#env.HOST.getByName(name),
+      host: (name) => {
+        mine();
+        return this.#env.HOST.getByName(name);
+      },
       peers: (move) => movePeers(this.#env, move),
       endPipe: () => this.#env.MOVE.getByName(saga.id).end(),
       scheduler: () => this.#env.SCHEDULER.getByName("default"),
       images: () => this.#env.IMAGES.getByName("default"),
-      project: () => this.#env.PROJECT.getByName(record().project_id),
+      project: () => {
+        mine();
+        return this.#env.PROJECT.getByName(record().project_id);
+      },
     };
   }
 

@@ -88,6 +88,8 @@ export type ServerRecord = CreateSpec &
     resized?: Resized | null;
     /** Hosts that it was evacuated from, and that may still have its guest. None if absent. */
     evacuated_from?: string[];
+    /** The request of a soft delete, which waits for what is under way. */
+    delete_requested?: string | null;
     /** The migration that its user called off before it copied anything. */
     abort_requested?: string | null;
   };

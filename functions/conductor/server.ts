@@ -16,6 +16,7 @@ import { err, ok, type Result } from "../result.ts";
 import type { InstanceAction, InstanceEvent } from "./action-log.ts";
 import type { Memo } from "./context.ts";
 import type { KeptDecision } from "./decisions.ts";
+import { decidesPlace } from "./delete.ts";
 import { applyDetails, type DetailsChange, type DetailsError } from "./details.ts";
 import { closeEvacuation } from "./evacuate.ts";
 import { flowOf } from "./flows.ts";
@@ -133,15 +134,17 @@ export class Server extends DurableObject<Env> {
     const record = found.value;
     const soft = how === "delete" && config(this.env).RECLAIM_INSTANCE_INTERVAL > 0 && record.launched_at !== null;
     const action = soft ? "soft_delete" : how;
-    const running = this.#keeper.store.saga()?.flow;
-    if (
-      running === flowOf(action, record.vm_state) ||
-      running === "delete" ||
-      (soft && record.vm_state === "soft-delete")
-    )
-      return ok();
+    const running = this.#keeper.store.saga();
+    const isUnderWay = running?.flow === flowOf(action, record.vm_state) || running?.flow === "delete";
+    if (isUnderWay || (soft && (record.vm_state === "soft-delete" || record.delete_requested))) return ok();
     const begun = begin(record, action);
     if (!begun.ok) return begun;
+    if (soft && running !== null && decidesPlace(running, record)) {
+      this.#keeper.note(actor, "delete");
+      await this.#keeper.touch({ delete_requested: actor.request_id });
+      this.#tellConsole((console) => console.gone());
+      return ok();
+    }
     const hosts = this.#keeper.touched(record);
     this.#keeper.change(begun.value);
     this.#keeper.given.forgetSecrets();
@@ -362,7 +365,9 @@ export class Server extends DurableObject<Env> {
     const hosts = this.#keeper.touched(record);
     this.#keeper.change(begun.value);
     const flow = flowOf(due.action, record.vm_state);
-    await this.#keeper.sagas.begin(flow, { hosts, at: 0, was: record.vm_state, reboot: "HARD" }, null);
+    const request = due.action === "soft_delete" ? (record.delete_requested ?? null) : null;
+    await this.#keeper.sagas.begin(flow, { hosts, at: 0, was: record.vm_state, reboot: "HARD" }, request);
+    if (request !== null) this.#tellConsole((console) => console.gone());
   }
 
   #hasConsole(): boolean {
