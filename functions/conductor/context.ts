@@ -50,6 +50,8 @@ export type MoveMemo = {
   block_migration?: boolean | null;
   /** Whether they are. */
   copied?: boolean;
+  /** Why the guest is lost, with its memory between two hosts. */
+  lost?: Failure;
   /** What the source said of the guest. */
   data?: LiveMigrateData;
   /** The migration's status if the flow fails now; "error" unless told. */

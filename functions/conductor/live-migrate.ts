@@ -177,6 +177,10 @@ const run: Step<Context, Memo> = {
     // Only the source can tell where the guest is by now.
     const done = await callOn(context, at, "live_migration", order, Number.POSITIVE_INFINITY);
     if (done === "waiting") throw new Wait(`live_migration on ${at.host}`);
+    if (!done.ok && done.error.of === "PostCopyFailed") {
+      const { code, message } = done.error;
+      return ok({ ...memo, move: { ...memo.move, lost: { code, message } } });
+    }
     if (!done.ok) return ending(context, memo, "failed", done.error);
     return done.value.value.aborted === true ? ending(context, memo, "cancelled", CALLED_OFF) : ok(memo);
   },
@@ -188,6 +192,7 @@ const arrive: Step<Context, Memo> = {
   event: "compute_post_live_migration_at_destination",
   async run(context, memo) {
     const record = context.record();
+    const { lost } = memo.move ?? {};
     if (!hasSwitched(context, memo)) {
       context.patch({
         ...(await atDestination(context, memo)),
@@ -196,16 +201,18 @@ const arrive: Step<Context, Memo> = {
       });
     }
     await tell(context, { status: "post-migrating" });
-    const done = await callHost(context, "post_live_migration_at_destination", {}, Number.POSITIVE_INFINITY);
-    if (!done.ok) {
+    const patience = lost ? "while_up" : Number.POSITIVE_INFINITY;
+    const done = await callHost(context, "post_live_migration_at_destination", {}, patience);
+    const failure = lost ?? (done.ok ? null : done.error);
+    if (failure !== null) {
       context.patch({ vm_state: "error" });
       await leaveSource(context, memo);
-      return done;
+      return err(failure);
     }
-    context.patch(powered(context, done.value));
+    if (done.ok) context.patch(powered(context, done.value));
     return ok(memo);
   },
-  // No undo: the guest runs at the destination, and nowhere else.
+  // No undo: the guest runs at the destination, and nowhere else; one that is lost has what it last wrote to its disk there.
 };
 
 /** Its guest is gone from there: this frees the claim, and whatever was left. One that is away does so when it returns. */

@@ -355,6 +355,8 @@ export const CALL_ERRORS = [
   "HypervisorUnavailable",
   "InsufficientFreeDisk",
   "MigrationError",
+  /** A guest that was switched to another host has lost it, and its memory with it. */
+  "PostCopyFailed",
   "MigrationPreCheckError",
   "StaleGeneration",
   "InvalidCall",

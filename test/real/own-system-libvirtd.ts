@@ -6,8 +6,7 @@
 import type { ChildProcess } from "node:child_process";
 import { execFile } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { end, endGuests, launch, type PrivateLibvirtd } from "./libvirtd.ts";
@@ -25,6 +24,22 @@ const FOLDERS = [
 const SOCKET = "/run/libvirt/libvirt-sock";
 const URI = `qemu:///system?socket=${SOCKET}`;
 
+/** What QEMU has of /dev. */
+const DEVICES = ["full", "null", "ptmx", "random", "tty", "urandom", "zero"].map((name) => `/dev/${name}`);
+
+/** See libvirtd.ts; root may open whatever else is in its place. */
+async function hideKvm(): Promise<void> {
+  const dev = await mkdtemp("/tmp/en-dev-");
+  await run("mount", ["-t", "tmpfs", "-o", "mode=0755", "tmpfs", dev]);
+  await run("cp", ["-a", ...DEVICES, dev]);
+  for (const folder of ["pts", "shm"]) {
+    await mkdir(join(dev, folder));
+    await run("mount", ["--bind", `/dev/${folder}`, join(dev, folder)]);
+  }
+  await run("mount", ["--move", dev, "/dev"]);
+  await rmdir(dev);
+}
+
 /** `privileged`: QEMU is root, with all that root may: what userfaultfd takes where the machine lets no one else have it. */
 export type SystemKind = "system" | "privileged";
 
@@ -37,10 +52,7 @@ export async function startOwnSystemLibvirtd(kind: SystemKind): Promise<PrivateL
   if (kind === "privileged") lines.push('user = "root"', 'group = "root"', "clear_emulator_capabilities = 0");
   await writeFile("/etc/libvirt/qemu.conf", `${lines.join("\n")}\n`);
   await writeFile("/etc/libvirt/libvirtd.conf", `auth_unix_rw = "none"\nhost_uuid = "${randomUUID()}"\n`);
-  if (existsSync("/dev/kvm")) {
-    await writeFile(join(root, "no-kvm"), "");
-    await run("mount", ["--bind", join(root, "no-kvm"), "/dev/kvm"]);
-  }
+  await hideKvm();
   const command = ["/usr/sbin/libvirtd"];
   let child: ChildProcess | undefined = await launch(command, SOCKET, process.env);
   const halt = async () => {

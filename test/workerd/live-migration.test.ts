@@ -223,6 +223,19 @@ describe("a live migration", () => {
     await until(async () => (await world.held())[0]?.[0] === 0, "the source's claim is free");
   });
 
+  it("whose guest is lost in post-copy leaves the server where its disk is, in ERROR, and nothing at the source", async () => {
+    world.refuse(0, "live_migration", "PostCopyFailed");
+    await world.act("live_migrate");
+    expect(await world.rested()).toMatchObject({
+      ...{ vm_state: "error", task_state: null, host: world.agent(1).host },
+      fault: { code: 500, message: expect.stringMatching(/^PostCopyFailed: /) },
+    });
+    expect(await status()).toBe("error");
+    expect(world.methods(0).at(-1)).toBe("destroy");
+    expect(world.methods(1).at(-1)).toBe("post_live_migration_at_destination");
+    expect((await world.host(0).state())?.used.instances).toBe(0);
+  });
+
   it("is called off while it runs: the guest stays", async () => {
     const end = await running();
     expect(await world.server().steerMigration(world.actor("req-off"), await migration(), "abort")).toEqual({

@@ -29,6 +29,7 @@ import type { Instances } from "./instances.ts";
 import { joinStreams } from "./joined-streams.ts";
 import { movingDisks, needAlive, writableDisks } from "./live-checks.ts";
 import type { LiveMonitor } from "./live-monitor.ts";
+import { settlePostCopy } from "./live-post-copy.ts";
 import { ABOUT, type Arrival, FILE, readArrival, sendFile } from "./live-streams.ts";
 import { MIGRATE, type MigrationOrder } from "./migration-procedures.ts";
 import {
@@ -70,6 +71,9 @@ export async function depart(
     if (existsSync(folder) && (await instances.isFree(uuid)) && !existsSync(join(folder, LEAVING))) {
       throw new DriverError("InstanceNotFound", "the hypervisor has no such guest");
     }
+  } else if ((await libvirt.migration.postCopy(domain)) !== null) {
+    // A call that is repeated: it was cut off when the guest could not come back any more.
+    await settlePostCopy(libvirt, domain, new DriverError("MigrationError", "the migration was cut off"));
   } else {
     await instances.need(uuid);
     try {
@@ -92,9 +96,11 @@ export async function depart(
       const brought = block_migration ? await movingDisks(libvirt, domain, folder) : [];
       const diskBytes = brought.reduce((sum, { capacity }) => sum + capacity, 0);
       await writeFile(join(folder, LEAVING), block_migration ? "" : to, { flush: true });
+      monitor.letGo = unlisten;
       const go = (flags: number) =>
         monitor.follow(libvirt, { domain, diskBytes }, () => libvirt.migration.perform(domain, { ...order, flags }));
       await go(order.flags).catch((error: unknown) => {
+        if (monitor.postCopying) return settlePostCopy(libvirt, domain, error);
         const permitted = (order.flags & MIGRATE.POSTCOPY) !== 0;
         if (!permitted || monitor.began || !(error instanceof LibvirtError)) throw error;
         // It is permitted, and not asked for: a host may lack it (userfaultfd).
@@ -202,6 +208,9 @@ async function sendConfigDrive({ folder, link, signal }: Way): Promise<void> {
   }
 }
 
+/** Failures after which the guest does not go on here, as far as is known. */
+const UNKNOWN: string[] = ["HypervisorUnavailable", "PostCopyFailed"];
+
 /** After a failure: the guest goes on here. Whether it was aborted. */
 async function stayed(
   libvirt: Libvirt,
@@ -209,7 +218,7 @@ async function stayed(
   { error, monitor, folder }: { error: unknown; monitor: LiveMonitor; folder: string },
 ): Promise<boolean> {
   // Without libvirt nobody can tell where the guest is; the call is repeated.
-  if (!(error instanceof LibvirtError) && toDriverError(error).code === "HypervisorUnavailable") return false;
+  if (!(error instanceof LibvirtError) && UNKNOWN.includes(toDriverError(error).code)) return false;
   if (monitor.paused) await libvirt.resume(domain).catch(unlessRefused);
   await rm(join(folder, LEAVING), { force: true });
   return monitor.aborting && !isLibvirtError(error, VIR_ERR.NO_DOMAIN);
@@ -217,7 +226,7 @@ async function stayed(
 
 function failure(error: unknown): DriverError {
   const told = toDriverError(error);
-  if (["HypervisorUnavailable", "MigrationError"].includes(told.code)) return told;
+  if (["HypervisorUnavailable", "MigrationError", "PostCopyFailed"].includes(told.code)) return told;
   const code = error instanceof LibvirtError ? ` (libvirt error ${error.code})` : "";
   const why = error instanceof DriverError ? error.message : `the migration failed, and the guest goes on here${code}`;
   return new DriverError("MigrationError", why, { cause: error });

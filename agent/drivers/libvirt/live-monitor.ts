@@ -9,6 +9,9 @@ import { DOMAIN_STATE, type Domain, JOB, type Libvirt } from "./procedures.ts";
 /** nova: live_migration_monitor_interval is half a second there too. */
 const EVERY_MS = 500;
 
+/** How long a guest in post-copy waits for a way that has broken. */
+const BROKEN_MS = 60_000;
+
 type Figures = ReadonlyMap<string, number>;
 type Monitored = {
   options: LiveMigrationOptions;
@@ -25,12 +28,17 @@ export class LiveMonitor {
   /** The figures at the beginning of the round that is under way. */
   #round: Figures = new Map();
   #downtimeMs = 0;
+  #late: NodeJS.Timeout | undefined;
   /** Somebody, or the clock, has asked for its end. */
   aborting = false;
   /** Some of the guest's memory has gone. */
   began = false;
   /** The guest stands still here, to go on at the other end. */
   switched = false;
+  /** Its memory is to follow the guest, which cannot come back any more. */
+  postCopying = false;
+  /** Ends the ways to the other host, so that libvirt waits for it no longer. */
+  letGo: () => void = () => undefined;
   /** We stopped the guest for it to come to an end. */
   paused = false;
 
@@ -41,6 +49,7 @@ export class LiveMonitor {
   /** From now on the migration is to end, and the guest to stay. */
   abort(): void {
     this.aborting = true;
+    if (this.postCopying) this.letGo();
     this.#wake?.();
   }
 
@@ -50,6 +59,8 @@ export class LiveMonitor {
    */
   breakOff(): void {
     this.#broken = true;
+    // QEMU that waits for memory may answer libvirt nothing more, which then waits as well.
+    if (this.postCopying) this.#late ??= setTimeout(() => this.abort(), BROKEN_MS).unref();
     this.#wake?.();
   }
 
@@ -59,7 +70,7 @@ export class LiveMonitor {
     if (way === undefined) throw new DriverError("InstanceInvalidState", "the migration has not begun");
     this.#forced = true;
     if (this.#given.options.live_migration_permit_post_copy) {
-      const switched = await way.libvirt.migration.startPostCopy(way.domain).then(() => true, unlessRefused);
+      const switched = await this.#startPostCopy(way).then(() => true, unlessRefused);
       if (switched) return;
     }
     if ((await way.libvirt.state(way.domain)) === DOMAIN_STATE.PAUSED) return;
@@ -100,6 +111,7 @@ export class LiveMonitor {
       return await done;
     } finally {
       this.#way = undefined;
+      clearTimeout(this.#late);
     }
   }
 
@@ -115,7 +127,7 @@ export class LiveMonitor {
     const way = this.#way;
     if (way === undefined) return;
     const { libvirt, domain } = way;
-    if (this.aborting || this.#broken) return void (await libvirt.abortJob(domain));
+    if ((this.aborting || this.#broken) && !this.postCopying) return void (await libvirt.abortJob(domain));
     const { type, figures } = await libvirt.migration.job(domain);
     if (type === JOB.NONE) return;
     this.began ||= (figures.get("memory_processed") ?? 0) > 0;
@@ -130,8 +142,13 @@ export class LiveMonitor {
     const due = postCopyIsDue(this.#round, figures);
     this.#round = figures;
     if (!due || this.#forced || !this.#given.options.live_migration_permit_post_copy) return;
-    await libvirt.migration.startPostCopy(domain);
+    await this.#startPostCopy({ libvirt, domain });
     this.#forced = true;
+  }
+
+  async #startPostCopy({ libvirt, domain }: { libvirt: Libvirt; domain: Domain }): Promise<void> {
+    await libvirt.migration.startPostCopy(domain);
+    this.postCopying = true;
     this.#given.log("libvirt.post_copy", { server: domain.uuid });
   }
 
@@ -146,7 +163,7 @@ export class LiveMonitor {
   async #outOfTime(seconds: number, gib: number): Promise<boolean> {
     const { options, log } = this.#given;
     const { live_migration_completion_timeout: perGib, live_migration_timeout_action: action } = options;
-    if (perGib === 0 || seconds < perGib * gib || this.#forced) return false;
+    if (perGib === 0 || seconds < perGib * gib || this.#forced || this.postCopying) return false;
     log("libvirt.migration_late", { server: this.#way?.domain.uuid, seconds: Math.round(seconds), action });
     if (action === "abort") this.abort();
     else await this.forceComplete();

@@ -27,6 +27,9 @@ const XML_MIGRATABLE = 8;
 const JOB_STATS_MAX = 64;
 /** A guest that writes much may take days; whether libvirtd still lives, the keepalive tells. */
 const MIGRATION_TIMEOUT_MS = 14 * 86_400_000;
+/** virDomainState, and the reasons of its PAUSED that are about post-copy (virDomainPausedReason). */
+const PAUSED = 3;
+const POST_COPY: Record<number, PostCopy> = { 12: "active", 13: "failed" };
 /** virCPUCompareResult. */
 const CPU_INCOMPATIBLE = 0;
 
@@ -36,6 +39,9 @@ export type MigrationOrder = { dconnuri: string; params: readonly TypedParam[]; 
 
 /** A virDomainJobType, and the figures of the job (VIR_DOMAIN_JOB_*). */
 export type JobStats = { type: number; figures: ReadonlyMap<string, number> };
+
+/** How it is with a guest whose memory is still to follow it. */
+export type PostCopy = "active" | "failed";
 
 /** The virtual machine that a guest is to run in. */
 export type GuestMachine = { machine: string; virtType: string };
@@ -70,6 +76,12 @@ export class MigrationProcedures {
   /** The guest goes on at the other end at once, and its memory follows. */
   async startPostCopy(domain: Domain): Promise<void> {
     await this.#rpc.call(PROC.DOMAIN_MIGRATE_START_POST_COPY, domainArgs(domain).uint(0).bytes());
+  }
+
+  /** Null: the guest was not switched to another host. */
+  async postCopy(domain: Domain): Promise<PostCopy | null> {
+    const answer = await this.#rpc.call(PROC.DOMAIN_GET_STATE, domainArgs(domain).uint(0).bytes());
+    return answer.int() === PAUSED ? (POST_COPY[answer.int()] ?? null) : null;
   }
 
   /** The description, as it runs or as it is stored, without what is this host's alone. */
