@@ -145,7 +145,11 @@ export class Host extends DurableObject<Env> {
     this.#store.dismiss(server, generation, Date.now());
     this.giveTurn(server);
     this.#calls.giveUp(server);
-    if (this.#store.allocation(server) === null) return { state: "gone" };
+    if (this.#store.allocation(server) === null) {
+      // The scheduler may have counted on its coming.
+      this.#later(this.#publish());
+      return { state: "gone" };
+    }
     this.#store.setLeaving(server);
     const reply = await this.#calls.destroy(server, generation);
     if (reply.kind === "waiting") return { state: "leaving", connected: reply.connected };

@@ -162,6 +162,10 @@ describe("a live migration", () => {
     });
     await staysAt0();
     expect(await status()).toBe("error");
+    await until(async () => {
+      const known = await env.SCHEDULER.getByName("default").hosts();
+      return known.find(({ host }) => host === world.agent(1).host)?.used.instances === 0;
+    }, "nobody counts on its going there any more");
   });
 
   it.each([
