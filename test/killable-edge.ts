@@ -32,9 +32,11 @@ export class KillableEdge {
   async start(): Promise<void> {
     this.#port ||= await freePort();
     // A runtime that is killed leaves its temporary files.
+    const { TMPDIR = tmpdir() } = process.env;
     process.env.TMPDIR = join(this.dir, "tmp");
     mkdirSync(process.env.TMPDIR, { recursive: true });
     const child = startEdge({ port: this.#port, stateDir: this.dir, vars: this.#vars });
+    process.env.TMPDIR = TMPDIR;
     this.#group = childWith(join(this.dir, "edge"));
     await edgeReady(this.url, child);
     this.#token ||= await login(this.url, this.password);
