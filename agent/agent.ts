@@ -128,7 +128,8 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
     log,
   });
   const bandwidth = new Bandwidth(config.migration_bandwidth * MIB);
-  const moves = new HostMoves({ driver, identity, listener, bandwidth, log });
+  const onScreenGone = (server: string) => consoles.close(server, { code: CONSOLE_CLOSE.SCREEN_CLOSED });
+  const moves = new HostMoves({ driver, identity, listener, bandwidth, log, onScreenGone });
   const calls = new Calls({
     driver,
     journal,
@@ -137,7 +138,7 @@ async function assemble(options: AgentOptions, parts: Parts): Promise<RunningAge
     cacheImage: (image) => images.prefetch(image),
     snapshots,
     moves,
-    onScreenGone: (server) => consoles.close(server, { code: CONSOLE_CLOSE.SCREEN_CLOSED }),
+    onScreenGone,
     maxBuilds: config.max_concurrent_builds,
     progress: new Progress((frame) => void link.send(frame)),
   });

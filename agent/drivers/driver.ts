@@ -49,6 +49,9 @@ export type LiveProgress = Record<
   number
 >;
 
+/** `switched`: the guest stands still here, and its screen with it, to go on at the other end. */
+export type DepartureNews = { progress(progress: LiveProgress): void; switched(): void };
+
 /**
  * A guest that is to come alive, and one that is to go so. `block_migration`: with its disks; without it they stay where
  * they are, on storage that both hosts see. `to`: the other host's name at the edge.
@@ -100,7 +103,7 @@ export interface Moving {
     uuid: string,
     order: DepartureOrder,
     link: MoveLink,
-    tell: (progress: LiveProgress) => void,
+    news: DepartureNews,
   ): Promise<{ aborted: boolean }>;
   /** nova: post_live_migration_at_destination. The guest is this host's from here on. */
   postLiveMigration(uuid: string): Promise<void>;

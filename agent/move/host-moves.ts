@@ -33,6 +33,8 @@ export type HostMovesOptions = {
   listener: DirectListener | null;
   bandwidth: Bandwidth;
   log: Log;
+  /** The guest's screen is not to be looked at here any more. */
+  onScreenGone?(server: string): void;
   /** How long the other host may be away. */
   nobodyMs?: number;
 };
@@ -98,7 +100,7 @@ export class HostMoves implements Moves {
     const moving = this.#moving;
     const link = this.#link(server, "source", order.peer);
     const report = reportOf();
-    const tell = (progress: LiveProgress) => {
+    const progress = (progress: LiveProgress) => {
       const of = progress.memory_total + progress.disk_total;
       report("memory", {
         bytes: Math.max(0, of - progress.memory_remaining - progress.disk_remaining),
@@ -106,13 +108,14 @@ export class HostMoves implements Moves {
         ...progress,
       });
     };
+    const news = { progress, switched: () => this.#options.onScreenGone?.(server) };
     const abort = () => {
       // Where it has not begun, or is over, the link's end is enough.
       moving.abortLiveMigration(server).catch(() => link.close());
     };
     signal.addEventListener("abort", abort, { once: true });
     try {
-      return await moving.liveMigration(server, { ...order, to: order.peer.host }, link, tell);
+      return await moving.liveMigration(server, { ...order, to: order.peer.host }, link, news);
     } finally {
       signal.removeEventListener("abort", abort);
       this.#close(server, link);

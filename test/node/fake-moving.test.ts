@@ -30,6 +30,7 @@ const OPTIONS = {
   live_migration_permit_auto_converge: false,
 } as const;
 const ORDER = { options: OPTIONS, block_migration: true, to: "to" };
+const QUIET = { progress: () => undefined, switched: () => undefined };
 /** So long that only what is asked meanwhile ends it. */
 const LONG = { "fake:slow": "live_migration=600000" };
 
@@ -197,7 +198,9 @@ describe("a live migration", () => {
     for (let i = 0; i < 2; i++) await nextSecond(before);
     const text = typed(before.screen);
     const progress: LiveProgress[] = [];
-    expect(await from.moving.liveMigration(UUID, ORDER, link, (one) => progress.push(one))).toEqual({ aborted: false });
+    expect(
+      await from.moving.liveMigration(UUID, ORDER, link, { ...QUIET, progress: (one) => progress.push(one) }),
+    ).toEqual({ aborted: false });
     await to.moving.postLiveMigration(UUID);
     expect(await from.getInfo(UUID)).toBeNull();
     expect(await to.getInfo(UUID)).toEqual({ uuid: UUID, power_state: RUNNING });
@@ -210,14 +213,14 @@ describe("a live migration", () => {
     expect(await from.listLeftovers()).toEqual([]);
     expect(told).toEqual([]);
     // A call that is repeated finds that it was done.
-    expect(await from.moving.liveMigration(UUID, ORDER, link, () => undefined)).toEqual({ aborted: false });
+    expect(await from.moving.liveMigration(UUID, ORDER, link, QUIET)).toEqual({ aborted: false });
   });
 
   it("of a paused guest brings it paused", async () => {
     await from.spawn(UUID, spec(), signal);
     await from.pause(UUID);
     const link = await ready({});
-    await from.moving.liveMigration(UUID, ORDER, link, () => undefined);
+    await from.moving.liveMigration(UUID, ORDER, link, QUIET);
     await to.moving.postLiveMigration(UUID);
     expect(await to.getInfo(UUID)).toEqual({ uuid: UUID, power_state: PAUSED });
   });
@@ -227,7 +230,7 @@ describe("a live migration", () => {
     const client = await screen(from);
     await expect(from.moving.abortLiveMigration(UUID)).rejects.toMatchObject({ code: "InstanceInvalidState" });
     const tell = vi.fn();
-    const moving = from.moving.liveMigration(UUID, ORDER, link, tell);
+    const moving = from.moving.liveMigration(UUID, ORDER, link, { ...QUIET, progress: tell });
     await vi.waitFor(() => expect(tell).toHaveBeenCalled(), WAIT);
     await from.moving.abortLiveMigration(UUID);
     expect(await moving).toEqual({ aborted: true });
@@ -239,7 +242,7 @@ describe("a live migration", () => {
   it("ends at once when it is forced to", async () => {
     const link = await prepared({ metadata: LONG });
     const tell = vi.fn();
-    const moving = from.moving.liveMigration(UUID, ORDER, link, tell);
+    const moving = from.moving.liveMigration(UUID, ORDER, link, { ...QUIET, progress: tell });
     await vi.waitFor(() => expect(tell).toHaveBeenCalled(), WAIT);
     await from.moving.forceCompleteLiveMigration(UUID);
     expect(await moving).toEqual({ aborted: false });
@@ -248,19 +251,19 @@ describe("a live migration", () => {
 
   it("whose way breaks leaves the guest running where it was, and can be tried again", async () => {
     const link = await prepared({ cut: { kind: "guest", bytes: 100 } });
-    await expect(from.moving.liveMigration(UUID, ORDER, link, () => undefined)).rejects.toMatchObject({
+    await expect(from.moving.liveMigration(UUID, ORDER, link, QUIET)).rejects.toMatchObject({
       code: "MigrationError",
     });
     expect(await from.getInfo(UUID)).toEqual({ uuid: UUID, power_state: RUNNING });
     expect(await to.getInfo(UUID)).toBeNull();
     await to.destroy(UUID);
     const again = await ready({});
-    expect(await from.moving.liveMigration(UUID, ORDER, again, () => undefined)).toEqual({ aborted: false });
+    expect(await from.moving.liveMigration(UUID, ORDER, again, QUIET)).toEqual({ aborted: false });
   });
 
   it("ends with its agent, and the guest goes on under the next", async () => {
     const link = await prepared({ metadata: LONG });
-    const moving = from.moving.liveMigration(UUID, ORDER, link, () => undefined);
+    const moving = from.moving.liveMigration(UUID, ORDER, link, QUIET);
     const failed = expect(moving).rejects.toMatchObject({ code: "HypervisorUnavailable" });
     await from.close();
     await failed;
@@ -269,7 +272,7 @@ describe("a live migration", () => {
 
   it("is not waited for by the end of its guest", async () => {
     const link = await prepared({ metadata: LONG });
-    const moving = from.moving.liveMigration(UUID, ORDER, link, () => undefined);
+    const moving = from.moving.liveMigration(UUID, ORDER, link, QUIET);
     await from.destroy(UUID);
     expect(await moving).toEqual({ aborted: true });
     expect(await from.getInfo(UUID)).toBeNull();

@@ -122,12 +122,12 @@ describe("a live migration", () => {
     };
     pair.destination.moving.postLiveMigration = async () => undefined;
     const step = gate();
-    pair.source.moving.liveMigration = async (_uuid, _order, link, tell) => {
+    pair.source.moving.liveMigration = async (_uuid, _order, link, { progress }) => {
       const stream = await link.open("migration", new AbortController().signal);
       stream.write("memory");
       heard.push((await take(stream, 6)).toString());
       const disk = { disk_total: 0, disk_processed: 0, disk_remaining: 0 };
-      tell({ memory_total: 100, memory_processed: 40, memory_remaining: 60, ...disk });
+      progress({ memory_total: 100, memory_processed: 40, memory_remaining: 60, ...disk });
       await step.opened;
       return { aborted: false };
     };

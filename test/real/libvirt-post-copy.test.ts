@@ -88,6 +88,9 @@ describe.skipIf(missing || notRoot)("a live migration that ends by post-copy", (
     const { moved } = await moving(LARGE, "Shell>", { bytesPerSecond: 2 << 20 });
     await from.forceCompleteLiveMigration(uuid);
     await vi.waitFor(async () => expect(await state(to)).toBe("running (post-copy)"), { ...WAIT, interval: 20 });
+    // Who looks at it need not wait for the memory that is to follow.
+    expect(await from.switched()).toBe(true);
+    expect((await to.told()).at(-1)).toEqual({ uuid, power_state: POWER_STATE.RUNNING });
     return { moved };
   }
 

@@ -57,12 +57,15 @@ const goOn = new AbortController().signal;
 let link: LocalMoveLink | undefined;
 let bandwidth = new CountedBandwidth(0);
 const progress: LiveProgress[] = [];
+let switched = false;
 
 const asked = {
   root: () => libvirtd.root,
   told: () => told.splice(0),
   logs: () => logs.splice(0),
   progress: () => progress,
+  /** Whether its guest was said to stand still here, to go on at the other end. */
+  switched: () => switched,
   setBase: (base64: string) => writeFile(base, Buffer.from(base64, "base64")),
   virsh: (...args: string[]) => libvirtd.virsh(...args),
   /** As when the agent is restarted: its sockets and streams end with it. */
@@ -125,8 +128,14 @@ const asked = {
     driver.moving.preLiveMigration(uuid, order, needLink(), goOn),
   liveMigration: (uuid: string, options: LiveMigrationOptions, block_migration = true) => {
     progress.length = 0;
+    switched = false;
     const order = { options, block_migration, to: "to" };
-    return driver.moving.liveMigration(uuid, order, needLink(), (one) => progress.push(one));
+    return driver.moving.liveMigration(uuid, order, needLink(), {
+      progress: (one) => progress.push(one),
+      switched: () => {
+        switched = true;
+      },
+    });
   },
   postLiveMigration: (uuid: string) => driver.moving.postLiveMigration(uuid),
   abortLiveMigration: (uuid: string) => driver.moving.abortLiveMigration(uuid),

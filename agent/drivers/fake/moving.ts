@@ -16,6 +16,7 @@ import { asideOf, bringBack, dropAside, putAside, readAside, setReplaced } from 
 import {
   type ArrivalOrder,
   type ArrivalQuestion,
+  type DepartureNews,
   type DepartureOrder,
   DriverError,
   type FinishOrder,
@@ -190,7 +191,7 @@ export class FakeMoving implements Moving {
     uuid: string,
     _order: DepartureOrder,
     link: MoveLink,
-    tell: (progress: LiveProgress) => void,
+    { progress }: DepartureNews,
   ): Promise<{ aborted: boolean }> {
     const leaving = { abort: new AbortController(), hurry: new AbortController() };
     this.#leaving.set(uuid, leaving);
@@ -199,7 +200,7 @@ export class FakeMoving implements Moving {
         const guest = this.#host.store.get(uuid);
         // A call that is repeated: the crash was after the guest had gone.
         if (guest === undefined) return { aborted: false };
-        await precopy(alive(guest), { ...leaving, closing: this.#host.closing }, tell);
+        await precopy(alive(guest), { ...leaving, closing: this.#host.closing }, progress);
         if (leaving.abort.signal.aborted) return { aborted: true };
         failIfOrdered(guest.spec.metadata, "live_migration");
         await this.#send(guest, await link.open(STREAM, leaving.abort.signal));

@@ -1,7 +1,7 @@
 /** What is done about a live migration while it lasts (nova/virt/libvirt/driver.py: _live_migration_monitor). */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LiveMigrationOptions } from "../../../functions/protocol/move.ts";
-import { DriverError, type LiveProgress } from "../driver.ts";
+import { type DepartureNews, DriverError } from "../driver.ts";
 import { LibvirtError, unlessRefused } from "./errors.ts";
 import { dataGib, downtimeSteps, FIGURES, postCopyIsDue } from "./live-pace.ts";
 import { DOMAIN_STATE, type Domain, JOB, type Libvirt } from "./procedures.ts";
@@ -15,7 +15,7 @@ const BROKEN_MS = 60_000;
 type Figures = ReadonlyMap<string, number>;
 type Monitored = {
   options: LiveMigrationOptions;
-  tell(progress: LiveProgress): void;
+  news: DepartureNews;
   log(event: string, fields?: Record<string, unknown>): void;
 };
 
@@ -44,6 +44,12 @@ export class LiveMonitor {
 
   constructor(given: Monitored) {
     this.#given = given;
+  }
+
+  /** The guest stands still here, to go on at the other end, or goes on here after all. */
+  switches(away: boolean): void {
+    if (away && !this.switched) this.#given.news.switched();
+    this.switched = away;
   }
 
   /** From now on the migration is to end, and the guest to stay. */
@@ -154,7 +160,7 @@ export class LiveMonitor {
 
   #tell(figures: Figures): void {
     const figure = (name: string) => figures.get(name) ?? 0;
-    this.#given.tell(
+    this.#given.news.progress(
       Object.fromEntries(FIGURES.map((name) => [name, figure(name)])) as Record<(typeof FIGURES)[number], number>,
     );
   }

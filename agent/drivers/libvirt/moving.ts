@@ -6,12 +6,12 @@ import type { MoveLink } from "../../move/moves.ts";
 import {
   type ArrivalOrder,
   type ArrivalQuestion,
+  type DepartureNews,
   type DepartureOrder,
   DriverError,
   type FinishOrder,
   type Grace,
   type GuestDisk,
-  type LiveProgress,
   type Moving,
 } from "../driver.ts";
 import type { Place } from "./build.ts";
@@ -75,8 +75,8 @@ export class LibvirtMoving implements Moving {
     if (event === LIFECYCLE.RESUMED && RESUMED_FROM_AFAR.includes(detail)) this.#coming.delete(uuid);
     const monitor = this.#leaving.get(uuid);
     if (monitor === undefined) return;
-    if (event === LIFECYCLE.SUSPENDED && SUSPENDED_TO_GO.includes(detail)) monitor.switched = true;
-    if (event === LIFECYCLE.RESUMED) monitor.switched = false;
+    if (event === LIFECYCLE.SUSPENDED && SUSPENDED_TO_GO.includes(detail)) monitor.switches(true);
+    if (event === LIFECYCLE.RESUMED) monitor.switches(false);
   }
 
   /** Whether the guest has stopped here, to go on at the other host. */
@@ -171,12 +171,12 @@ export class LibvirtMoving implements Moving {
     uuid: string,
     order: DepartureOrder,
     link: MoveLink,
-    tell: (progress: LiveProgress) => void,
+    news: DepartureNews,
   ): Promise<{ aborted: boolean }> {
     const { endpoint, instances, qemuUser, log } = this.#host;
     const { session } = endpoint;
     return this.#host.inTurn("live_migration", uuid, async (libvirt) => {
-      const monitor = new LiveMonitor({ options: order.options, tell, log });
+      const monitor = new LiveMonitor({ options: order.options, news, log });
       this.#leaving.set(uuid, monitor);
       const departure = { ...order, uuid, instances, session, user: qemuUser(), link };
       try {
