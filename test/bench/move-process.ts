@@ -31,7 +31,7 @@ const edgeBytes = countEdgeBytes(edge);
 const { inbound } = peer;
 const listens = side === "destination" && inbound !== null;
 const moving: Pick<Moving, "disksOf" | "prepareDisks"> = {
-  disksOf: async () => [{ name: "disk", path: join(dir, "disk") }],
+  disksOf: async () => (side === "source" ? [{ name: "disk", path: join(dir, "disk") }] : null),
   prepareDisks: async () => (name) => join(dir, name),
 };
 const moves = new HostMoves({
