@@ -105,7 +105,7 @@ export interface Moving {
     link: MoveLink,
     news: DepartureNews,
   ): Promise<{ aborted: boolean }>;
-  /** nova: post_live_migration_at_destination. The guest is this host's from here on. */
+  /** nova: post_live_migration_at_destination. The guest, which may have gone off since, is this host's from here on. */
   postLiveMigration(uuid: string): Promise<void>;
   /** InstanceInvalidState when there is no live migration of the guest under way. */
   abortLiveMigration(uuid: string): Promise<void>;

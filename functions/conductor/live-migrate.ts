@@ -228,7 +228,9 @@ const leave: Step<Context, Memo> = {
     await leaveSource(context, memo);
     await context.endPipe();
     await tell(context, { status: "completed" });
-    context.patch({ task_state: null, fault: null, abort_requested: null });
+    // Its host's word that it has gone off since was not taken while it migrated.
+    const off = context.record().power_state === POWER_STATE.SHUTDOWN ? { vm_state: "stopped" as const } : {};
+    context.patch({ ...off, task_state: null, fault: null, abort_requested: null });
     return ok(memo);
   },
   // No undo: it is the last step.

@@ -1,6 +1,6 @@
 /**
  * Moves of a real guest between two real hosts (libvirtd, QEMU under TCG, an agent each), with somebody killed at a moment
- * of chance: the source's agent, the destination's, the edge, the guest, the server by its user, or the way between the
+ * of chance: the source's agent, the destination's, the edge, a guest that runs, the server by its user, or the way between the
  * hosts at whatever byte it is. What must hold afterwards: the guest is on one host and never on two, and nothing is left
  * of it on the other: no domain, no file, no socket, no claim. move-steps.test.ts has the moments that have a name.
  */
@@ -22,9 +22,12 @@ type MoveName = keyof typeof MOVES;
 const VICTIMS: readonly Victim[] = ["source", "destination", "edge", "all", "guest", "way", "user"];
 type Case = { flow: MoveName; victim: Victim };
 
-const ALL: Case[] = (Object.keys(MOVES) as MoveName[]).flatMap((flow) =>
-  VICTIMS.filter((victim) => !(staysIn(flow) && victim === "destination")).map((victim) => ({ flow, victim })),
-);
+/** A guest that is killed as its host starts it has failed to start, and that is an operator's to mend. */
+const isCase = ({ flow, victim }: Case) =>
+  victim === "destination" ? !staysIn(flow) : victim !== "guest" || flow === "live migration";
+const ALL: Case[] = (Object.keys(MOVES) as MoveName[])
+  .flatMap((flow) => VICTIMS.map((victim) => ({ flow, victim })))
+  .filter(isCase);
 
 describe.skipIf(!canMove)("a server on its way", () => {
   const dice = new Dice(SEED);

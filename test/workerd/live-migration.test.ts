@@ -227,6 +227,16 @@ describe("a live migration", () => {
     await until(async () => (await world.held())[0]?.[0] === 0, "the source's claim is free");
   });
 
+  it("whose guest goes off as soon as it has come leaves the server off, there", async () => {
+    world.answer(1, "post_live_migration_at_destination", () => {
+      world.agent(1).guests.set(world.uuid, { server: world.uuid, generation: 2, power_state: POWER_STATE.SHUTDOWN });
+      return { ok: true, value: { power_state: POWER_STATE.SHUTDOWN } };
+    });
+    expect(await world.done("live_migrate")).toMatchObject({ vm_state: "stopped", host: world.agent(1).host });
+    expect(await world.done("start")).toMatchObject({ vm_state: "active" });
+    expect(await status()).toBe("completed");
+  });
+
   it("whose guest is lost in post-copy leaves the server where its disk is, in ERROR, and nothing at the source", async () => {
     world.refuse(0, "live_migration", "PostCopyFailed");
     await world.act("live_migrate");
