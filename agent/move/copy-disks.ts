@@ -43,12 +43,14 @@ export async function copyDisks(
 /** The copy has its name when it is whole, also after a power cut. */
 async function copy(from: string, to: string, signal: AbortSignal): Promise<void> {
   const part = `${to}${PART}`;
+  const args = ["--reflink=auto", "--sparse=always", "--", from, part];
+  const copying = run("cp", args, { signal, env: { ...process.env, LC_ALL: "C" } });
+  const ended = new Promise((resolve) => copying.child.once("close", resolve));
   try {
-    await run("cp", ["--reflink=auto", "--sparse=always", "--", from, part], {
-      signal,
-      env: { ...process.env, LC_ALL: "C" },
-    });
+    await copying;
   } catch (cause) {
+    // One that is killed may live on a little, and must not write into another try's file.
+    await ended;
     signal.throwIfAborted();
     const full = /No space left|Disk quota exceeded/.test(String(cause));
     if (full) throw new DriverError("InsufficientFreeDisk", "the host has no room for the guest's disks", { cause });

@@ -7,6 +7,7 @@ import {
   ftruncateSync,
   openSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -202,6 +203,7 @@ describe("disks that are aside where the destination has them", () => {
     over.abort(new DriverError("BuildAbortException", "given up"));
     await expect(given).rejects.toMatchObject({ code: "BuildAbortException" });
     expect(existsSync(join(pair.destination.dir, "disk"))).toBe(false);
+    rmSync(part(pair), { force: true });
     symlinkSync("/dev/full", part(pair));
     await expect(pair.receive()).rejects.toMatchObject({ code: "InsufficientFreeDisk" });
   });
