@@ -40,9 +40,14 @@ export const asideOf = (folder: string) => `${folder}${SUFFIX}`;
 /** What is aside of the guest; null when nothing is. `replaced`: whether there is a whole guest in its place. */
 export async function readAside(folder: string): Promise<(Kept & { replaced: boolean }) | null> {
   const aside = asideOf(folder);
+  const text = await readGuestFile(join(aside, KEPT));
+  return text === null ? null : { ...kept.parse(JSON.parse(text)), replaced: existsSync(join(aside, REPLACED)) };
+}
+
+/** The text of a file of a guest's, which may be on another machine's disk; null when there is none. */
+export async function readGuestFile(path: string): Promise<string | null> {
   try {
-    const text = await readFile(join(aside, KEPT), "utf8");
-    return { ...kept.parse(JSON.parse(text)), replaced: existsSync(join(aside, REPLACED)) };
+    return await readFile(path, "utf8");
   } catch (error) {
     if (networkReason(error) === "ENOENT") return null;
     throw error;

@@ -1,4 +1,5 @@
 /** The fake driver's guests on their way between two fake hosts: what every driver that moves guests does. */
+
 import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,6 +10,7 @@ import { FakeDriver } from "../../agent/drivers/fake/fake-driver.ts";
 import { POWER_STATE, vncAddress } from "../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import { FULL_DRIVE } from "../config-drive.ts";
+import { LIVE_MIGRATION } from "../live-migration-options.ts";
 import { type Cut, LocalMoveLink } from "../local-move-link.ts";
 import { RfbClient, ZRLE } from "../rfb-client.ts";
 import type { RfbScreen } from "../rfb-screen.ts";
@@ -19,17 +21,7 @@ const UUID = "3f2b8c1e-9d47-4a65-b0e2-7c51d8f9a023";
 const MIGRATION = "3f2b8c1e-9d47-4a65-b0e2-7c51d8f9a0aa";
 const WAIT = { timeout: 10_000, interval: 20 };
 const signal = new AbortController().signal;
-const OPTIONS = {
-  live_migration_bandwidth: 0,
-  live_migration_downtime: 500,
-  live_migration_downtime_steps: 10,
-  live_migration_downtime_delay: 75,
-  live_migration_completion_timeout: 800,
-  live_migration_timeout_action: "abort",
-  live_migration_permit_post_copy: false,
-  live_migration_permit_auto_converge: false,
-} as const;
-const ORDER = { options: OPTIONS, block_migration: true, to: "to" };
+const ORDER = { options: LIVE_MIGRATION, block_migration: true, to: "to" };
 const QUIET = { progress: () => undefined, switched: () => undefined };
 /** So long that only what is asked meanwhile ends it. */
 const LONG = { "fake:slow": "live_migration=600000" };

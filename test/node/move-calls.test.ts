@@ -1,4 +1,5 @@
 /** The calls of a move: what they are to the agent's other parts, and the links that drivers get. */
+
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,6 +11,7 @@ import type { MoveLink } from "../../agent/move/moves.ts";
 import { take } from "../../agent/move/take.ts";
 import { Progress } from "../../agent/progress.ts";
 import type { FromAgent } from "../../functions/protocol/frames.ts";
+import { LIVE_MIGRATION } from "../live-migration-options.ts";
 import {
   call,
   callsOf,
@@ -27,16 +29,6 @@ import { MoveEdge } from "./move-edge.ts";
 import { type MoveHost, MoveHosts, ticketsOf } from "./move-hosts.ts";
 
 const MIB = 1024 * 1024;
-const LIVE = {
-  live_migration_bandwidth: 0,
-  live_migration_downtime: 500,
-  live_migration_downtime_steps: 10,
-  live_migration_downtime_delay: 75,
-  live_migration_completion_timeout: 800,
-  live_migration_timeout_action: "abort",
-  live_migration_permit_post_copy: false,
-  live_migration_permit_auto_converge: false,
-} as const;
 const DATA = { cpu: "", machine: "q35", hypervisor_version: 1, disks: [] };
 
 let edge: MoveEdge;
@@ -58,7 +50,7 @@ function agentOf({ moves }: Pick<MoveHost, "moves">, maxBuilds = 1) {
 }
 
 const receive = (spec = SPEC) => ({ params: { peer: pair.destination.peer, spec } });
-const live = () => ({ params: { peer: pair.source.peer, options: LIVE, block_migration: true } });
+const live = () => ({ params: { peer: pair.source.peer, options: LIVE_MIGRATION, block_migration: true } });
 
 describe("a move's calls", () => {
   it("bring the disks, and are told of to the edge on both sides", async () => {

@@ -6,9 +6,10 @@ import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { POWER_STATE } from "../../functions/protocol/guest.ts";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
+import { LIVE_MIGRATION } from "../live-migration-options.ts";
 import { bootDisk } from "./boot-sector.ts";
 import { LIBVIRT_NEEDS } from "./libvirtd.ts";
-import { expectAlive as alive, movedSpec, OPTIONS, printed as printedBy, SLOW, WAIT } from "./moved-guest.ts";
+import { expectAlive as alive, movedSpec, printed as printedBy, SLOW, WAIT } from "./moved-guest.ts";
 import type { LinkLimits } from "./moving-host.ts";
 import { type Host, MovingHosts } from "./moving-hosts.ts";
 import { needs } from "./requirement.ts";
@@ -86,7 +87,7 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     await booted();
     const drive = await readFile(join(folder(roots.from), "disk.config"));
     await prepared();
-    expect(await from.liveMigration(uuid, OPTIONS)).toEqual({ aborted: false });
+    expect(await from.liveMigration(uuid, LIVE_MIGRATION)).toEqual({ aborted: false });
     await to.postLiveMigration(uuid);
 
     expect(await power(to)).toEqual({ uuid, power_state: RUNNING });
@@ -119,14 +120,14 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     await to.call("powerOn", uuid);
     await vi.waitFor(async () => expect(await printed(to)).toContain("own"), WAIT);
     // A repeated call finds that it was done.
-    expect(await from.liveMigration(uuid, OPTIONS)).toEqual({ aborted: false });
+    expect(await from.liveMigration(uuid, LIVE_MIGRATION)).toEqual({ aborted: false });
   });
 
   it("of a paused guest brings it paused", { timeout: TIMEOUT_MS }, async () => {
     await booted();
     await from.call("pause", uuid);
     await prepared();
-    await from.liveMigration(uuid, OPTIONS);
+    await from.liveMigration(uuid, LIVE_MIGRATION);
     await to.postLiveMigration(uuid);
     expect(await power(to)).toEqual({ uuid, power_state: PAUSED });
     await to.call("unpause", uuid);
@@ -136,7 +137,11 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
   it("that may end by post-copy goes without where a host has none", { timeout: TIMEOUT_MS }, async () => {
     await booted();
     await prepared();
-    const permitted = { ...OPTIONS, live_migration_permit_post_copy: true, live_migration_permit_auto_converge: true };
+    const permitted = {
+      ...LIVE_MIGRATION,
+      live_migration_permit_post_copy: true,
+      live_migration_permit_auto_converge: true,
+    };
     expect(await from.liveMigration(uuid, permitted)).toEqual({ aborted: false });
     await to.postLiveMigration(uuid);
     await expectAlive(to);
@@ -147,7 +152,7 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
   }, async () => {
     await booted();
     await prepared({ bytesPerSecond: 32 << 20 });
-    expect(await from.liveMigration(uuid, OPTIONS)).toEqual({ aborted: false });
+    expect(await from.liveMigration(uuid, LIVE_MIGRATION)).toEqual({ aborted: false });
     const { memory, disks } = await from.linkCounts();
     expect(await from.granted()).toBe((memory?.bytes ?? 0) + (disks?.bytes ?? 0));
     await to.postLiveMigration(uuid);
@@ -168,7 +173,7 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     expect(await moving).toEqual({ aborted: true });
     await expectStayed();
     await prepared();
-    await from.liveMigration(uuid, OPTIONS);
+    await from.liveMigration(uuid, LIVE_MIGRATION);
     await to.postLiveMigration(uuid);
     await expectAlive(to);
   });
@@ -214,7 +219,7 @@ describe.skipIf(missing)("a live migration between two qemu:///session", () => {
     await expect(moving).rejects.toThrow();
     await to.call("destroy", uuid);
     await prepared();
-    expect(await from.liveMigration(uuid, OPTIONS)).toEqual({ aborted: false });
+    expect(await from.liveMigration(uuid, LIVE_MIGRATION)).toEqual({ aborted: false });
     await to.postLiveMigration(uuid);
     await expectAlive(to);
   });

@@ -6,9 +6,10 @@ import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { POWER_STATE } from "../../functions/protocol/guest.ts";
+import { LIVE_MIGRATION } from "../live-migration-options.ts";
 import { bootDisk } from "./boot-sector.ts";
 import { LIBVIRT_NEEDS } from "./libvirtd.ts";
-import { expectAlive, movedSpec, OPTIONS, printed, SLOW, WAIT } from "./moved-guest.ts";
+import { expectAlive, movedSpec, printed, SLOW, WAIT } from "./moved-guest.ts";
 import { type Host, MovingHosts } from "./moving-hosts.ts";
 import { needs } from "./requirement.ts";
 
@@ -76,10 +77,10 @@ describe.skipIf(missing)("two qemu:///session with one instances_path", () => {
     await booted();
     expect(await owner()).toBe("from");
     await prepared();
-    expect(await from.liveMigration(uuid, OPTIONS, false)).toEqual({ aborted: false });
+    expect(await from.liveMigration(uuid, LIVE_MIGRATION, false)).toEqual({ aborted: false });
     expect(await owner()).toBe("to");
     // A repeated call finds that it was done.
-    expect(await from.liveMigration(uuid, OPTIONS, false)).toEqual({ aborted: false });
+    expect(await from.liveMigration(uuid, LIVE_MIGRATION, false)).toEqual({ aborted: false });
     await to.postLiveMigration(uuid);
 
     expect([await power(from), await power(to)]).toEqual([null, RUNNING]);
@@ -119,7 +120,7 @@ describe.skipIf(missing)("two qemu:///session with one instances_path", () => {
     expect(await from.files(folder)).not.toContain("leaving");
     await expectAlive(from, uuid);
     await prepared();
-    await from.liveMigration(uuid, OPTIONS, false);
+    await from.liveMigration(uuid, LIVE_MIGRATION, false);
     await to.postLiveMigration(uuid);
     expect([await owner(), await power(to)]).toEqual(["to", RUNNING]);
     await expectAlive(to, uuid);
@@ -158,12 +159,12 @@ describe.skipIf(missing)("two qemu:///session with one instances_path", () => {
     async (call) => {
       await booted();
       await prepared();
-      await from.liveMigration(uuid, OPTIONS, false);
+      await from.liveMigration(uuid, LIVE_MIGRATION, false);
       await goneUnsaid();
       // Neither end takes them for its own to remove.
       expect(await to.call("listLeftovers")).toEqual([]);
       if (call === "destroy") await from.call("destroy", uuid);
-      else expect(await from.liveMigration(uuid, OPTIONS, false)).toEqual({ aborted: false });
+      else expect(await from.liveMigration(uuid, LIVE_MIGRATION, false)).toEqual({ aborted: false });
       expect(await owner()).toBe("to");
       expect(await to.files(folder)).not.toContain("leaving");
       await expectAlive(to, uuid);
@@ -175,7 +176,7 @@ describe.skipIf(missing)("two qemu:///session with one instances_path", () => {
   }, async () => {
     await booted();
     await prepared();
-    await from.liveMigration(uuid, OPTIONS, false);
+    await from.liveMigration(uuid, LIVE_MIGRATION, false);
     await goneUnsaid();
     await to.call("destroy", uuid);
     expect([await power(to), await owner()]).toEqual([null, "from"]);
@@ -185,7 +186,7 @@ describe.skipIf(missing)("two qemu:///session with one instances_path", () => {
     await to.call("destroy", uuid);
     await booted();
     await prepared();
-    await from.liveMigration(uuid, OPTIONS, false);
+    await from.liveMigration(uuid, LIVE_MIGRATION, false);
     await goneUnsaid();
     await to.postLiveMigration(uuid);
     expect(await owner()).toBe("to");
@@ -200,7 +201,7 @@ describe.skipIf(missing)("two qemu:///session with one instances_path", () => {
     await expect(from.call("powerOn", uuid)).rejects.toMatchObject({ code: "InstanceInvalidState" });
     // The edge asks for the move again, and is told that the guest is here, off.
     await hosts.link(from, to);
-    const again = from.liveMigration(uuid, OPTIONS, false);
+    const again = from.liveMigration(uuid, LIVE_MIGRATION, false);
     await expect(again).rejects.toMatchObject({ code: "InstanceInvalidState" });
     await from.call("powerOn", uuid);
     expect(await power(from)).toBe(RUNNING);
@@ -380,7 +381,7 @@ describe.skipIf(missing || process.geteuid?.() !== 0)("two qemu:///system with o
     const order = { spec, data: await from.checkSource(uuid), block_migration: false };
     await hosts.link(from, to);
     await to.preLiveMigration(uuid, order);
-    await from.liveMigration(uuid, OPTIONS, false);
+    await from.liveMigration(uuid, LIVE_MIGRATION, false);
     await to.postLiveMigration(uuid);
     await from.call("destroy", uuid);
     expect(await to.ownerOf(disk)).toBe(running);

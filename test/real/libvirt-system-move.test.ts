@@ -6,9 +6,10 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { POWER_STATE } from "../../functions/protocol/guest.ts";
+import { LIVE_MIGRATION } from "../live-migration-options.ts";
 import { bootDisk } from "./boot-sector.ts";
 import { LIBVIRT_NEEDS } from "./libvirtd.ts";
-import { expectAlive, movedSpec, OPTIONS, printed, SLOW, WAIT } from "./moved-guest.ts";
+import { expectAlive, movedSpec, printed, SLOW, WAIT } from "./moved-guest.ts";
 import { type Host, MovingHosts } from "./moving-hosts.ts";
 import { needs } from "./requirement.ts";
 
@@ -66,7 +67,7 @@ describe.skipIf(missing || notRoot)("a live migration between two qemu:///system
   it("gives its files to that host's QEMU, and keeps the image as it is", { timeout: TIMEOUT_MS }, async () => {
     await booted();
     await prepared();
-    expect(await from.liveMigration(uuid, OPTIONS)).toEqual({ aborted: false });
+    expect(await from.liveMigration(uuid, LIVE_MIGRATION)).toEqual({ aborted: false });
     await to.postLiveMigration(uuid);
     expect(await power(to)).toEqual({ uuid, power_state: POWER_STATE.RUNNING });
     await expectAlive(to, uuid);

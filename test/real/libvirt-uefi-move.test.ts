@@ -3,9 +3,10 @@ import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { LIVE_MIGRATION } from "../live-migration-options.ts";
 import { bootDisk } from "./boot-sector.ts";
 import { LIBVIRT_NEEDS } from "./libvirtd.ts";
-import { movedSpec, OPTIONS, printed } from "./moved-guest.ts";
+import { movedSpec, printed } from "./moved-guest.ts";
 import { type Host, MovingHosts } from "./moving-hosts.ts";
 import { needs } from "./requirement.ts";
 
@@ -62,7 +63,7 @@ describe.skipIf(missing)("a guest of UEFI", () => {
     await to.checkDestination(uuid, order);
     await hosts.link(from, to);
     await to.preLiveMigration(uuid, order);
-    expect(await from.liveMigration(uuid, OPTIONS)).toEqual({ aborted: false });
+    expect(await from.liveMigration(uuid, LIVE_MIGRATION)).toEqual({ aborted: false });
     await to.postLiveMigration(uuid);
     await answers(to);
     await to.call("powerOff", uuid);

@@ -1,8 +1,10 @@
 /** A guest that goes from host to host, how it may go, and whether it lives. */
+
 import { expect, vi } from "vitest";
 import type { GuestSpec } from "../../functions/protocol/methods.ts";
 import type { LiveMigrationOptions } from "../../functions/protocol/move.ts";
 import { FULL_DRIVE } from "../config-drive.ts";
+import { LIVE_MIGRATION } from "../live-migration-options.ts";
 import type { Host } from "./moving-hosts.ts";
 
 export const WAIT = { timeout: 60_000, interval: 200 };
@@ -23,18 +25,12 @@ export const movedSpec = (over: Partial<GuestSpec> = {}): GuestSpec => ({
   ...over,
 });
 
-export const OPTIONS: LiveMigrationOptions = {
-  live_migration_bandwidth: 0,
-  live_migration_downtime: 500,
-  live_migration_downtime_steps: 10,
-  live_migration_downtime_delay: 75,
-  live_migration_completion_timeout: 800,
-  live_migration_timeout_action: "abort",
-  live_migration_permit_post_copy: false,
-  live_migration_permit_auto_converge: false,
-};
 /** So little that a busy guest is never through. */
-export const SLOW: LiveMigrationOptions = { ...OPTIONS, live_migration_bandwidth: 1, live_migration_downtime: 100 };
+export const SLOW: LiveMigrationOptions = {
+  ...LIVE_MIGRATION,
+  live_migration_bandwidth: 1,
+  live_migration_downtime: 100,
+};
 
 export const printed = async (host: Host, uuid: string) => String(await host.call("getConsoleOutput", uuid));
 

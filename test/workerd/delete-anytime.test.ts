@@ -1,13 +1,13 @@
 /** A delete at any moment: whatever a server is doing, it is gone, and leaves no claim, guest, image or quota. */
-import { env, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { env, runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Context } from "../../functions/conductor/context.ts";
 import { FLOWS } from "../../functions/conductor/flows.ts";
 import type { Order } from "../../functions/conductor/order.ts";
 import { type Action, TASK_STATES, type TaskState } from "../../functions/conductor/state.ts";
-import { config } from "../../functions/config.ts";
 import { snapshotImage } from "../../functions/image/snapshot-image.ts";
 import type { Method } from "../../functions/protocol/methods.ts";
+import { keepDeleted } from "./keep-deleted.ts";
 import { type Call, ScriptedAgent, until } from "./scripted-agent.ts";
 import { takesSnapshots } from "./snapshot-agent.ts";
 import { ADMIN, specOf } from "./specs.ts";
@@ -76,13 +76,6 @@ async function create(): Promise<string> {
   if (!reserved.ok) throw new Error("over quota");
   await server(spec.uuid).create(actor(), spec, reserved.value.until);
   return spec.uuid;
-}
-
-/** As with an interval to restore servers in, for this server alone. */
-async function keepDeleted(uuid: string, seconds: number): Promise<void> {
-  await runInDurableObject(server(uuid), (instance) => {
-    config((instance as unknown as { env: Env }).env).RECLAIM_INSTANCE_INTERVAL = seconds;
-  });
 }
 
 async function queued(uuid: string): Promise<string> {

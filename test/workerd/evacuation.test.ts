@@ -17,11 +17,7 @@ afterEach(async () => {
 });
 
 const status = async () => (await world.migrations())[0]?.status;
-async function lose(): Promise<void> {
-  world.agent(0).unlink();
-  await world.host(0).updateService({ forced_down: true });
-  await until(async () => !(await world.host(0).state())?.connected, "the host is gone");
-}
+const lose = () => world.lose(0);
 const comeBack = () => world.back(0);
 
 describe("an evacuation", () => {

@@ -155,6 +155,13 @@ export class MovingWorld {
     await until(async () => (await this.usage()).instances === 0, "its quota is given back");
   }
 
+  /** The host is down, and its agent gone. */
+  async lose(at: number): Promise<void> {
+    this.agent(at).unlink();
+    await this.host(at).updateService({ forced_down: true });
+    await until(async () => !(await this.host(at).state())?.connected, "the host is gone");
+  }
+
   /** The agent of the host links again, with the guests that it has. */
   async back(at: number): Promise<void> {
     const state = await this.host(at).state();

@@ -1,9 +1,9 @@
 /** A soft delete at any moment of a move: the guest is off and kept on one host, is restored there, and nothing else is. */
-import { env, runDurableObjectAlarm, runInDurableObject } from "cloudflare:test";
+import { runDurableObjectAlarm } from "cloudflare:test";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FLOWS } from "../../functions/conductor/flows.ts";
 import type { ServerRecord } from "../../functions/conductor/record.ts";
-import { config } from "../../functions/config.ts";
+import { keepDeleted } from "./keep-deleted.ts";
 import { type Moved, MovingWorld } from "./moving.ts";
 import { until } from "./scripted-agent.ts";
 
@@ -16,12 +16,6 @@ afterEach(async () => {
   await world.close();
 });
 
-/** As with an interval to restore servers in, for this server alone. */
-const keepDeleted = (seconds: number) =>
-  runInDurableObject(env.SERVER.getByName(world.uuid), (instance) => {
-    config((instance as unknown as { env: Env }).env).RECLAIM_INSTANCE_INTERVAL = seconds;
-  });
-
 const becomes = (vm_state: string) =>
   until(async () => {
     await runDurableObjectAlarm(world.server());
@@ -29,19 +23,13 @@ const becomes = (vm_state: string) =>
     return record?.vm_state === vm_state && record.task_state === null ? (record as ServerRecord) : null;
   }, `it is ${vm_state}`);
 
-async function lose(): Promise<void> {
-  world.agent(0).unlink();
-  await world.host(0).updateService({ forced_down: true });
-  await until(async () => !(await world.host(0).state())?.connected, "the host is gone");
-}
-
 /** What comes before each flow, if anything does. */
 const BEFORE: [Moved, () => Promise<unknown>][] = [
   ["migrate", async () => undefined],
   ["live_migrate", async () => undefined],
   ["confirm_resize", () => world.done("migrate")],
   ["revert_resize", () => world.done("migrate")],
-  ["evacuate", lose],
+  ["evacuate", () => world.lose(0)],
 ];
 const CASES = BEFORE.flatMap(([flow, before]) =>
   (FLOWS[flow]?.steps ?? []).map((step) => ({ flow, before, step, name: step.name })),
@@ -53,7 +41,7 @@ describe.each(CASES)("a soft delete while $flow is at $name", ({ flow, before, s
     const held = world.hold(step);
     await world.act(flow);
     await until(held.reached, "the step runs");
-    await keepDeleted(1000);
+    await keepDeleted(world.uuid, 1000);
     for (let time = 0; time < 2; time++) expect((await world.server().remove(world.actor())).ok).toBe(true);
     held.release();
     const { host } = await becomes("soft-delete");
@@ -66,7 +54,7 @@ describe.each(CASES)("a soft delete while $flow is at $name", ({ flow, before, s
     for (const { status } of await world.migrations()) {
       expect(status).toMatch(/^(error|confirmed|reverted|completed|done)$/);
     }
-    await keepDeleted(0);
+    await keepDeleted(world.uuid, 0);
     await world.deleted();
     await world.holds([
       [0, "none"],
@@ -81,7 +69,7 @@ it("a soft delete that waits for a move ends as an action of its own, and is not
   const held = world.hold(run);
   await world.act("live_migrate");
   await until(held.reached, "it runs");
-  await keepDeleted(1000);
+  await keepDeleted(world.uuid, 1000);
   const request = world.actor();
   await world.server().remove(request);
   expect(await world.show()).toMatchObject({ vm_state: "active", task_state: "migrating" });

@@ -27,11 +27,10 @@
  */
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
-import { chmod, mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { CallErrorCode } from "../../../functions/protocol/methods.ts";
-import { networkReason } from "../../failure.ts";
-import { asideOf, bringBack, dropAside, guestsWithFolders, readAside } from "../aside.ts";
+import { asideOf, bringBack, dropAside, guestsWithFolders, readAside, readGuestFile } from "../aside.ts";
 import { DriverError } from "../driver.ts";
 import { LEAVING, OWNER, PASSING, PROBE } from "./guest-folder.ts";
 
@@ -127,7 +126,7 @@ export class Instances {
 
   /** As `own`, where it is not known whose the folder is. */
   async adopt(uuid: string): Promise<void> {
-    const owner = await readIfThere(join(this.folder(uuid), OWNER));
+    const owner = await readGuestFile(join(this.folder(uuid), OWNER));
     if (!owner && existsSync(this.folder(uuid))) await this.#write(uuid, this.#host);
   }
 
@@ -150,7 +149,7 @@ export class Instances {
 
   /** The host that the guest goes to with its files, alive, or has gone to; null when there is none. */
   async leavesFor(uuid: string): Promise<string | null> {
-    const to = await readIfThere(join(this.folder(uuid), LEAVING));
+    const to = await readGuestFile(join(this.folder(uuid), LEAVING));
     return to === "" ? null : to;
   }
 
@@ -185,12 +184,12 @@ export class Instances {
   }
 
   async sees(uuid: string, word: string | null): Promise<boolean> {
-    return word !== null && (await readIfThere(join(this.folder(uuid), PROBE))) === word;
+    return word !== null && (await readGuestFile(join(this.folder(uuid), PROBE))) === word;
   }
 
   /** Null when there is no such folder. */
   async #owner(folder: string): Promise<string | null> {
-    const owner = await readIfThere(join(folder, OWNER));
+    const owner = await readGuestFile(join(folder, OWNER));
     if (owner !== null && owner !== "") return owner;
     if (!existsSync(folder)) return null;
     return this.#shared ? NOBODY : this.#host;
@@ -215,14 +214,5 @@ export class Instances {
     for (const name of await readdir(this.folder(uuid))) {
       if (name !== OWNER) await rm(join(this.folder(uuid), name), { recursive: true, force: true });
     }
-  }
-}
-
-async function readIfThere(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (networkReason(error) === "ENOENT") return null;
-    throw error;
   }
 }
